@@ -1,0 +1,50 @@
+"""What every layer of a neural network costs on a machine, and why.
+
+>>> import costmodel
+>>> result = costmodel.cost("hairnet", "paper-2012")
+>>> result.frame  # doctest: +SKIP
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from costmodel.errors import CostModelError as CostModelError
+
+if TYPE_CHECKING:
+    from costmodel.graph import Graph
+    from costmodel.hardware import Hardware
+    from costmodel.simulate import Simulation
+
+
+def network(name: str, *, batch: int = 1, dtype: str = "float32", **parameters: Any) -> "Graph":
+    """Build a network of the zoo; ``parameters`` are the architecture's own, such as ``size=192``."""
+    from costmodel import zoo
+
+    graph = zoo.get(name)(**parameters)
+    return graph if (batch, dtype) == (1, "float32") else graph.replay(batch=batch, dtype=dtype)
+
+
+def machine(name: str, settings: Sequence[str] = ()) -> "Hardware":
+    """Load a shipped machine by name or a YAML file by path; ``settings`` are ``key=value`` overrides."""
+    from costmodel import hardware, ops  # noqa: F401 - the operators register themselves
+    from costmodel.graph import Op
+    from costmodel.place import POLICIES
+
+    return hardware.load(name, operators=Op.registry, policies=POLICIES, settings=settings)
+
+
+def cost(
+    network: "Graph | str", machine: "Hardware | str", *, overlap: str | None = None, placement: str | None = None
+) -> "Simulation":
+    """Profile a network, place its tensors on a machine and time every layer; names are looked up."""
+    from costmodel.place import place
+    from costmodel.profile import profile
+    from costmodel.simulate import simulate
+
+    graph = _network(network) if isinstance(network, str) else network
+    hardware = _machine(machine) if isinstance(machine, str) else machine
+    needs = profile(graph, patterns=hardware.fuse)
+    return simulate(needs, place(needs, hardware, placement), hardware, overlap)
+
+
+_network, _machine = network, machine

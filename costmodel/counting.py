@@ -1,0 +1,59 @@
+"""Node x convention -> Work: what a tool or a paper counts for an operator.
+
+``standard`` is ours and counts what each operator's class declares; another convention is a small table
+``operator -> rule`` of its departures from that.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from costmodel.graph import Node, Op, Work
+from costmodel.table import Column, Table
+
+Rule = Callable[[Node], Work]
+
+
+@dataclass(frozen=True)
+class Convention:
+    """A named way of counting; ``rules`` holds, by operator, only what differs from the operator's own work."""
+
+    name: str
+    meaning: str
+    rules: Mapping[str, Rule] = field(default_factory=dict)
+
+    def work(self, node: Node) -> Work:
+        """The arithmetic that this convention counts for a node."""
+        rule = self.rules.get(node.op.kind)
+        return rule(node) if rule else node.op.work(*node.input_shapes)
+
+
+STANDARD: Final = Convention(
+    "standard",
+    "MACs of convolutions and matrix products with padding included and biases free, and apart from them every "
+    "elementwise operation that an operator does",
+)
+
+COLUMNS: Final = (
+    Column("operator", str, "", "operator"),
+    Column("macs", str, "MAC", "multiply-accumulates: the operator's loop nest, or none"),
+    Column("operations", int, "OP", "elementwise operations per unit", None),
+    *(Column(kind, int, "OP", f"of these, {kind} operations") for kind in Work._fields[1:]),
+    Column("per", str, "", "the unit that the operations are counted per"),
+    Column("why", str, "", "what the operations are"),
+)
+
+
+def standard_table() -> Table:
+    """The ``standard`` convention as one table, read off the operators' own declarations."""
+    operators = [Op.registry[name] for name in sorted(Op.registry)]
+    data: dict[str, list[object]] = {
+        "operator": [op.__name__ for op in operators],
+        "macs": ["batch*groups*pixels*filters*reduction" if op.loops is not Op.loops else "" for op in operators],
+        "operations": [op.each.elementwise for op in operators],
+        "per": [op.unit if op.each.elementwise else "" for op in operators],
+        "why": [op.why for op in operators],
+    }
+    for kind in Work._fields[1:]:
+        data[kind] = [getattr(op.each, kind) for op in operators]
+    return Table(COLUMNS, data)

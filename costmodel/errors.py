@@ -1,0 +1,22 @@
+"""What a user can get wrong -> one message that says where it is and what would be accepted."""
+
+from collections.abc import Iterable
+
+
+class CostModelError(Exception):
+    """An input that cannot be used; the message names the place, the value and what is accepted."""
+
+
+class WiringError(CostModelError):
+    """An operator that does not fit its operands; the message names the layer and the shapes."""
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Unknown name x known names -> ``did you mean 'conv'? known: add, conv, relu``."""
+    import difflib  # only an error needs it
+
+    names = sorted(known)
+    lowered = {candidate.lower(): candidate for candidate in names}
+    close = difflib.get_close_matches(name.lower(), lowered, n=1)
+    hint = f"did you mean {lowered[close[0]]!r}? " if close else ""
+    return f"{hint}known: {', '.join(names) if names else 'none'}"

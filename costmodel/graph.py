@@ -1,0 +1,389 @@
+"""The language of networks: operators applied to tensors -> a graph that remembers how it was made.
+
+``y = Conv(filters=64, kernel=3)(x)`` makes a :class:`Node` that links ``x`` to ``y``; a :class:`Graph` is what can
+be reached backwards from its outputs. Shapes are tuples of positive integers in ONNX's order (N, C, spatial ...).
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, fields
+from math import prod
+from typing import Any, ClassVar, Final, Literal, NamedTuple, Self
+
+from costmodel.errors import CostModelError, WiringError, suggestion
+
+Shape = tuple[int, ...]
+
+BITS: Final[Mapping[str, int]] = {
+    "float64": 64, "float32": 32, "float16": 16, "bfloat16": 16, "float8": 8,
+    "int64": 64, "int32": 32, "int16": 16, "int8": 8, "int4": 4, "uint8": 8,
+}  # fmt: skip
+"""Element type -> width in bits."""
+
+
+def dims(shape: Shape) -> str:
+    """``(1, 3, 224, 224) -> '1x3x224x224'``; a scalar's shape is ``'scalar'``."""
+    return "x".join(map(str, shape)) if shape else "scalar"
+
+
+class Weight(NamedTuple):
+    """A constant operand: a learned ``parameter``, or a ``buffer`` that is stored but not learned."""
+
+    name: str
+    shape: Shape
+    kind: Literal["parameter", "buffer"] = "parameter"
+
+
+class Loops(NamedTuple):
+    """The loop nest of multiply-accumulates: ``groups`` products of (pixels x reduction) by (reduction x filters)."""
+
+    batch: int = 0
+    groups: int = 0
+    pixels: int = 0
+    filters: int = 0
+    reduction: int = 0
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates: the product of the extents."""
+        return self.batch * self.groups * self.pixels * self.filters * self.reduction
+
+
+class Window(NamedTuple):
+    """A sliding window, one number per spatial axis; pads are (before, after) pairs."""
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    pads: tuple[tuple[int, int], ...]
+
+    @property
+    def extent(self) -> tuple[int, ...]:
+        """Input elements that a window spans per axis: dilation * (kernel - 1) + 1."""
+        return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+
+    def output(self, spatial: Shape, *, ceil: bool = False) -> Shape:
+        """Window positions per axis: floor((size + pads - extent) / stride) + 1.
+
+        With ``ceil`` the division rounds up, but a window that would start in the padding behind the map is dropped.
+        """
+        if len(spatial) != len(self.kernel):
+            raise WiringError(f"a {dims(self.kernel)} kernel needs {len(self.kernel)} spatial axes, not {len(spatial)}")
+        padded = tuple(size + sum(pads) for size, pads in zip(spatial, self.pads, strict=True))
+        sizes = []
+        for size, full, extent, stride, pads in zip(spatial, padded, self.extent, self.stride, self.pads, strict=True):
+            if extent > full:
+                dilated = "" if self.extent == self.kernel else f" (dilated: {dims(self.extent)})"
+                raise WiringError(f"kernel {dims(self.kernel)}{dilated} is larger than the padded map {dims(padded)}")
+            positions = -(-(full - extent) // stride) + 1 if ceil else (full - extent) // stride + 1
+            if ceil and (positions - 1) * stride >= size + pads[0]:
+                positions -= 1
+            sizes.append(positions)
+        return tuple(sizes)
+
+
+class Work(NamedTuple):
+    """An amount of arithmetic; amounts add up and scale. ``special`` is exp, log, erf, tanh, sqrt and the like."""
+
+    macs: int = 0
+    add: int = 0
+    multiply: int = 0
+    compare: int = 0
+    divide: int = 0
+    special: int = 0
+
+    @property
+    def elementwise(self) -> int:
+        """Everything that is not a multiply-accumulate, one operation each."""
+        return sum(self) - self.macs
+
+    def plus(self, other: "Work") -> "Work":
+        """The sum, kind by kind."""
+        return Work(*[a + b for a, b in zip(self, other, strict=True)])
+
+    def times(self, count: int) -> "Work":
+        """The same work ``count`` times."""
+        return Work(*[a * count for a in self])
+
+
+@dataclass(frozen=True)
+class Op:
+    """The contract of an operator: a frozen dataclass of attributes plus pure functions of the operand shapes.
+
+    A subclass is registered under its own name. It overrides :meth:`shape` (or :meth:`shapes` with several outputs),
+    and of the rest what differs from "no weights, no multiply-accumulates, no elementwise work".
+    """
+
+    registry: ClassVar[dict[str, type["Op"]]] = {}
+
+    view: ClassVar[bool] = False
+    """True if the output is the input's memory under another shape: no work, no traffic."""
+
+    each: ClassVar[Work] = Work()
+    """Elementwise operations per unit of :meth:`units`, as the ``standard`` convention counts them."""
+
+    unit: ClassVar[str] = "output element"
+    """What :meth:`units` counts, in words."""
+
+    why: ClassVar[str] = ""
+    """What the operations in :attr:`each` are, in words."""
+
+    def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if abstract:
+            return
+        if cls.__name__ in Op.registry:
+            raise TypeError(f"operator {cls.__name__!r} is registered already, by {Op.registry[cls.__name__].__module__}")
+        Op.registry[cls.__name__] = cls
+
+    @property
+    def kind(self) -> str:
+        """The operator's registered name."""
+        return type(self).__name__
+
+    @property
+    def window(self) -> Window | None:
+        """The sliding window, for operators that have one."""
+        return None
+
+    def shape(self, *inputs: Any) -> Shape:
+        """Operand shapes -> the output's shape; raises :class:`WiringError` when they do not fit."""
+        raise NotImplementedError(f"{self.kind} has no shape rule")
+
+    def shapes(self, *inputs: Any) -> tuple[Shape, ...]:
+        """Operand shapes -> the shape of each output."""
+        return (self.shape(*inputs),)
+
+    def weights(self, *inputs: Any) -> tuple[Weight, ...]:
+        """Operand shapes -> the constants the operator holds."""
+        return ()
+
+    def loops(self, *inputs: Any) -> Loops:
+        """Operand shapes -> the loop nest of multiply-accumulates; all zero without any."""
+        return Loops()
+
+    def units(self, *inputs: Any) -> int:
+        """Operand shapes -> how often :attr:`each` is done; by default once per output element."""
+        return sum(map(prod, self.shapes(*inputs)))
+
+    def work(self, *inputs: Any) -> Work:
+        """Operand shapes -> arithmetic: the loop nest's MACs, and ``each * units``. Derived, not overridden."""
+        units = self.units(*inputs) if self.each != Work() else 0
+        return self.each.times(units)._replace(macs=self.loops(*inputs).macs)
+
+    def __call__(self, *inputs: "Tensor", name: str | None = None) -> "Tensor":
+        """Apply the operator; ``name`` is the layer's name inside the current block."""
+        outputs = self.apply(*inputs, name=name)
+        if len(outputs) != 1:
+            raise TypeError(f"{self.kind} has {len(outputs)} outputs; use apply()")
+        return outputs[0]
+
+    def apply(self, *inputs: "Tensor", name: str | None = None) -> "tuple[Tensor, ...]":
+        """Apply the operator and return all its outputs."""
+        return Node(self, inputs, name, _BLOCK.get()).outputs
+
+
+class Tensor:
+    """A value that flows between layers: its shape, its element width, and the node that makes it."""
+
+    __slots__ = ("bits", "index", "node", "shape")
+
+    def __init__(self, shape: Shape, bits: int, node: "Node", index: int) -> None:
+        self.shape: Final = shape
+        self.bits: Final = bits
+        self.node: Final = node
+        self.index: Final = index
+
+    @property
+    def elements(self) -> int:
+        """How many values it holds."""
+        return prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        """Its size: elements * bits / 8, rounded up."""
+        return -(-self.elements * self.bits // 8)
+
+    def __repr__(self) -> str:
+        return f"Tensor({dims(self.shape)} from {self.node.label})"
+
+
+class Node:
+    """One operator at one place of a graph."""
+
+    __slots__ = ("block", "inputs", "name", "op", "outputs", "serial")
+
+    _serials: ClassVar = itertools.count()
+
+    def __init__(self, op: Op, inputs: Sequence[Tensor], name: str | None = None, block: str = "") -> None:
+        self.op: Final = op
+        self.inputs: Final = tuple(inputs)
+        self.name: Final = name
+        self.block: Final = block
+        self.serial: Final = next(Node._serials)
+        shapes = self.input_shapes
+        arity = type(op).shape.__code__
+        if not arity.co_flags & 0x04 and arity.co_argcount - 1 != len(shapes):
+            raise self._error(f"takes {arity.co_argcount - 1} inputs, not {len(shapes)}")
+        try:
+            made = op.shapes(*shapes)
+        except WiringError as error:
+            raise self._error(str(error)) from None
+        if any(size < 1 for shape in made for size in shape):
+            raise self._error(f"would make an empty map {', '.join(map(dims, made))}")
+        bits = inputs[0].bits if inputs else getattr(op, "bits", 32)
+        self.outputs: Final = tuple(Tensor(shape, bits, self, index) for index, shape in enumerate(made))
+
+    @property
+    def label(self) -> str:
+        """Block and name, for messages; a graph makes it unique."""
+        return ".".join(filter(None, (self.block, self.name or self.op.kind.lower())))
+
+    @property
+    def input_shapes(self) -> tuple[Shape, ...]:
+        """The operand shapes."""
+        return tuple([tensor.shape for tensor in self.inputs])
+
+    def _error(self, problem: str) -> WiringError:
+        shapes = ", ".join(map(dims, self.input_shapes)) or "none"
+        return WiringError(f"{self.label}: {self.op} {problem}; input shapes: {shapes}")
+
+    def __repr__(self) -> str:
+        return f"Node({self.label}: {self.op})"
+
+
+_BLOCK: ContextVar[str] = ContextVar("block", default="")
+
+
+@contextmanager
+def block(name: str) -> Iterator[None]:
+    """Layers made inside belong to block ``name``; blocks nest: ``stage1`` inside ``body`` is ``body.stage1``."""
+    outer = _BLOCK.get()
+    token = _BLOCK.set(f"{outer}.{name}" if outer else name)
+    try:
+        yield
+    finally:
+        _BLOCK.reset(token)
+
+
+@dataclass(frozen=True)
+class Input(Op):
+    """x: given from outside; no operands, no work.
+
+    ``size`` is the full shape, batch first; ``dtype`` a name in :data:`BITS`, and all that follows has its width.
+    """
+
+    size: Shape
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.dtype not in BITS:
+            raise CostModelError(f"element type {self.dtype!r} is unknown; {suggestion(self.dtype, BITS)}")
+        if not self.size or not all(isinstance(size, int) and size > 0 for size in self.size):
+            raise CostModelError(f"an input's size is a tuple of positive integers, not {self.size}")
+
+    @property
+    def bits(self) -> int:
+        """Element width."""
+        return BITS[self.dtype]
+
+    def shape(self) -> Shape:
+        """The declared size."""
+        return self.size
+
+
+class Graph:
+    """A network: its nodes by unique name, inputs first used first, each after the nodes it reads from."""
+
+    __slots__ = ("name", "nodes", "outputs")
+
+    def __init__(self, outputs: Tensor | Sequence[Tensor], name: str = "network") -> None:
+        self.name: Final = name
+        self.outputs: Final = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
+        if not self.outputs:
+            raise WiringError(f"{name}: a graph needs at least one output")
+        reached: set[Node] = set()
+        waiting = [tensor.node for tensor in self.outputs]
+        while waiting:
+            node = waiting.pop()
+            if node not in reached:
+                reached.add(node)
+                waiting.extend(tensor.node for tensor in node.inputs)
+        # A node can only read tensors that exist already, so the order of making is a topological order.
+        self.nodes: Final[Mapping[str, Node]] = _named(sorted(reached, key=lambda node: node.serial))
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """The tensors given from outside."""
+        return tuple(node.outputs[0] for node in self.nodes.values() if isinstance(node.op, Input))
+
+    @property
+    def parameters(self) -> int:
+        """Learned values: the elements of every weight that is not a buffer."""
+        return sum(
+            prod(weight.shape)
+            for node in self.nodes.values()
+            for weight in node.op.weights(*node.input_shapes)
+            if weight.kind == "parameter"
+        )
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates, products with padding included."""
+        return sum(node.op.loops(*node.input_shapes).macs for node in self.nodes.values())
+
+    def replay(self, *, batch: int | None = None, dtype: str | None = None) -> Self:
+        """The same network for another batch size or element type, rebuilt node by node from its inputs."""
+        made: dict[Tensor, Tensor] = {}
+        for node in self.nodes.values():
+            op = node.op
+            if isinstance(op, Input):
+                op = Input((batch or op.size[0], *op.size[1:]), dtype or op.dtype)
+            copy = Node(op, [made[tensor] for tensor in node.inputs], node.name, node.block)
+            made |= dict(zip(node.outputs, copy.outputs, strict=True))
+        return type(self)([made[tensor] for tensor in self.outputs], self.name)
+
+    def __eq__(self, other: object) -> bool:
+        """Equal when the same operators with the same attributes are wired the same way under the same names."""
+        if not isinstance(other, Graph):
+            return NotImplemented
+        return self.name == other.name and self._wiring() == other._wiring()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _wiring(self) -> list[Any]:
+        names = {node: name for name, node in self.nodes.items()}
+        wires = [
+            (name, node.block, node.op, [(names[tensor.node], tensor.index) for tensor in node.inputs])
+            for name, node in self.nodes.items()
+        ]
+        return [*wires, [(names[tensor.node], tensor.index) for tensor in self.outputs]]
+
+    def __repr__(self) -> str:
+        return f"Graph({self.name}: {len(self.nodes)} nodes)"
+
+
+def _named(nodes: Sequence[Node]) -> dict[str, Node]:
+    """Nodes -> unique names: given names must differ, the others are numbered when they repeat."""
+    given = [node.label for node in nodes if node.name]
+    taken = set(given)
+    if len(taken) < len(given):
+        twice = next(label for label in given if given.count(label) > 1)
+        raise WiringError(f"two layers are named {twice!r}; names inside a block must differ")
+    named: dict[str, Node] = {}
+    repeats: dict[str, int] = {}
+    for node in nodes:
+        label = node.label
+        while not node.name and label in taken:
+            repeats[node.label] = repeats.get(node.label, 1) + 1
+            label = f"{node.label}_{repeats[node.label]}"
+        taken.add(label)
+        named[label] = node
+    return named
+
+
+def attributes(op: Op) -> dict[str, Any]:
+    """An operator's attributes by name."""
+    return {field.name: getattr(op, field.name) for field in fields(op)}

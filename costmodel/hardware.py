@@ -1,0 +1,156 @@
+"""A YAML data sheet -> Hardware: strict, frozen, every number with a unit; errors name file, line and key."""
+
+import importlib.resources
+import math
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from costmodel import document, units
+from costmodel.document import Item, Named, key, named, one_of, record
+from costmodel.errors import CostModelError, suggestion
+
+PACKAGE: Final = "costmodel.hardware_profiles"
+OVERLAPS: Final = ("none", "layer")
+REST: Final = "rest"
+
+
+def quantity(unit: str, *, infinite: bool = False) -> Callable[[Item], int | float]:
+    """A reader for a positive number with a unit."""
+
+    def read(item: Item) -> int | float:
+        try:
+            value = units.parse(item.text(), unit)
+        except CostModelError as error:
+            item.fail(str(error))
+        if value <= 0:
+            item.fail(f"{item.text()!r} must be greater than zero")
+        if math.isinf(value) and not infinite:
+            item.fail(f"{item.text()!r} must be finite, such as {units.EXAMPLES[unit]!r}")
+        return value
+
+    return read
+
+
+def _words(item: Item) -> tuple[str, ...]:
+    return tuple([word.text() for word in item.items()])
+
+
+def _runs(item: Item) -> tuple[str, ...]:
+    if item.value == REST:
+        return (REST,)
+    if isinstance(item.value, str):
+        item.fail(f"expected a list of operators such as [Conv, Linear], or {REST!r}, not {item.value!r}")
+    return _words(item)
+
+
+def _patterns(item: Item) -> tuple[tuple[str, ...], ...]:
+    for pattern in item.items():
+        if len(pattern.items()) < 2:
+            pattern.fail("a fuse pattern is a list of at least two operators, such as [BatchNorm, Relu]")
+    return tuple([_words(pattern) for pattern in item.items()])
+
+
+@dataclass(frozen=True)
+class Engine(Named):
+    """Something that computes: a rate, and the operators that run on it (or all the ``rest``)."""
+
+    peak: float = key(quantity("OP/s"), "operations per second; one MAC is two operations")
+    runs: tuple[str, ...] = key(_runs, f"list of operators, or {REST!r} for all that no other engine runs")
+    source: str = key(Item.text, "where the figures are from", default="")
+
+
+@dataclass(frozen=True)
+class Memory(Named):
+    """Something that stores: a size, and the rate at which it delivers and takes bytes."""
+
+    size: float = key(quantity("B", infinite=True), "capacity; inf is accepted")
+    bandwidth: float = key(
+        quantity("B/s", infinite=True), "bytes per second, read or written; inf (the default) costs no time",
+        default=math.inf,
+    )  # fmt: skip
+    source: str = key(Item.text, "where the figures are from", default="")
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """A machine: engines, memories from the nearest to the farthest, and how it runs a network."""
+
+    name: str = key(Item.text, "the machine's name")
+    engines: tuple[Engine, ...] = key(named(Engine), "what computes, by name")
+    memories: tuple[Memory, ...] = key(named(Memory), "what stores, by name, nearest first")
+    source: str = key(Item.text, "where the figures are from", default="")
+    fuse: tuple[tuple[str, ...], ...] = key(_patterns, "operators that run as one pass", default=())
+    overlap: str = key(
+        one_of(OVERLAPS),
+        "none: transfer and compute add up; layer: each layer takes the larger of the two",
+        default="none",
+    )
+    placement: str = key(Item.text, "the policy that decides which memory a tensor lives in", default="threshold")
+
+    def engine_for(self, operator: str) -> Engine:
+        """The engine that runs a layer: that of its first operator, for a fused one."""
+        first = operator.partition("+")[0]
+        rest = None
+        for engine in self.engines:
+            if first in engine.runs:
+                return engine
+            if engine.runs == (REST,):
+                rest = engine
+        if rest is None:
+            lists = "; ".join(f"{engine.name} runs {', '.join(engine.runs)}" for engine in self.engines)
+            raise CostModelError(f"machine {self.name!r} has no engine for operator {first!r}: {lists}")
+        return rest
+
+
+def load(
+    name: str, *, operators: Collection[str], policies: Collection[str], settings: Sequence[str] = ()
+) -> Hardware:
+    """Read a shipped machine by name or a file by path, apply ``key=value`` settings, and check it.
+
+    ``operators`` and ``policies`` are the known names that ``runs``, ``fuse`` and ``placement`` may use.
+    """
+    shipped = profiles()
+    looks_like_path = name.endswith((".yaml", ".yml")) or "/" in name or "\\" in name
+    if not looks_like_path and name not in shipped:
+        hint = f"; a file's path must end in .yaml: {name}.yaml" if Path(f"{name}.yaml").exists() else ""
+        raise CostModelError(f"no machine {name!r}; {suggestion(name, shipped)}, or the path of a .yaml file{hint}")
+    root = document.load(Path(name) if looks_like_path else shipped[name])
+    root.mapping()
+    for assignment in settings:
+        document.override(root, assignment)
+    machine = record(Hardware, root)
+    _check_engines(root.mapping()["engines"], machine.engines, operators)
+    if machine.fuse:
+        for pattern in root.mapping()["fuse"].items():
+            _check_names(pattern.items(), operators, "operator")
+    if "placement" in root.mapping():
+        _check_names([root.mapping()["placement"]], policies, "placement policy")
+    return machine
+
+
+def profiles() -> dict[str, Path]:
+    """The shipped machines: name -> file."""
+    folder = importlib.resources.files(PACKAGE)
+    files = sorted(Path(str(entry)) for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    return {file.stem: file for file in files}
+
+
+def _check_engines(item: Item, engines: Iterable[Engine], operators: Collection[str]) -> None:
+    owner: dict[str, str] = {}
+    for engine in engines:
+        runs: Any = item.mapping()[engine.name].mapping()["runs"]
+        if engine.runs != (REST,):
+            _check_names(runs.items(), operators, "operator")
+        for name in engine.runs:
+            if name in owner:
+                what = f"{REST!r}" if name == REST else f"operator {name!r}"
+                runs.fail(f"{what} runs on engine {owner[name]!r} already")
+            owner[name] = engine.name
+
+
+def _check_names(items: Iterable[Item], known: Collection[str], what: str) -> None:
+    for item in items:
+        if item.text() not in known:
+            item.fail(f"unknown {what} {item.text()!r}; {suggestion(item.text(), known)}")

@@ -1,0 +1,30 @@
+"""The vocabulary: one class per operator, and all that is known of an operator in that class alone."""
+
+from costmodel.graph import Input as Input
+from costmodel.ops.activation import Elu as Elu
+from costmodel.ops.activation import Gelu as Gelu
+from costmodel.ops.activation import HardSigmoid as HardSigmoid
+from costmodel.ops.activation import HardSwish as HardSwish
+from costmodel.ops.activation import LeakyRelu as LeakyRelu
+from costmodel.ops.activation import PRelu as PRelu
+from costmodel.ops.activation import Relu as Relu
+from costmodel.ops.activation import Relu6 as Relu6
+from costmodel.ops.activation import Sigmoid as Sigmoid
+from costmodel.ops.activation import Silu as Silu
+from costmodel.ops.activation import Softplus as Softplus
+from costmodel.ops.activation import Tanh as Tanh
+from costmodel.ops.convolution import Conv as Conv
+from costmodel.ops.elementwise import Add as Add
+from costmodel.ops.elementwise import Mul as Mul
+from costmodel.ops.layout import Concat as Concat
+from costmodel.ops.layout import Dropout as Dropout
+from costmodel.ops.layout import Flatten as Flatten
+from costmodel.ops.layout import Reshape as Reshape
+from costmodel.ops.layout import Transpose as Transpose
+from costmodel.ops.linear import Linear as Linear
+from costmodel.ops.linear import MatMul as MatMul
+from costmodel.ops.normalization import BatchNorm as BatchNorm
+from costmodel.ops.normalization import Softmax as Softmax
+from costmodel.ops.pooling import AveragePool as AveragePool
+from costmodel.ops.pooling import GlobalAveragePool as GlobalAveragePool
+from costmodel.ops.pooling import MaxPool as MaxPool

@@ -1,0 +1,51 @@
+"""Convolutions of any rank, grouped, strided, dilated, padded per side."""
+
+from dataclasses import dataclass
+from math import prod
+
+from costmodel.errors import WiringError
+from costmodel.graph import Loops, Shape, Weight
+from costmodel.ops.windowed import Axes, Windowed, channels_and_spatial, positive, same_channels
+
+
+@dataclass(frozen=True)
+class Conv(Windowed):
+    """y[n,m,p] = b[m] + sum over c,k of w[m,c,k] * x[n, c + first channel of m's group, p*stride + k*dilation - pad].
+
+    x: N x C x spatial, w: M x C/groups x kernel, b: M; y: N x M x positions.
+    Products with padding are counted, as hardware does them; the bias initialises the accumulator and costs nothing.
+    ``channels`` may state C, which is then checked. Depthwise is ``groups=C``.
+    """
+
+    filters: int
+    kernel: Axes
+    stride: Axes = 1
+    pads: Axes = 0
+    dilation: Axes = 1
+    groups: int = 1
+    bias: bool = True
+    channels: int | None = None
+
+    def __post_init__(self) -> None:
+        positive(self, filters=self.filters, groups=self.groups, channels=self.channels)
+        super().__post_init__()
+
+    def shape(self, x: Shape) -> Shape:
+        """N x C x spatial -> N x M x positions."""
+        n, c, spatial = channels_and_spatial(x)
+        same_channels(self.channels, c)
+        if c % self.groups or self.filters % self.groups:
+            raise WiringError(f"has {self.groups} groups, which do not divide {c} channels into {self.filters} filters")
+        return (n, self.filters, *self.window.output(spatial))
+
+    def weights(self, x: Shape) -> tuple[Weight, ...]:
+        """w: M x C/groups x kernel, and b: M."""
+        _, c, _ = channels_and_spatial(x)
+        kernel = Weight("weight", (self.filters, c // self.groups, *self.window.kernel))
+        return (kernel, Weight("bias", (self.filters,))) if self.bias else (kernel,)
+
+    def loops(self, x: Shape) -> Loops:
+        """Per image and group: (positions) x (kernel * C/groups) by M/groups."""
+        n, c, spatial = channels_and_spatial(x)
+        reduction = prod(self.window.kernel) * (c // self.groups)
+        return Loops(n, self.groups, prod(self.window.output(spatial)), self.filters // self.groups, reduction)

@@ -1,0 +1,95 @@
+"""Operators that move or rename values without computing: concatenation, transposition, and views."""
+
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar
+
+from costmodel.errors import WiringError
+from costmodel.graph import Op, Shape, dims
+
+
+def axis_of(axis: int, x: Shape) -> int:
+    """An axis that may count from the end -> counted from the start, checked."""
+    if not -len(x) <= axis < len(x):
+        raise WiringError(f"has axis {axis}, which {dims(x)} does not have")
+    return axis % len(x)
+
+
+@dataclass(frozen=True)
+class Concat(Op):
+    """y = the inputs one after another along ``axis``; all other axes must agree. Copies; computes nothing."""
+
+    axis: int = 1
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """Shapes that agree but for one axis -> their concatenation."""
+        if not inputs:
+            raise WiringError("needs at least one input")
+        first, *_ = inputs
+        axis = axis_of(self.axis, first)
+        before, after = first[:axis], first[axis + 1 :]
+        for x in inputs:
+            if len(x) != len(first) or (x[:axis], x[axis + 1 :]) != (before, after):
+                raise WiringError(f"cannot join {dims(x)} to {dims(first)} along axis {self.axis}")
+        return (*before, sum(x[axis] for x in inputs), *after)
+
+
+@dataclass(frozen=True)
+class Transpose(Op):
+    """y[i permuted] = x[i]; ``axes[k]`` is the input axis that becomes axis k. Moves every value, computes nothing."""
+
+    axes: tuple[int, ...]
+
+    def shape(self, x: Shape) -> Shape:
+        """Shape -> its sizes in the order of ``axes``."""
+        if sorted(self.axes) != list(range(len(x))):
+            raise WiringError(f"needs each axis of {dims(x)} once, not {self.axes}")
+        return tuple(x[axis] for axis in self.axes)
+
+
+class View(Op, abstract=True):
+    """An operator whose output is its input's memory under another shape."""
+
+    view: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class Flatten(View):
+    """y = x with the axes from ``axis`` on merged into one; a view."""
+
+    axis: int = 1
+
+    def shape(self, x: Shape) -> Shape:
+        """N x C x spatial -> N x (C * spatial)."""
+        axis = axis_of(self.axis, x)
+        return (*x[:axis], prod(x[axis:]))
+
+
+@dataclass(frozen=True)
+class Reshape(View):
+    """y = x under the shape ``to``, where 0 keeps the input's axis and one -1 takes what is left; a view."""
+
+    to: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if self.to.count(-1) > 1 or any(type(size) is not int or size < -1 for size in self.to):
+            raise WiringError(f"Reshape: sizes must be positive, 0 (keep) or one -1 (what is left), not {self.to}")
+
+    def shape(self, x: Shape) -> Shape:
+        """Shape -> another with as many elements."""
+        if any(size == 0 and axis >= len(x) for axis, size in enumerate(self.to)):
+            raise WiringError(f"keeps an axis that {dims(x)} does not have")
+        kept = [x[axis] if size == 0 else size for axis, size in enumerate(self.to)]
+        known = prod(size for size in kept if size != -1)
+        shape = tuple(prod(x) // known if size == -1 else size for size in kept)
+        if prod(shape) != prod(x):
+            raise WiringError(f"cannot view {dims(x)} ({prod(x)} elements) as {dims(shape)} ({prod(shape)})")
+        return shape
+
+
+class Dropout(View):
+    """y = x: at inference nothing is dropped; a view."""
+
+    def shape(self, x: Shape) -> Shape:
+        """Any shape -> the same."""
+        return x

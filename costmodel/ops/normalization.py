@@ -1,0 +1,63 @@
+"""Normalisations."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from costmodel.errors import WiringError
+from costmodel.graph import Op, Shape, Weight, Work, dims
+from costmodel.ops.windowed import positive, same_channels
+
+
+@dataclass(frozen=True)
+class BatchNorm(Op):
+    """y[n,c,p] = (x[n,c,p] - mean[c]) * (1 / sqrt(variance[c] + epsilon)) * gamma[c] + beta[c].
+
+    x, y: N x C x any; gamma and beta are learned, mean and variance are running statistics (buffers).
+    Source: Ioffe and Szegedy 2015, algorithms 1 and 2. ``channels`` may state C, which is then checked.
+    """
+
+    epsilon: float = 1e-5
+    channels: int | None = None
+
+    each: ClassVar[Work] = Work(add=2, multiply=2)
+    why: ClassVar[str] = "subtract mean, multiply by 1/sigma, multiply by gamma, add beta"
+
+    def __post_init__(self) -> None:
+        positive(self, channels=self.channels)
+
+    def shape(self, x: Shape) -> Shape:
+        """N x C x any -> the same."""
+        if len(x) < 2:
+            raise WiringError(f"needs batch x channels, not {dims(x)}")
+        _, c, *_ = x
+        same_channels(self.channels, c)
+        return x
+
+    def weights(self, x: Shape) -> tuple[Weight, ...]:
+        """gamma and beta, mean and variance: C each."""
+        _, c, *_ = x
+        return (
+            Weight("gamma", (c,)),
+            Weight("beta", (c,)),
+            Weight("mean", (c,), "buffer"),
+            Weight("variance", (c,), "buffer"),
+        )
+
+
+@dataclass(frozen=True)
+class Softmax(Op):
+    """y[i] = exp(x[i]) / sum over j of exp(x[j]), along ``axis``; x and y have the same shape.
+
+    The subtraction of the maximum, which only guards against overflow, is not counted.
+    """
+
+    axis: int = 1
+
+    each: ClassVar[Work] = Work(special=1, add=1, divide=1)
+    why: ClassVar[str] = "exp, add to the sum, divide by the sum"
+
+    def shape(self, x: Shape) -> Shape:
+        """Any shape with that axis -> the same."""
+        if not -len(x) <= self.axis < len(x):
+            raise WiringError(f"has axis {self.axis}, which {dims(x)} does not have")
+        return x

@@ -1,0 +1,63 @@
+"""What convolutions and pools share: friendly scalars at the border -> full per-axis tuples -> a :class:`Window`."""
+
+from functools import cached_property
+
+from costmodel.errors import WiringError
+from costmodel.graph import Op, Shape, Window, dims
+
+Axes = int | tuple[int, ...]
+
+
+class Windowed(Op, abstract=True):
+    """An operator that slides a window over the spatial axes of an N x C x spatial map.
+
+    ``kernel``, ``stride`` and ``dilation`` are one number for all axes or one per axis; a scalar kernel means two axes.
+    ``pads`` is one number, one per axis, or ONNX's order: all the begins, then all the ends.
+    """
+
+    kernel: Axes
+    stride: Axes
+    dilation: Axes
+    pads: Axes
+
+    def __post_init__(self) -> None:
+        rank = 2 if isinstance(self.kernel, int) else len(self.kernel)
+        if not 1 <= rank <= 3:
+            raise WiringError(f"{self.kind}: kernel must have 1 to 3 axes, not {self.kernel!r}")
+        if not isinstance(self.pads, int) and len(self.pads) == rank:
+            object.__setattr__(self, "pads", (*self.pads, *self.pads))
+        for name, count, least in (("kernel", rank, 1), ("stride", rank, 1), ("dilation", rank, 1), ("pads", 2 * rank, 0)):
+            value: Axes = getattr(self, name)
+            spread = (value,) * count if isinstance(value, int) else tuple(value)
+            if len(spread) != count or any(type(number) is not int or number < least for number in spread):
+                raise WiringError(f"{self.kind}: {name} must be {count} integers of at least {least}, not {value!r}")
+            object.__setattr__(self, name, spread)
+
+    @cached_property
+    def window(self) -> Window:
+        """The window in per-axis form."""
+        kernel, stride, dilation, pads = self.kernel, self.stride, self.dilation, self.pads
+        assert isinstance(kernel, tuple) and isinstance(stride, tuple)  # noqa: S101, PT018 - for the type checker
+        assert isinstance(dilation, tuple) and isinstance(pads, tuple)  # noqa: S101, PT018
+        return Window(kernel, stride, dilation, tuple(zip(pads[: len(kernel)], pads[len(kernel) :], strict=True)))
+
+
+def channels_and_spatial(x: Shape) -> tuple[int, int, Shape]:
+    """N x C x spatial -> (N, C, spatial), or an error for a shape without spatial axes."""
+    if len(x) < 3:
+        raise WiringError(f"needs a map of batch x channels x spatial axes, not {dims(x)}")
+    n, c, *spatial = x
+    return n, c, tuple(spatial)
+
+
+def positive(op: Op, **values: int | None) -> None:
+    """Check attributes that must be whole numbers of at least one; None means "not stated" and passes."""
+    for name, value in values.items():
+        if value is not None and (type(value) is not int or value < 1):
+            raise WiringError(f"{op.kind}: {name} must be a positive integer, not {value!r}")
+
+
+def same_channels(stated: int | None, c: int) -> None:
+    """Check a stated channel count against the operand's."""
+    if stated is not None and stated != c:
+        raise WiringError(f"expects {stated} channels, its input has {c}")

@@ -1,0 +1,214 @@
+"""Graph x convention x fuse patterns -> Profile: what each layer needs, as tables of integers.
+
+From here on nothing knows operators: a trace or another tool's table can enter as a Profile just as well.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Final
+
+from costmodel.counting import STANDARD, Convention
+from costmodel.errors import WiringError
+from costmodel.fuse import Kernel, Pattern, fuse
+from costmodel.graph import Graph, Loops, Tensor, Window, Work, dims
+from costmodel.table import Column, Table
+
+AXES: Final = ("depth", "height", "width")
+WINDOW_COLUMNS: Final = tuple(
+    Column(f"{part}_{axis}", int, "", f"window: {meaning} along the {axis} axis; 0 without a window")
+    for part, meaning in (
+        ("kernel", "size"),
+        ("stride", "step"),
+        ("dilation", "spacing"),
+        ("pad_before", "padding before"),
+        ("pad_after", "padding after"),
+    )
+    for axis in AXES
+)
+
+LAYER_COLUMNS: Final = (
+    Column("layer", str, "", "the kernel's name: block and node, fused nodes joined by +"),
+    Column("block", str, "", "the block of the network that the layer belongs to"),
+    Column("operator", str, "", "operators in the order they run, fused ones joined by +"),
+    Column("input_shape", str, "", "shape of each operand map, batch first"),
+    Column("output_shape", str, "", "shape of each result"),
+    Column("input_bytes", int, "B", "maps read", "sum"),
+    Column("output_bytes", int, "B", "maps written", "sum"),
+    Column("weight_bytes", int, "B", "parameters and buffers read", "sum"),
+    Column("parameters", int, "", "learned values", "sum"),
+    Column("buffers", int, "", "stored values that are not learned, such as running statistics", "sum"),
+    Column("macs", int, "MAC", "multiply-accumulates, products with padding included", "sum"),
+    *(Column(kind, int, "OP", f"elementwise operations: {kind}", "sum") for kind in Work._fields[1:]),
+    Column("elementwise", int, "OP", "elementwise operations of all kinds", "sum"),
+    Column("batch", int, "", "loop nest: images; 0 without a loop nest"),
+    Column("groups", int, "", "loop nest: independent groups"),
+    Column("pixels", int, "", "loop nest: output positions (M)"),
+    Column("filters", int, "", "loop nest: filters per group (N)"),
+    Column("reduction", int, "", "loop nest: products summed per output (K)"),
+    *WINDOW_COLUMNS,
+)
+
+TENSOR_COLUMNS: Final = (
+    Column("tensor", str, "", "the tensor's name: the node that makes it, or the node and the weight"),
+    Column("kind", str, "", "input, map, output, parameter or buffer"),
+    Column("shape", str, "", "sizes joined by x"),
+    Column("elements", int, "", "values it holds", "sum"),
+    Column("bits", int, "bit", "width of an element"),
+    Column("bytes", int, "B", "its size: elements * bits / 8, rounded up", "sum"),
+    Column("born", int, "", "row of the layer that makes it; 0 for what is there from the start"),
+    Column("dies", int, "", "row of the last layer that needs it"),
+)
+
+ACCESS_COLUMNS: Final = (
+    Column("layer", int, "", "row of the layer"),
+    Column("tensor", int, "", "row of the tensor"),
+    Column("mode", str, "", "read or write"),
+    Column("bytes", int, "B", "bytes moved", "sum"),
+)
+
+MAPS: Final = frozenset({"input", "map", "output"})
+"""The kinds of tensors that flow between layers; the other kinds are weights."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a network needs of any machine: its layers, its tensors, and who touches what."""
+
+    network: str
+    convention: str
+    batch: int
+    layers: Table
+    tensors: Table
+    accesses: Table
+
+    def __post_init__(self) -> None:
+        for table, columns in ((self.layers, LAYER_COLUMNS), (self.tensors, TENSOR_COLUMNS), (self.accesses, ACCESS_COLUMNS)):
+            if table.columns != columns:
+                raise ValueError(f"a profile's table must have the columns {[column.name for column in columns]}")
+
+
+def profile(graph: Graph, convention: Convention = STANDARD, patterns: Sequence[Pattern] = ()) -> Profile:
+    """Count what every kernel of the graph needs, under a convention, fused as the patterns say."""
+    kernels = fuse(graph, patterns)
+    if not kernels:
+        raise WiringError(f"{graph.name}: a network needs at least one layer")
+    tensors = _Tensors(graph, kernels)
+    layers = [_layer(kernel, convention) for kernel in kernels]
+    accesses: list[tuple[int, int, str, int]] = []
+    for row, kernel in enumerate(kernels):
+        accesses += tensors.accesses(row, kernel)
+    moved = [[0, 0, 0] for _ in kernels]
+    for row, tensor, mode, size in accesses:
+        moved[row][2 if tensors.rows[tensor][1] not in MAPS else mode == "write"] += size
+    layer_rows = [(*head, *sizes, *tail) for (head, tail), sizes in zip(layers, moved, strict=True)]
+    batch = next((size for tensor in graph.inputs for size in tensor.shape[:1]), 1)
+    return Profile(
+        graph.name,
+        convention.name,
+        batch,
+        _table(LAYER_COLUMNS, layer_rows),
+        _table(TENSOR_COLUMNS, tensors.rows),
+        _table(ACCESS_COLUMNS, accesses),
+    )
+
+
+def _table(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> Table:
+    values = zip(*rows, strict=True) if rows else [()] * len(columns)
+    return Table(columns, dict(zip([column.name for column in columns], values, strict=True)))
+
+
+def _layer(kernel: Kernel, convention: Convention) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """A kernel's row, in the columns before and after the moved bytes."""
+    work, loops, window = Work(), Loops(), None
+    parameters = buffers = 0
+    for node in kernel.nodes:
+        shapes = node.input_shapes
+        work = work.plus(convention.work(node))
+        nest = node.op.loops(*shapes)
+        if nest.batch:
+            if loops.batch:
+                raise WiringError(f"{kernel.name}: a fused kernel can hold one loop nest, {kernel.operator} has several")
+            loops = nest
+        window = window or node.op.window
+        for weight in node.op.weights(*shapes):
+            if weight.kind == "parameter":
+                parameters += prod(weight.shape)
+            else:
+                buffers += prod(weight.shape)
+    outside = [tensor for node in kernel.nodes for tensor in node.inputs if tensor.node not in kernel.nodes]
+    head = (
+        kernel.name,
+        kernel.nodes[0].block,
+        kernel.operator,
+        ", ".join([dims(tensor.shape) for tensor in outside]),
+        ", ".join([dims(tensor.shape) for tensor in kernel.nodes[-1].outputs]),
+    )
+    return head, (parameters, buffers, *work, work.elementwise, *loops, *_window_row(window))
+
+
+def _window_row(window: Window | None) -> tuple[int, ...]:
+    if window is None:
+        return (0,) * len(WINDOW_COLUMNS)
+    absent = (0,) * (len(AXES) - len(window.kernel))
+    before, after = zip(*window.pads, strict=True)
+    parts = (window.kernel, window.stride, window.dilation, before, after)
+    return tuple([number for part in parts for number in (*absent, *part)])
+
+
+class _Tensors:
+    """The tensor rows of a graph under construction: views share the row of the memory they look at."""
+
+    def __init__(self, graph: Graph, kernels: Sequence[Kernel]) -> None:
+        self.rows: list[tuple[Any, ...]] = []
+        self._row_of: dict[Tensor, int] = {}
+        self._weights: list[list[int]] = []
+        names = {node: name for name, node in graph.nodes.items()}
+        self._root: dict[Tensor, Tensor] = {}
+        for node in graph.nodes.values():
+            for tensor in node.outputs:
+                self._root[tensor] = self._root[node.inputs[0]] if node.op.view else tensor
+        born = {tensor: 0 for tensor in graph.inputs}
+        dies = dict.fromkeys(graph.inputs, 0)
+        for row, kernel in enumerate(kernels):
+            for tensor in (self._root[tensor] for node in kernel.nodes for tensor in node.inputs):
+                if tensor.node not in kernel.nodes:
+                    dies[tensor] = row
+            for tensor in kernel.nodes[-1].outputs:
+                if self._root[tensor] is tensor:
+                    born[tensor] = dies[tensor] = row
+        outputs = {self._root[tensor] for tensor in graph.outputs}
+        last = len(kernels) - 1
+        for tensor, start in born.items():
+            kind = "output" if tensor in outputs else "input" if not tensor.node.inputs else "map"
+            name = names[tensor.node] + (f":{tensor.index}" if tensor.index else "")
+            end = last if tensor in outputs else dies[tensor]
+            self._row_of[tensor] = self._add(name, kind, tensor.shape, tensor.bits, start, end)
+        for kernel in kernels:
+            self._weights.append(
+                [
+                    self._add(f"{names[node]}.{weight.name}", weight.kind, weight.shape, node.outputs[0].bits, 0, last)
+                    for node in kernel.nodes
+                    for weight in node.op.weights(*node.input_shapes)
+                ]
+            )
+
+    def _add(self, name: str, kind: str, shape: tuple[int, ...], bits: int, born: int, dies: int) -> int:
+        elements = prod(shape)
+        self.rows.append((name, kind, dims(shape), elements, bits, -(-elements * bits // 8), born, dies))
+        return len(self.rows) - 1
+
+    def accesses(self, layer: int, kernel: Kernel) -> list[tuple[int, int, str, int]]:
+        """What a kernel reads and writes; a view touches nothing, a map read twice by one kernel is read once."""
+        if all(node.op.view for node in kernel.nodes):
+            return []
+        read = [
+            self._row_of[self._root[tensor]]
+            for node in kernel.nodes
+            for tensor in node.inputs
+            if tensor.node not in kernel.nodes
+        ]
+        written = [self._row_of[self._root[tensor]] for tensor in kernel.nodes[-1].outputs]
+        touched = [(row, "read") for row in dict.fromkeys([*read, *self._weights[layer]])]
+        touched += [(row, "write") for row in written]
+        return [(layer, row, mode, self.rows[row][5]) for row, mode in touched]

@@ -1,0 +1,153 @@
+"""Profile x Placement x Hardware -> Simulation: per layer the transfer, the compute, the total, and what bounds it.
+
+Every resource of the machine takes amount / rate: a memory its bytes over its bandwidth, an engine its operations over
+its peak. Transfers of one layer follow one another, and so do, with ``overlap: none``, transfer and compute.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final
+
+from costmodel.errors import CostModelError, suggestion
+from costmodel.hardware import OVERLAPS, Hardware
+from costmodel.place import Placement
+from costmodel.profile import MAPS, Profile
+from costmodel.table import Column, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS: Final = (
+    Column("input_memory", str, "", "where the operand maps live"),
+    Column("output_memory", str, "", "where the results live"),
+    Column("weight_memory", str, "", "where the weights live"),
+    Column("live_bytes", int, "B", "maps live in the nearest memory while the layer runs", "max"),
+    Column("overfull", str, "", "the memory that would have to hold more than its size; empty if none"),
+    Column("operations", int, "OP", "2 * macs + elementwise", "sum"),
+    Column("engine", str, "", "the engine that computes the layer"),
+    Column("transfer_bytes", int, "B", "bytes moved to or from a memory that takes time", "sum"),
+    Column("transfer_seconds", float, "s", "sum over memories of bytes / bandwidth", "sum"),
+    Column("compute_seconds", float, "s", "operations / the engine's peak", "sum"),
+    Column("total_seconds", float, "s", "transfer + compute, or with overlap the larger", "sum"),
+    Column("bound", str, "", "the resource that takes longest: a memory, an engine, or nothing"),
+    Column("share", float, "", "part of the network's total time", "sum"),
+)
+
+RESOURCE_COLUMNS: Final = (
+    Column("resource", str, "", "memory or engine"),
+    Column("kind", str, "", "memory or engine"),
+    Column("amount", int, "", "bytes moved or operations done", "sum"),
+    Column("rate", float, "", "bytes or operations per second"),
+    Column("seconds", float, "s", "amount / rate", "sum"),
+)
+
+NOTHING: Final = "nothing"
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A network on a machine: the profile's layers with their placement and times, and what each resource did."""
+
+    profile: Profile
+    hardware: Hardware
+    placement: Placement
+    overlap: str
+    layers: Table
+    resources: Table
+
+    @property
+    def seconds(self) -> float:
+        """Latency of one batch."""
+        return float(self.layers.total("total_seconds"))
+
+    @property
+    def images_per_second(self) -> float:
+        """Batches per second times images per batch."""
+        return self.profile.batch / self.seconds if self.seconds else math.inf
+
+    @cached_property
+    def overfull(self) -> tuple[str, ...]:
+        """Layers whose live maps exceed a memory that the placement puts them in."""
+        pairs = zip(self.layers["layer"], self.layers["overfull"], strict=True)
+        return tuple(layer for layer, memory in pairs if memory)
+
+    @property
+    def frame(self) -> "pd.DataFrame":
+        """The layers as a pandas DataFrame."""
+        return self.layers.frame
+
+
+def simulate(profile: Profile, placement: Placement, hardware: Hardware, overlap: str | None = None) -> Simulation:
+    """Time every layer; ``overlap`` replaces the machine's own."""
+    overlap = overlap or hardware.overlap
+    if overlap not in OVERLAPS:
+        raise CostModelError(f"overlap {overlap!r} is not accepted; {suggestion(overlap, OVERLAPS)}")
+    layers, memories = profile.layers, hardware.memories
+    names = [memory.name for memory in memories]
+    count = len(layers)
+
+    moved = [[0] * count for _ in memories]
+    homes: list[dict[str, dict[str, None]]] = [{"read": {}, "write": {}, "weight": {}} for _ in range(count)]
+    kinds = profile.tensors["kind"]
+    for layer, tensor, mode, size in zip(*profile.accesses.data().values(), strict=True):
+        memory = placement.memory[tensor]
+        moved[memory][layer] += size
+        homes[layer][mode if kinds[tensor] in MAPS else "weight"][names[memory]] = None
+
+    engines = {operator: hardware.engine_for(operator) for operator in dict.fromkeys(layers["operator"])}
+    operations = [2 * macs + other for macs, other in zip(layers["macs"], layers["elementwise"], strict=True)]
+    worked = dict.fromkeys(hardware.engines, 0)
+    live = _live_bytes(profile, placement, len(memories))
+    columns: dict[str, list[object]] = {column.name: [] for column in COLUMNS}
+    for row, operator in enumerate(layers["operator"]):
+        engine = engines[operator]
+        worked[engine] += operations[row]
+        spent = {names[n]: moved[n][row] / memory.bandwidth for n, memory in enumerate(memories)}
+        transfer = sum(spent.values())
+        compute = spent[engine.name] = operations[row] / engine.peak
+        longest = max(spent, key=spent.__getitem__)
+        overfull = [names[n] for n, memory in enumerate(memories) if live[n][row] > memory.size]
+        values = (
+            *["+".join(homes[row][mode]) for mode in ("read", "write", "weight")],
+            live[0][row],
+            "+".join(overfull),
+            operations[row],
+            engine.name,
+            sum([moved[n][row] for n, memory in enumerate(memories) if memory.bandwidth < math.inf]),
+            transfer,
+            compute,
+            max(transfer, compute) if overlap == "layer" else transfer + compute,
+            longest if spent[longest] else NOTHING,
+            0.0,
+        )
+        for column, value in zip(columns.values(), values, strict=True):
+            column.append(value)
+    total = math.fsum(columns["total_seconds"])  # type: ignore[arg-type]
+    if total:
+        columns["share"] = [seconds / total for seconds in columns["total_seconds"]]  # type: ignore[operator]
+    resources = [
+        *((m.name, "memory", sum(moved[n]), m.bandwidth, sum(moved[n]) / m.bandwidth) for n, m in enumerate(memories)),
+        *((e.name, "engine", amount, e.peak, amount / e.peak) for e, amount in worked.items()),
+    ]
+    return Simulation(
+        profile,
+        hardware,
+        placement,
+        overlap,
+        layers.extend(COLUMNS, columns),
+        Table(RESOURCE_COLUMNS, dict(zip([c.name for c in RESOURCE_COLUMNS], zip(*resources, strict=True), strict=True))),
+    )
+
+
+def _live_bytes(profile: Profile, placement: Placement, memories: int) -> list[list[int]]:
+    """Bytes that each memory must hold while each layer runs: maps from birth to last use, weights throughout."""
+    changes = [[0] * (len(profile.layers) + 1) for _ in range(memories)]
+    tensors = profile.tensors
+    for memory, size, born, dies in zip(
+        placement.memory, tensors["bytes"], tensors["born"], tensors["dies"], strict=True
+    ):
+        changes[memory][born] += size
+        changes[memory][dies + 1] -= size
+    return [list(accumulate(change))[:-1] for change in changes]

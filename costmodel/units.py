@@ -1,0 +1,95 @@
+"""Text with a unit <-> number: ``parse("1 GB/s", "B/s") -> 1e9``; the only place that knows prefixes.
+
+MB = 10**6 B and MiB = 2**20 B. Sizes are whole bytes (Python integers), rates and times are floats.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from decimal import Context, Decimal
+from typing import Final
+
+from costmodel.errors import CostModelError, suggestion
+
+SI: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15}
+BINARY: Final = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+SECONDS: Final = {"n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0}
+
+_BYTES: Final[Mapping[str, Decimal]] = {f"{p}B": Decimal(f) for p, f in (SI | BINARY).items()}
+_OPERATIONS: Final[Mapping[str, Decimal]] = {
+    f"{p}{name}": Decimal(f) * operations
+    for name, operations in (("FLOPS", 1), ("FLOP/s", 1), ("OPS", 1), ("OP/s", 1), ("MAC/s", 2))
+    for p, f in SI.items()
+}
+
+UNITS: Final[Mapping[str, Mapping[str, Decimal]]] = {
+    "B": _BYTES,
+    "B/s": {f"{name}/s": factor for name, factor in _BYTES.items()},
+    "OP/s": _OPERATIONS,
+    "s": {f"{p}s": Decimal(repr(f)) for p, f in SECONDS.items()},
+}
+"""Base unit -> every accepted spelling and its factor. One MAC is two operations."""
+
+EXAMPLES: Final = {"B": "1 MB", "B/s": "1 GB/s", "OP/s": "10 GFLOPS", "s": "2 ms"}
+
+_QUANTITY = re.compile(r"([+-]?)(inf|\d{1,30}(?:\.\d{0,30})?(?:[eE][+-]?\d{1,2})?)\s*([^\s\d].*)?", re.ASCII)
+_EXACT = Context(prec=80)
+
+
+def parse(text: str, unit: str) -> int | float:
+    """Text -> number in the base ``unit``; sizes come back as integers, ``inf`` as ``math.inf``.
+
+    Raises :class:`CostModelError` on a bare number, an unknown or wrong unit, or a fraction of a byte.
+    """
+    accepted = f"accepted is a number with a unit, such as {EXAMPLES[unit]!r}"
+    match = _QUANTITY.fullmatch(text.strip())
+    if match is None:
+        raise CostModelError(f"{text!r} is not a quantity; {accepted}")
+    sign, number, name = match.groups()
+    if number == "inf":
+        if name and name not in UNITS[unit]:
+            raise CostModelError(f"{text!r} has unit {name!r}; {suggestion(name, UNITS[unit])}")
+        return -math.inf if sign == "-" else math.inf
+    if not name:
+        raise CostModelError(f"{text!r} has no unit; {accepted}")
+    factor = UNITS[unit].get(name)
+    if factor is None:
+        raise CostModelError(f"{text!r} has unit {name!r}; {suggestion(name, UNITS[unit])}")
+    value = _EXACT.multiply(_EXACT.create_decimal(sign + number), factor)
+    if unit != "B":
+        return float(value)
+    if value != value.to_integral_value():
+        raise CostModelError(f"{text!r} is not a whole number of bytes")
+    return int(value)
+
+
+def exact(value: float, unit: str) -> str:
+    """Number -> the shortest text that :func:`parse` reads back as the same number: ``1e9 -> '1 GB/s'``."""
+    if math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    number = Decimal(value) if isinstance(value, int) else Decimal(repr(value))
+    spelling = {"OP/s": "FLOPS"}.get(unit, unit)
+    prefix, factor = "", Decimal(1)
+    for candidate, size in SI.items():
+        if abs(number) >= size:
+            prefix, factor = candidate, Decimal(size)
+    return f"{_plain(_EXACT.divide(number, factor))} {prefix}{spelling}"
+
+
+def human(value: float, unit: str = "") -> str:
+    """Number -> four significant digits with a prefix, for people: ``6422528, 'B' -> '6.423 MB'``."""
+    if math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    if value == 0 or (abs(value) < 1 and unit != "s"):
+        return f"{value:.4g} {unit}".rstrip()
+    steps: Mapping[str, float] = SECONDS if unit == "s" else SI
+    # 999.96 rounds to 1000, which belongs to the next prefix.
+    prefix = next((p for p, step in steps.items() if float(f"{abs(value) / step:.4g}") < 1000), list(steps)[-1])
+    scaled = value / steps[prefix]
+    digits = f"{value:d}" if prefix == "" and isinstance(value, int) else _plain(Decimal(f"{scaled:.4g}"))
+    return f"{digits} {prefix}{unit}".rstrip()
+
+
+def _plain(number: Decimal) -> str:
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

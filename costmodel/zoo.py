@@ -1,0 +1,118 @@
+"""Name x keyword parameters -> Graph: the registry of architectures, loaded when one is asked for."""
+
+import functools
+import importlib
+import math
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from costmodel.errors import CostModelError, suggestion
+from costmodel.graph import Graph, Tensor
+
+PACKAGE: Final = "costmodel.architectures"
+
+_REGISTRY: Final[dict[str, "Architecture"]] = {}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A registered builder, what its source declares of it, and the parameters it takes.
+
+    ``params`` and ``macs`` are the source's own figures at the source's precision (``"3.5 M"``); None if it has none.
+    """
+
+    name: str
+    builder: Callable[..., Tensor]
+    params: str | None
+    macs: str | None
+    source: str
+
+    @property
+    def summary(self) -> str:
+        """The first line of the builder's docstring."""
+        return (self.builder.__doc__ or "").strip().split("\n", 1)[0]
+
+    @functools.cached_property
+    def defaults(self) -> Mapping[str, Any]:
+        """The parameters with their default values."""
+        code = self.builder.__code__
+        return dict(zip(code.co_varnames[: code.co_argcount], self.builder.__defaults__ or (), strict=True))
+
+    def __call__(self, **parameters: Any) -> Graph:
+        """Build the network; a parameter may be given as text and is read as its default's type."""
+        chosen = {name: self._value(name, value) for name, value in parameters.items()}
+        changed = ", ".join(f"{name}={value}" for name, value in chosen.items() if value != self.defaults[name])
+        return Graph(self.builder(**chosen), f"{self.name}({changed})" if changed else self.name)
+
+    def _value(self, name: str, value: Any) -> Any:
+        if name not in self.defaults:
+            raise CostModelError(f"network {self.name!r} has no parameter {name!r}; {suggestion(name, self.defaults)}")
+        wanted = type(self.defaults[name])
+        try:
+            read = _READERS[wanted](value)
+        except (ValueError, KeyError, OverflowError):
+            read = None
+        if read is None or (wanted is not bool and not 0 < read < math.inf):
+            kind = {int: "a positive integer", float: "a positive number", bool: "true or false"}[wanted]
+            raise CostModelError(f"network {self.name!r}: {name} must be {kind}, not {value!r}")
+        return read
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, str) and len(value) <= 18:
+        return int(value)
+    if type(value) is int:
+        return value
+    raise ValueError(value)
+
+
+_READERS: Final[Mapping[type, Callable[[Any], Any]]] = {
+    int: _whole,
+    float: float,
+    bool: lambda value: {"true": True, "false": False}[str(value).lower()],
+}
+
+
+def architecture(
+    *, source: str, params: str | None = None, macs: str | None = None
+) -> Callable[[Callable[..., Tensor]], Architecture]:
+    """Register a builder under its own name, with the figures its source declares."""
+
+    def register(builder: Callable[..., Tensor]) -> Architecture:
+        name = builder.__name__
+        if name in _REGISTRY:
+            raise TypeError(f"architecture {name!r} is registered already, by {_REGISTRY[name].builder.__module__}")
+        _REGISTRY[name] = Architecture(name, builder, params, macs, source)
+        return _REGISTRY[name]
+
+    return register
+
+
+def scaled(channels: int, width: float) -> int:
+    """Channels x width multiplier -> the nearest whole number of channels, at least one."""
+    return max(1, round(channels * width))
+
+
+def get(name: str) -> Architecture:
+    """Name -> architecture; ``-`` and ``_`` are the same. Loads no more modules than needed."""
+    key = name.replace("-", "_").lower()
+    if key not in _REGISTRY:
+        modules = _modules()
+        for module in [key] if key in modules else modules:
+            importlib.import_module(f"{PACKAGE}.{module}")
+    if key not in _REGISTRY:
+        raise CostModelError(f"no network {name!r}; {suggestion(name, names())}")
+    return _REGISTRY[key]
+
+
+def names() -> list[str]:
+    """Every registered network, in alphabetical order."""
+    for module in _modules():
+        importlib.import_module(f"{PACKAGE}.{module}")
+    return sorted(_REGISTRY)
+
+
+def _modules() -> list[str]:
+    return [module.name for module in pkgutil.iter_modules(importlib.import_module(PACKAGE).__path__)]

@@ -1,0 +1,1 @@
+"""Data sheets of machines, one YAML file each, named like the machine."""
