@@ -9,10 +9,12 @@ Pattern = Sequence[str]
 
 
 class Kernel(NamedTuple):
-    """Nodes that run as one pass: intermediate results between them never reach a memory."""
+    """Nodes that run as one pass: what flows between them never reaches a memory."""
 
     name: str
     nodes: tuple[Node, ...]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
 
     @property
     def operator(self) -> str:
@@ -37,10 +39,15 @@ def fuse(graph: Graph, patterns: Sequence[Pattern] = ()) -> tuple[Kernel, ...]:
     for node, name in names.items():
         if node in done or not node.inputs:
             continue
-        chain = next(filter(None, (_match(node, pattern, readers, outputs) for pattern in longest_first)), (node,))
+        chain = next(filter(None, [_match(node, pattern, readers, outputs) for pattern in longest_first]), None)
+        if chain is None:
+            kernels.append(Kernel(name, (node,), node.inputs, node.outputs))
+            continue
         done.update(chain)
         tails = [names[other].rpartition(".")[2] for other in chain[1:]]
-        kernels.append(Kernel("+".join([name, *tails]), chain))
+        inside = {tensor for other in chain[:-1] for tensor in other.outputs}
+        inputs = tuple([tensor for other in chain for tensor in other.inputs if tensor not in inside])
+        kernels.append(Kernel("+".join([name, *tails]), chain, inputs, chain[-1].outputs))
     return tuple(kernels)
 
 

@@ -4,7 +4,9 @@
 be reached backwards from its outputs. Shapes are tuples of positive integers in ONNX's order (N, C, spatial ...).
 """
 
+import functools
 import itertools
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,6 +18,9 @@ from costmodel.errors import CostModelError, WiringError, suggestion
 
 Shape = tuple[int, ...]
 
+VARIADIC: Final = 0x04
+"""The flag of a code object that takes ``*args``; ``inspect.CO_VARARGS`` without importing ``inspect``."""
+
 BITS: Final[Mapping[str, int]] = {
     "float64": 64, "float32": 32, "float16": 16, "bfloat16": 16, "float8": 8,
     "int64": 64, "int32": 32, "int16": 16, "int8": 8, "int4": 4, "uint8": 8,
@@ -23,6 +28,7 @@ BITS: Final[Mapping[str, int]] = {
 """Element type -> width in bits."""
 
 
+@functools.lru_cache(maxsize=4096)
 def dims(shape: Shape) -> str:
     """``(1, 3, 224, 224) -> '1x3x224x224'``; a scalar's shape is ``'scalar'``."""
     return "x".join(map(str, shape)) if shape else "scalar"
@@ -64,6 +70,7 @@ class Window(NamedTuple):
         """Input elements that a window spans per axis: dilation * (kernel - 1) + 1."""
         return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
 
+    @functools.lru_cache(maxsize=4096)  # noqa: B019 - a window is a small value, not an object that is kept alive
     def output(self, spatial: Shape, *, ceil: bool = False) -> Shape:
         """Window positions per axis: floor((size + pads - extent) / stride) + 1.
 
@@ -71,14 +78,15 @@ class Window(NamedTuple):
         """
         if len(spatial) != len(self.kernel):
             raise WiringError(f"a {dims(self.kernel)} kernel needs {len(self.kernel)} spatial axes, not {len(spatial)}")
-        padded = tuple(size + sum(pads) for size, pads in zip(spatial, self.pads, strict=True))
         sizes = []
-        for size, full, extent, stride, pads in zip(spatial, padded, self.extent, self.stride, self.pads, strict=True):
-            if extent > full:
+        for size, kernel, stride, dilation, (before, after) in zip(spatial, *self, strict=True):
+            spare = size + before + after - (dilation * (kernel - 1) + 1)
+            if spare < 0:
                 dilated = "" if self.extent == self.kernel else f" (dilated: {dims(self.extent)})"
+                padded = tuple(size + sum(pads) for size, pads in zip(spatial, self.pads, strict=True))
                 raise WiringError(f"kernel {dims(self.kernel)}{dilated} is larger than the padded map {dims(padded)}")
-            positions = -(-(full - extent) // stride) + 1 if ceil else (full - extent) // stride + 1
-            if ceil and (positions - 1) * stride >= size + pads[0]:
+            positions = -(-spare // stride) + 1 if ceil else spare // stride + 1
+            if ceil and (positions - 1) * stride >= size + before:
                 positions -= 1
             sizes.append(positions)
         return tuple(sizes)
@@ -101,11 +109,11 @@ class Work(NamedTuple):
 
     def plus(self, other: "Work") -> "Work":
         """The sum, kind by kind."""
-        return Work(*[a + b for a, b in zip(self, other, strict=True)])
+        return Work(*map(operator.add, self, other))
 
-    def times(self, count: int) -> "Work":
-        """The same work ``count`` times."""
-        return Work(*[a * count for a in self])
+
+NO_LOOPS: Final = Loops()
+NO_WORK: Final = Work()
 
 
 @dataclass(frozen=True)
@@ -118,10 +126,16 @@ class Op:
 
     registry: ClassVar[dict[str, type["Op"]]] = {}
 
+    operands: ClassVar[int | None] = None
+    """How many inputs it takes, read off the signature of :meth:`shape`; None for any number."""
+
     view: ClassVar[bool] = False
     """True if the output is the input's memory under another shape: no work, no traffic."""
 
-    each: ClassVar[Work] = Work()
+    window: ClassVar[Window | None] = None
+    """The sliding window, for operators that have one."""
+
+    each: ClassVar[Work] = NO_WORK
     """Elementwise operations per unit of :meth:`units`, as the ``standard`` convention counts them."""
 
     unit: ClassVar[str] = "output element"
@@ -134,6 +148,8 @@ class Op:
         super().__init_subclass__(**kwargs)
         if abstract:
             return
+        signature = cls.shape.__code__
+        cls.operands = None if signature.co_flags & VARIADIC else signature.co_argcount - 1
         if cls.__name__ in Op.registry:
             raise TypeError(f"operator {cls.__name__!r} is registered already, by {Op.registry[cls.__name__].__module__}")
         Op.registry[cls.__name__] = cls
@@ -142,11 +158,6 @@ class Op:
     def kind(self) -> str:
         """The operator's registered name."""
         return type(self).__name__
-
-    @property
-    def window(self) -> Window | None:
-        """The sliding window, for operators that have one."""
-        return None
 
     def shape(self, *inputs: Any) -> Shape:
         """Operand shapes -> the output's shape; raises :class:`WiringError` when they do not fit."""
@@ -162,7 +173,7 @@ class Op:
 
     def loops(self, *inputs: Any) -> Loops:
         """Operand shapes -> the loop nest of multiply-accumulates; all zero without any."""
-        return Loops()
+        return NO_LOOPS
 
     def units(self, *inputs: Any) -> int:
         """Operand shapes -> how often :attr:`each` is done; by default once per output element."""
@@ -170,8 +181,11 @@ class Op:
 
     def work(self, *inputs: Any) -> Work:
         """Operand shapes -> arithmetic: the loop nest's MACs, and ``each * units``. Derived, not overridden."""
-        units = self.units(*inputs) if self.each != Work() else 0
-        return self.each.times(units)._replace(macs=self.loops(*inputs).macs)
+        macs = self.loops(*inputs).macs
+        if self.each is NO_WORK:
+            return Work(macs)
+        units = self.units(*inputs)
+        return Work(macs, *[count * units for count in self.each[1:]])
 
     def __call__(self, *inputs: "Tensor", name: str | None = None) -> "Tensor":
         """Apply the operator; ``name`` is the layer's name inside the current block."""
@@ -213,7 +227,7 @@ class Tensor:
 class Node:
     """One operator at one place of a graph."""
 
-    __slots__ = ("block", "inputs", "name", "op", "outputs", "serial")
+    __slots__ = ("block", "input_shapes", "inputs", "name", "op", "outputs", "serial")
 
     _serials: ClassVar = itertools.count()
 
@@ -223,15 +237,14 @@ class Node:
         self.name: Final = name
         self.block: Final = block
         self.serial: Final = next(Node._serials)
-        shapes = self.input_shapes
-        arity = type(op).shape.__code__
-        if not arity.co_flags & 0x04 and arity.co_argcount - 1 != len(shapes):
-            raise self._error(f"takes {arity.co_argcount - 1} inputs, not {len(shapes)}")
+        self.input_shapes: Final = tuple([tensor.shape for tensor in self.inputs])
+        if op.operands not in (None, len(self.inputs)):
+            raise self._error(f"takes {op.operands} inputs, not {len(self.inputs)}")
         try:
-            made = op.shapes(*shapes)
+            made = op.shapes(*self.input_shapes)
         except WiringError as error:
             raise self._error(str(error)) from None
-        if any(size < 1 for shape in made for size in shape):
+        if any([0 in shape for shape in made]):
             raise self._error(f"would make an empty map {', '.join(map(dims, made))}")
         bits = inputs[0].bits if inputs else getattr(op, "bits", 32)
         self.outputs: Final = tuple(Tensor(shape, bits, self, index) for index, shape in enumerate(made))
@@ -242,9 +255,10 @@ class Node:
         return ".".join(filter(None, (self.block, self.name or self.op.kind.lower())))
 
     @property
-    def input_shapes(self) -> tuple[Shape, ...]:
-        """The operand shapes."""
-        return tuple([tensor.shape for tensor in self.inputs])
+    def parameters(self) -> int:
+        """Learned values: the elements of every weight that is not a buffer."""
+        weights = self.op.weights(*self.input_shapes)
+        return sum(prod(weight.shape) for weight in weights if weight.kind == "parameter")
 
     def _error(self, problem: str) -> WiringError:
         shapes = ", ".join(map(dims, self.input_shapes)) or "none"
@@ -321,13 +335,8 @@ class Graph:
 
     @property
     def parameters(self) -> int:
-        """Learned values: the elements of every weight that is not a buffer."""
-        return sum(
-            prod(weight.shape)
-            for node in self.nodes.values()
-            for weight in node.op.weights(*node.input_shapes)
-            if weight.kind == "parameter"
-        )
+        """Learned values of all nodes."""
+        return sum(node.parameters for node in self.nodes.values())
 
     @property
     def macs(self) -> int:

@@ -3,15 +3,16 @@
 From here on nothing knows operators: a trace or another tool's table can enter as a Profile just as well.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from costmodel.counting import STANDARD, Convention
 from costmodel.errors import WiringError
 from costmodel.fuse import Kernel, Pattern, fuse
-from costmodel.graph import Graph, Loops, Tensor, Window, Work, dims
+from costmodel.graph import NO_LOOPS, Graph, Tensor, Window, Work, dims
 from costmodel.table import Column, Table
 
 AXES: Final = ("depth", "height", "width")
@@ -71,6 +72,19 @@ MAPS: Final = frozenset({"input", "map", "output"})
 """The kinds of tensors that flow between layers; the other kinds are weights."""
 
 
+class TensorRow(NamedTuple):
+    """A row of :data:`TENSOR_COLUMNS`."""
+
+    tensor: str
+    kind: str
+    shape: str
+    elements: int
+    bits: int
+    bytes: int
+    born: int
+    dies: int
+
+
 @dataclass(frozen=True)
 class Profile:
     """What a network needs of any machine: its layers, its tensors, and who touches what."""
@@ -94,62 +108,56 @@ def profile(graph: Graph, convention: Convention = STANDARD, patterns: Sequence[
     if not kernels:
         raise WiringError(f"{graph.name}: a network needs at least one layer")
     tensors = _Tensors(graph, kernels)
-    layers = [_layer(kernel, convention) for kernel in kernels]
     accesses: list[tuple[int, int, str, int]] = []
+    layers = []
     for row, kernel in enumerate(kernels):
-        accesses += tensors.accesses(row, kernel)
-    moved = [[0, 0, 0] for _ in kernels]
-    for row, tensor, mode, size in accesses:
-        moved[row][2 if tensors.rows[tensor][1] not in MAPS else mode == "write"] += size
-    layer_rows = [(*head, *sizes, *tail) for (head, tail), sizes in zip(layers, moved, strict=True)]
+        touched = tensors.accesses(row, kernel)
+        accesses += touched
+        layers.append(_layer(kernel, convention, [(tensors.rows[tensor], mode) for _, tensor, mode, _ in touched]))
     batch = next((size for tensor in graph.inputs for size in tensor.shape[:1]), 1)
     return Profile(
         graph.name,
         convention.name,
         batch,
-        _table(LAYER_COLUMNS, layer_rows),
-        _table(TENSOR_COLUMNS, tensors.rows),
-        _table(ACCESS_COLUMNS, accesses),
+        Table.of(LAYER_COLUMNS, layers),
+        Table.of(TENSOR_COLUMNS, tensors.rows),
+        Table.of(ACCESS_COLUMNS, accesses),
     )
 
 
-def _table(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> Table:
-    values = zip(*rows, strict=True) if rows else [()] * len(columns)
-    return Table(columns, dict(zip([column.name for column in columns], values, strict=True)))
-
-
-def _layer(kernel: Kernel, convention: Convention) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """A kernel's row, in the columns before and after the moved bytes."""
-    work, loops, window = Work(), Loops(), None
-    parameters = buffers = 0
-    for node in kernel.nodes:
-        shapes = node.input_shapes
-        work = work.plus(convention.work(node))
-        nest = node.op.loops(*shapes)
-        if nest.batch:
-            if loops.batch:
-                raise WiringError(f"{kernel.name}: a fused kernel can hold one loop nest, {kernel.operator} has several")
-            loops = nest
-        window = window or node.op.window
-        for weight in node.op.weights(*shapes):
-            if weight.kind == "parameter":
-                parameters += prod(weight.shape)
-            else:
-                buffers += prod(weight.shape)
-    outside = [tensor for node in kernel.nodes for tensor in node.inputs if tensor.node not in kernel.nodes]
-    head = (
+def _layer(kernel: Kernel, convention: Convention, touched: Sequence[tuple[TensorRow, str]]) -> tuple[Any, ...]:
+    """A kernel's row of :data:`LAYER_COLUMNS`."""
+    nests = [nest for node in kernel.nodes if (nest := node.op.loops(*node.input_shapes)).batch]
+    if len(nests) > 1:
+        raise WiringError(f"{kernel.name}: a fused kernel can hold one loop nest, {kernel.operator} has {len(nests)}")
+    work = functools.reduce(Work.plus, [convention.work(node) for node in kernel.nodes])
+    moved = {"read": 0, "write": 0, "weight": 0}
+    stored = {"parameter": 0, "buffer": 0}
+    for tensor, mode in touched:
+        moved[mode if tensor.kind in MAPS else "weight"] += tensor.bytes
+        if tensor.kind in stored:
+            stored[tensor.kind] += tensor.elements
+    return (
         kernel.name,
         kernel.nodes[0].block,
         kernel.operator,
-        ", ".join([dims(tensor.shape) for tensor in outside]),
-        ", ".join([dims(tensor.shape) for tensor in kernel.nodes[-1].outputs]),
+        ", ".join([dims(tensor.shape) for tensor in kernel.inputs]),
+        ", ".join([dims(tensor.shape) for tensor in kernel.outputs]),
+        *moved.values(),
+        *stored.values(),
+        *work,
+        work.elementwise,
+        *(nests[0] if nests else NO_LOOPS),
+        *_window_row(next(filter(None, [node.op.window for node in kernel.nodes]), None)),
     )
-    return head, (parameters, buffers, *work, work.elementwise, *loops, *_window_row(window))
+
+
+NO_WINDOW: Final = (0,) * len(WINDOW_COLUMNS)
 
 
 def _window_row(window: Window | None) -> tuple[int, ...]:
     if window is None:
-        return (0,) * len(WINDOW_COLUMNS)
+        return NO_WINDOW
     absent = (0,) * (len(AXES) - len(window.kernel))
     before, after = zip(*window.pads, strict=True)
     parts = (window.kernel, window.stride, window.dilation, before, after)
@@ -160,7 +168,7 @@ class _Tensors:
     """The tensor rows of a graph under construction: views share the row of the memory they look at."""
 
     def __init__(self, graph: Graph, kernels: Sequence[Kernel]) -> None:
-        self.rows: list[tuple[Any, ...]] = []
+        self.rows: list[TensorRow] = []
         self._row_of: dict[Tensor, int] = {}
         self._weights: list[list[int]] = []
         names = {node: name for name, node in graph.nodes.items()}
@@ -171,10 +179,9 @@ class _Tensors:
         born = {tensor: 0 for tensor in graph.inputs}
         dies = dict.fromkeys(graph.inputs, 0)
         for row, kernel in enumerate(kernels):
-            for tensor in (self._root[tensor] for node in kernel.nodes for tensor in node.inputs):
-                if tensor.node not in kernel.nodes:
-                    dies[tensor] = row
-            for tensor in kernel.nodes[-1].outputs:
+            for tensor in kernel.inputs:
+                dies[self._root[tensor]] = row
+            for tensor in kernel.outputs:
                 if self._root[tensor] is tensor:
                     born[tensor] = dies[tensor] = row
         outputs = {self._root[tensor] for tensor in graph.outputs}
@@ -195,20 +202,14 @@ class _Tensors:
 
     def _add(self, name: str, kind: str, shape: tuple[int, ...], bits: int, born: int, dies: int) -> int:
         elements = prod(shape)
-        self.rows.append((name, kind, dims(shape), elements, bits, -(-elements * bits // 8), born, dies))
+        self.rows.append(TensorRow(name, kind, dims(shape), elements, bits, -(-elements * bits // 8), born, dies))
         return len(self.rows) - 1
 
     def accesses(self, layer: int, kernel: Kernel) -> list[tuple[int, int, str, int]]:
         """What a kernel reads and writes; a view touches nothing, a map read twice by one kernel is read once."""
         if all(node.op.view for node in kernel.nodes):
             return []
-        read = [
-            self._row_of[self._root[tensor]]
-            for node in kernel.nodes
-            for tensor in node.inputs
-            if tensor.node not in kernel.nodes
-        ]
-        written = [self._row_of[self._root[tensor]] for tensor in kernel.nodes[-1].outputs]
+        read = [self._row_of[self._root[tensor]] for tensor in kernel.inputs]
         touched = [(row, "read") for row in dict.fromkeys([*read, *self._weights[layer]])]
-        touched += [(row, "write") for row in written]
-        return [(layer, row, mode, self.rows[row][5]) for row, mode in touched]
+        touched += [(self._row_of[self._root[tensor]], "write") for tensor in kernel.outputs]
+        return [(layer, row, mode, self.rows[row].bytes) for row, mode in touched]

@@ -5,6 +5,8 @@ its peak. Transfers of one layer follow one another, and so do, with ``overlap: 
 """
 
 import math
+import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -96,49 +98,53 @@ def simulate(profile: Profile, placement: Placement, hardware: Hardware, overlap
         moved[memory][layer] += size
         homes[layer][mode if kinds[tensor] in MAPS else "weight"][names[memory]] = None
 
-    engines = {operator: hardware.engine_for(operator) for operator in dict.fromkeys(layers["operator"])}
+    engines = {kind: hardware.engine_for(kind) for kind in dict.fromkeys(layers["operator"])}
+    runs_on = [engines[kind] for kind in layers["operator"]]
     operations = [2 * macs + other for macs, other in zip(layers["macs"], layers["elementwise"], strict=True)]
-    worked = dict.fromkeys(hardware.engines, 0)
+    compute = [amount / engine.peak for amount, engine in zip(operations, runs_on, strict=True)]
+    waits = [[size / memory.bandwidth for size in moved[n]] for n, memory in enumerate(memories)]
+    transfer = [sum(times) for times in zip(*waits, strict=True)]
+    combine = max if overlap == "layer" else operator.add
+    total = [combine(*times) for times in zip(transfer, compute, strict=True)]
+    latency = math.fsum(total)
     live = _live_bytes(profile, placement, len(memories))
-    columns: dict[str, list[object]] = {column.name: [] for column in COLUMNS}
-    for row, operator in enumerate(layers["operator"]):
-        engine = engines[operator]
-        worked[engine] += operations[row]
-        spent = {names[n]: moved[n][row] / memory.bandwidth for n, memory in enumerate(memories)}
-        transfer = sum(spent.values())
-        compute = spent[engine.name] = operations[row] / engine.peak
-        longest = max(spent, key=spent.__getitem__)
-        overfull = [names[n] for n, memory in enumerate(memories) if live[n][row] > memory.size]
-        values = (
-            *["+".join(homes[row][mode]) for mode in ("read", "write", "weight")],
-            live[0][row],
-            "+".join(overfull),
-            operations[row],
-            engine.name,
-            sum([moved[n][row] for n, memory in enumerate(memories) if memory.bandwidth < math.inf]),
-            transfer,
-            compute,
-            max(transfer, compute) if overlap == "layer" else transfer + compute,
-            longest if spent[longest] else NOTHING,
-            0.0,
-        )
-        for column, value in zip(columns.values(), values, strict=True):
-            column.append(value)
-    total = math.fsum(columns["total_seconds"])  # type: ignore[arg-type]
-    if total:
-        columns["share"] = [seconds / total for seconds in columns["total_seconds"]]  # type: ignore[operator]
+    timed = [n for n, memory in enumerate(memories) if memory.bandwidth < math.inf]
+    columns = {
+        "input_memory": ["+".join(home["read"]) for home in homes],
+        "output_memory": ["+".join(home["write"]) for home in homes],
+        "weight_memory": ["+".join(home["weight"]) for home in homes],
+        "live_bytes": live[0],
+        "overfull": [
+            "+".join([name for name, memory, held in zip(names, memories, layer, strict=True) if held > memory.size])
+            for layer in zip(*live, strict=True)
+        ],
+        "operations": operations,
+        "engine": [engine.name for engine in runs_on],
+        "transfer_bytes": [sum([moved[n][row] for n in timed]) for row in range(count)],
+        "transfer_seconds": transfer,
+        "compute_seconds": compute,
+        "total_seconds": total,
+        "bound": [
+            _longest([*names, engine.name], spent)
+            for engine, *spent in zip(runs_on, *waits, compute, strict=True)
+        ],
+        "share": [seconds / latency if latency else 0.0 for seconds in total],
+    }
+    worked = dict.fromkeys(hardware.engines, 0)
+    for engine, amount in zip(runs_on, operations, strict=True):
+        worked[engine] += amount
     resources = [
         *((m.name, "memory", sum(moved[n]), m.bandwidth, sum(moved[n]) / m.bandwidth) for n, m in enumerate(memories)),
         *((e.name, "engine", amount, e.peak, amount / e.peak) for e, amount in worked.items()),
     ]
     return Simulation(
-        profile,
-        hardware,
-        placement,
-        overlap,
-        layers.extend(COLUMNS, columns),
-        Table(RESOURCE_COLUMNS, dict(zip([c.name for c in RESOURCE_COLUMNS], zip(*resources, strict=True), strict=True))),
+        profile, hardware, placement, overlap, layers.extend(COLUMNS, columns), Table.of(RESOURCE_COLUMNS, resources)
     )
+
+
+def _longest(names: Sequence[str], seconds: Sequence[float]) -> str:
+    longest = max(seconds)
+    return names[seconds.index(longest)] if longest else NOTHING
 
 
 def _live_bytes(profile: Profile, placement: Placement, memories: int) -> list[list[int]]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from costmodel.errors import CostModelError, suggestion
 
@@ -39,13 +39,19 @@ class Table:
         self._data = {column.name: tuple(data[column.name]) for column in self.columns}
         if len(self._data) != len(self.columns) or len(data) != len(self.columns):
             raise ValueError(f"columns {[c.name for c in columns]} do not match the data's {list(data)}")
-        if len({len(values) for values in self._data.values()}) > 1:
-            raise ValueError(f"columns of unequal length: { {name: len(v) for name, v in self._data.items()} }")
         for column in self.columns:
             self._check(column)
 
+    @classmethod
+    def of(cls, columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> Self:
+        """Declared columns x rows of values -> a table."""
+        values = zip(*rows, strict=True) if rows else [()] * len(columns)
+        return cls(columns, dict(zip([column.name for column in columns], values, strict=True)))
+
     def _check(self, column: Column) -> None:
         values = self._data[column.name]
+        if len(values) != len(self):
+            raise ValueError(f"column {column.name!r} has {len(values)} values, not {len(self)}")
         if not set(map(type, values)) <= {column.dtype}:
             wrong = next(value for value in values if type(value) is not column.dtype)
             raise TypeError(f"column {column.name!r} holds {column.dtype.__name__}, not {wrong!r}")
@@ -53,7 +59,7 @@ class Table:
             return
         for value in (min(values), max(values), sum(values) if column.total == "sum" else 0):
             if value not in INT64:
-                place = f" in row {self.label(values.index(value))!r}" if value in values else " in total"
+                place = f" in {self.label(values.index(value))!r}" if value in values else " in total"
                 raise CostModelError(f"{column.name} = {value}{place} does not fit a 64-bit integer")
 
     def label(self, row: int) -> str:
@@ -100,7 +106,12 @@ class Table:
 
     def extend(self, columns: Sequence[Column], data: Mapping[str, Sequence[Any]]) -> "Table":
         """This table with more columns on the right."""
-        return Table((*self.columns, *columns), self._data | data)
+        right = Table(columns, data)
+        both = Table((), {})
+        both.columns, both._data = (*self.columns, *columns), self._data | right._data  # both were checked already
+        if len(both._data) != len(both.columns) or len(right) != len(self):
+            raise ValueError(f"cannot put {right} beside {self}")
+        return both
 
     def take(self, rows: Sequence[int]) -> "Table":
         """The given rows, in the given order."""

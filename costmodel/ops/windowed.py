@@ -28,10 +28,10 @@ class Windowed(Op, abstract=True):
             object.__setattr__(self, "pads", (*self.pads, *self.pads))
         for name, count, least in (("kernel", rank, 1), ("stride", rank, 1), ("dilation", rank, 1), ("pads", 2 * rank, 0)):
             value: Axes = getattr(self, name)
-            spread = (value,) * count if isinstance(value, int) else tuple(value)
-            if len(spread) != count or any(type(number) is not int or number < least for number in spread):
+            numbers = (value,) * count if isinstance(value, int) else tuple(value)
+            if len(numbers) != count or set(map(type, numbers)) != {int} or min(numbers) < least:
                 raise WiringError(f"{self.kind}: {name} must be {count} integers of at least {least}, not {value!r}")
-            object.__setattr__(self, name, spread)
+            object.__setattr__(self, name, numbers)
 
     @cached_property
     def window(self) -> Window:

@@ -1,0 +1,1 @@
+"""Printed tables, verbatim: one CSV file each, every cell as the document shows it."""
