@@ -12,7 +12,7 @@ STAGES = [(2, 64), (3, 128), (3, 256), (3, 512), (2, None)]
 
 @architecture(params="2.4 M", source="HairNet, 2020, table 1 and appendix")
 def hairnet(size: int = 224, classes: int = 1000, width: float = 1.0, dense_head: bool = False) -> Tensor:
-    """HairNet: depthwise-separable stages between max pools, and no dense layer unless ``dense_head``."""
+    """HairNet: depthwise-separable stages between max pools; a dense layer after the pooling with dense_head."""
     x = Input((1, 3, size, size))()
     with block("stem"):
         x = Conv(scaled(STEM, width), kernel=3, pads=1, bias=False)(x, name="conv2D")

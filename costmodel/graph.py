@@ -151,7 +151,9 @@ class Op:
         signature = cls.shape.__code__
         cls.operands = None if signature.co_flags & VARIADIC else signature.co_argcount - 1
         if cls.__name__ in Op.registry:
-            raise TypeError(f"operator {cls.__name__!r} is registered already, by {Op.registry[cls.__name__].__module__}")
+            raise TypeError(
+                f"operator {cls.__name__!r} is registered already, by {Op.registry[cls.__name__].__module__}"
+            )
         Op.registry[cls.__name__] = cls
 
     @property
@@ -167,11 +169,11 @@ class Op:
         """Operand shapes -> the shape of each output."""
         return (self.shape(*inputs),)
 
-    def weights(self, *inputs: Any) -> tuple[Weight, ...]:
+    def weights(self, *inputs: Any) -> tuple[Weight, ...]:  # noqa: ARG002
         """Operand shapes -> the constants the operator holds."""
         return ()
 
-    def loops(self, *inputs: Any) -> Loops:
+    def loops(self, *inputs: Any) -> Loops:  # noqa: ARG002
         """Operand shapes -> the loop nest of multiply-accumulates; all zero without any."""
         return NO_LOOPS
 
@@ -244,8 +246,9 @@ class Node:
             made = op.shapes(*self.input_shapes)
         except WiringError as error:
             raise self._error(str(error)) from None
-        if any([0 in shape for shape in made]):
-            raise self._error(f"would make an empty map {', '.join(map(dims, made))}")
+        for shape in made:
+            if 0 in shape:
+                raise self._error(f"would make an empty map {dims(shape)}")
         bits = inputs[0].bits if inputs else getattr(op, "bits", 32)
         self.outputs: Final = tuple(Tensor(shape, bits, self, index) for index, shape in enumerate(made))
 

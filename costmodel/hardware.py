@@ -104,9 +104,7 @@ class Hardware:
         return rest
 
 
-def load(
-    name: str, *, operators: Collection[str], policies: Collection[str], settings: Sequence[str] = ()
-) -> Hardware:
+def load(name: str, *, operators: Collection[str], policies: Collection[str], settings: Sequence[str] = ()) -> Hardware:
     """Read a shipped machine by name or a file by path, apply ``key=value`` settings, and check it.
 
     ``operators`` and ``policies`` are the known names that ``runs``, ``fuse`` and ``placement`` may use.

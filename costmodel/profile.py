@@ -97,7 +97,11 @@ class Profile:
     accesses: Table
 
     def __post_init__(self) -> None:
-        for table, columns in ((self.layers, LAYER_COLUMNS), (self.tensors, TENSOR_COLUMNS), (self.accesses, ACCESS_COLUMNS)):
+        for table, columns in (
+            (self.layers, LAYER_COLUMNS),
+            (self.tensors, TENSOR_COLUMNS),
+            (self.accesses, ACCESS_COLUMNS),
+        ):
             if table.columns != columns:
                 raise ValueError(f"a profile's table must have the columns {[column.name for column in columns]}")
 
@@ -176,7 +180,7 @@ class _Tensors:
         for node in graph.nodes.values():
             for tensor in node.outputs:
                 self._root[tensor] = self._root[node.inputs[0]] if node.op.view else tensor
-        born = {tensor: 0 for tensor in graph.inputs}
+        born = dict.fromkeys(graph.inputs, 0)
         dies = dict.fromkeys(graph.inputs, 0)
         for row, kernel in enumerate(kernels):
             for tensor in kernel.inputs:

@@ -125,8 +125,7 @@ def simulate(profile: Profile, placement: Placement, hardware: Hardware, overlap
         "compute_seconds": compute,
         "total_seconds": total,
         "bound": [
-            _longest([*names, engine.name], spent)
-            for engine, *spent in zip(runs_on, *waits, compute, strict=True)
+            _longest([*names, engine.name], spent) for engine, *spent in zip(runs_on, *waits, compute, strict=True)
         ],
         "share": [seconds / latency if latency else 0.0 for seconds in total],
     }

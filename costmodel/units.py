@@ -86,7 +86,7 @@ def human(value: float, unit: str = "") -> str:
     # 999.96 rounds to 1000, which belongs to the next prefix.
     prefix = next((p for p, step in steps.items() if float(f"{abs(value) / step:.4g}") < 1000), list(steps)[-1])
     scaled = value / steps[prefix]
-    digits = f"{value:d}" if prefix == "" and isinstance(value, int) else _plain(Decimal(f"{scaled:.4g}"))
+    digits = str(value) if prefix == "" and isinstance(value, int) else f"{scaled:#.4g}".rstrip(".")
     return f"{digits} {prefix}{unit}".rstrip()
 
 

@@ -34,7 +34,7 @@ class BatchNorm(Op):
         return x
 
     def weights(self, x: Shape) -> tuple[Weight, ...]:
-        """gamma and beta, mean and variance: C each."""
+        """Learned gamma and beta, running mean and variance: C each."""
         _, c, *_ = x
         return (
             Weight("gamma", (c,)),

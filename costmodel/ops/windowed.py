@@ -26,7 +26,12 @@ class Windowed(Op, abstract=True):
             raise WiringError(f"{self.kind}: kernel must have 1 to 3 axes, not {self.kernel!r}")
         if not isinstance(self.pads, int) and len(self.pads) == rank:
             object.__setattr__(self, "pads", (*self.pads, *self.pads))
-        for name, count, least in (("kernel", rank, 1), ("stride", rank, 1), ("dilation", rank, 1), ("pads", 2 * rank, 0)):
+        for name, count, least in (
+            ("kernel", rank, 1),
+            ("stride", rank, 1),
+            ("dilation", rank, 1),
+            ("pads", 2 * rank, 0),
+        ):
             value: Axes = getattr(self, name)
             numbers = (value,) * count if isinstance(value, int) else tuple(value)
             if len(numbers) != count or set(map(type, numbers)) != {int} or min(numbers) < least:

@@ -62,9 +62,8 @@ def differences(file: str, built: Grid, expected: Grid, columns: Sequence[str]) 
     for number, (ours, theirs) in enumerate(rows, start=1):
         for column, at_ours, at_theirs in places:
             if ours[at_ours] != theirs[at_theirs]:
-                found.append(
-                    f"{file}: row {number} ({theirs[0]}), {column}: built {ours[at_ours]!r}, printed {theirs[at_theirs]!r}"
-                )
+                cell = f"row {number} ({' '.join(theirs[:2])}), {column}"
+                found.append(f"{file}: {cell}: built {ours[at_ours]!r}, printed {theirs[at_theirs]!r}")
     return len(rows) * len(columns), tuple(found)
 
 

@@ -35,8 +35,8 @@ Parameters = dict[str, int]
 class Erratum:
     """A rule of the print that departs from the network, from the stated machine or from itself.
 
-    ``kind`` is ``erratum`` (the figure is wrong), ``departure`` (the machine could not do it) or ``table 1`` (it changes
-    that table's parameters only). A hook changes one step; those left out change nothing.
+    ``kind`` is ``erratum`` (the figure is wrong), ``departure`` (the machine could not do it) or ``table 1`` (it
+    changes that table's parameters only). A hook changes one step; those left out change nothing.
     """
 
     name: str
@@ -94,13 +94,17 @@ def _pool_before_gap(needs: Profile) -> Profile:
 def _judged_alone(needs: Profile, machine: Hardware, memories: Memories) -> Memories:
     alone = threshold(needs, machine)
     kinds = needs.tensors["kind"]
-    return tuple(mine if kind == "input" else alone[row] for row, (kind, mine) in enumerate(zip(kinds, memories, strict=True)))
+    return tuple(
+        mine if kind == "input" else alone[row] for row, (kind, mine) in enumerate(zip(kinds, memories, strict=True))
+    )
 
 
 def _image_inside(needs: Profile, machine: Hardware, memories: Memories) -> Memories:
     alone = threshold(needs, machine)
     kinds = needs.tensors["kind"]
-    return tuple(alone[row] if kind == "input" else mine for row, (kind, mine) in enumerate(zip(kinds, memories, strict=True)))
+    return tuple(
+        alone[row] if kind == "input" else mine for row, (kind, mine) in enumerate(zip(kinds, memories, strict=True))
+    )
 
 
 def _last_stage_1024(parameters: Parameters, _: Graph) -> Parameters:
@@ -299,9 +303,7 @@ def _table1() -> Report:
             blocks = {other.block for other in graph.nodes.values() if other.block.startswith(f"{stage}.")}
             convolutions = [n for n in graph.nodes.values() if n.block.startswith(stage) and n.op.kind == "Conv"]
             name = f"Conv DW block x{len(blocks)}" if blocks else "Conv-BN-ReLU x 1"
-            why = "; ".join(
-                erratum.name for erratum in ERRATA if erratum.parameters(true, graph)[stage] != true[stage]
-            )
+            why = "; ".join(erratum.name for erratum in ERRATA if erratum.parameters(true, graph)[stage] != true[stage])
             filters = str(convolutions[-1].outputs[0].shape[1])
             rows.append([name, filters, size, str(print_rule[stage]), str(true[stage]), why])
     cells = [header, *rows]
@@ -336,7 +338,9 @@ def _errata() -> Report:
             total = run(left).seconds
         alone = run(set(ERRATA) - {erratum}).seconds - as_printed
         parameters = sum(true.values()) - sum(erratum.parameters(true, graph).values())
-        rows.append([erratum.name, erratum.kind, erratum.prints, erratum.right, repr(alone), repr(total), str(parameters)])
+        rows.append(
+            [erratum.name, erratum.kind, erratum.prints, erratum.right, repr(alone), repr(total), str(parameters)]
+        )
         following = ERRATA[position + 1].kind if position + 1 < len(ERRATA) else "claim"
         if erratum.kind == "erratum" and following != "erratum":
             right = "the true network on the stated machine, placed as the paper does"
@@ -358,6 +362,7 @@ def _claims(graph: Graph) -> list[tuple[str, str, str]]:
     compute, share = sum(row["compute_seconds"] for row in norms), sum(row["share"] for row in norms)
     transfer = sum(row["transfer_seconds"] for row in norms)
     table1 = sum(int(row[3]) for row in printed(TABLE1)[1:] if row[3])
+    spent = f"{human(transfer, 's')} moving maps, {human(compute, 's')} computing"
     return [
         (
             "parameters",
@@ -372,8 +377,7 @@ def _claims(graph: Graph) -> list[tuple[str, str, str]]:
         (
             "batch-norm-slow",
             "slow because of the computation of batch norm",
-            f"its layers take {share:.1%} of the corrected time, but by transfer: {human(transfer, 's')} moving maps, "
-            f"{human(compute, 's')} computing",
+            f"its layers take {share:.1%} of the corrected time, but by transfer: {spent}",
         ),
         (
             "normalization-squared",

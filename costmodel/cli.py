@@ -1,0 +1,316 @@
+"""The command line: one command per arrow of the data flow, and no arithmetic."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+import costmodel
+from costmodel.errors import CostModelError, suggestion
+
+if TYPE_CHECKING:
+    from costmodel.graph import Graph
+    from costmodel.report.cells import Cells
+    from costmodel.simulate import Simulation
+    from costmodel.table import Table
+
+app = typer.Typer(
+    name="costmodel",
+    help="What every layer of a neural network costs on a machine: parameters, MACs, memory, traffic, time, and why.",
+    epilog="Example: costmodel profile hairnet --hw paper-2012",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+LAYER_VIEW: Final = {
+    # column: which to leave out first on a narrow terminal (0: never)
+    "layer": 0, "operator": 8, "input_shape": 12, "output_shape": 10, "input_bytes": 9, "output_bytes": 9,
+    "weight_bytes": 11, "parameters": 6, "macs": 3, "input_memory": 7, "output_memory": 7, "transfer_seconds": 4,
+    "compute_seconds": 4, "total_seconds": 0, "bound": 2, "share": 1,
+}  # fmt: skip
+"""The columns of the per-layer table."""
+
+GROUP_VIEW: Final = {
+    "layers": 2, "input_bytes": 9, "output_bytes": 9, "weight_bytes": 8, "parameters": 6, "macs": 3, "elementwise": 7,
+    "transfer_seconds": 4, "compute_seconds": 4, "total_seconds": 0, "share": 1,
+}  # fmt: skip
+"""The columns of a grouped table, after the group's own."""
+
+GROUPS: Final = ("layer", "block", "operator")
+
+
+def _complete_network(incomplete: str) -> list[str]:
+    from costmodel import zoo
+
+    return [name for name in zoo.names() if name.startswith(incomplete)]
+
+
+def _complete_machine(incomplete: str) -> list[str]:
+    from costmodel import hardware
+
+    return [name for name in hardware.profiles() if name.startswith(incomplete)]
+
+
+NetworkArgument = Annotated[
+    str, typer.Argument(help="A network of the zoo (see 'costmodel list').", autocompletion=_complete_network)
+]
+MachineOption = Annotated[
+    str,
+    typer.Option("--hw", help="A shipped machine, or the path of a .yaml file.", autocompletion=_complete_machine),
+]
+SettingOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="Change the machine: memories.external.bandwidth='2 GB/s'. May be repeated.", metavar="KEY=VALUE"
+    ),
+]
+BatchOption = Annotated[int, typer.Option("--batch", min=1, max=10**9, help="Images per batch.")]
+DtypeOption = Annotated[str, typer.Option("--dtype", help="Element type of maps and weights, such as int8.")]
+SizeOption = Annotated[int | None, typer.Option("--size", help="Height and width of the input image.")]
+ClassesOption = Annotated[int | None, typer.Option("--classes", help="Number of classes.")]
+WidthOption = Annotated[float | None, typer.Option("--width", help="Multiplier of every layer's channels.")]
+ParamOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--param", help="Another parameter of the network: dense_head=true. May be repeated.", metavar="NAME=VALUE"
+    ),
+]
+OverlapOption = Annotated[
+    str | None, typer.Option("--overlap", help="none: transfer + compute; layer: the larger of the two, per layer.")
+]
+PlaceOption = Annotated[str | None, typer.Option("--place", help="Placement policy: threshold or liveness.")]
+
+
+def _version(show: bool) -> None:
+    if show:
+        from importlib.metadata import version
+
+        typer.echo(f"costmodel {version('costmodel')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog="Example: costmodel profile hairnet --hw paper-2012 --top 10 --csv layers.csv")
+def profile(
+    network: NetworkArgument,
+    hw: MachineOption,
+    batch: BatchOption = 1,
+    dtype: DtypeOption = "float32",
+    size: SizeOption = None,
+    classes: ClassesOption = None,
+    width: WidthOption = None,
+    param: ParamOption = None,
+    settings: SettingOption = None,
+    overlap: OverlapOption = None,
+    place: PlaceOption = None,
+    top: Annotated[int | None, typer.Option(min=1, help="Show only the N rows that take the most time.")] = None,
+    group_by: Annotated[str, typer.Option(help="One row per layer, block or operator.")] = "layer",
+    columns: Annotated[
+        str | None, typer.Option(help="Columns to show, separated by commas; 'all' for every one.", metavar="A,B,...")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the rows as CSV; - is standard output.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="Write rows, totals and columns as JSON; - is standard output.")
+    ] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the table as Markdown; - is standard output.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no table and no summary, only warnings.")] = False,
+) -> None:
+    """Cost of every layer of a network on a machine, its total, and what bounds it."""
+    from costmodel.report import files, formats
+    from costmodel.report.summary import warnings
+
+    outputs = [path for path in (csv, json, markdown) if path is not None]
+    if sum(str(path) == "-" for path in outputs) > 1:
+        raise CostModelError("only one of --csv, --json and --markdown can go to standard output")
+    graph = _graph(network, batch, dtype, size=size, classes=classes, width=width, param=param)
+    simulation = costmodel.cost(graph, costmodel.machine(hw, settings or ()), overlap=overlap, placement=place)
+    shown, rest = _rows(simulation, group_by, top)
+    view = _view(shown, group_by, columns)
+    machine_view = shown.select(list(view)) if columns else shown
+    alerts = warnings(simulation)
+    if csv:
+        files.write(csv, formats.to_csv(machine_view))
+    if json:
+        files.write(json, formats.to_json(simulation, machine_view, alerts))
+    if markdown:
+        files.write(markdown, formats.to_markdown(_cells(simulation, shown, rest, view, group_by)))
+    if quiet or any(str(path) == "-" for path in outputs):
+        for alert in alerts:
+            typer.echo(f"warning: {alert}", err=True)
+        return
+    from costmodel.report import show as pages
+
+    overfull = shown["overfull"] if group_by == "layer" else ()
+    marked = {row for row, memory in enumerate(overfull) if memory}
+    pages.run(simulation, _cells(simulation, shown, rest, view, group_by), view, marked)
+
+
+@app.command("list", epilog="Example: costmodel list")
+def list_() -> None:
+    """The networks and the machines that can be named."""
+    from costmodel import hardware, zoo
+    from costmodel.report import show as pages
+
+    pages.catalogue([zoo.get(name) for name in zoo.names()], [costmodel.machine(name) for name in hardware.profiles()])
+
+
+@app.command(epilog="Example: costmodel show paper-2012")
+def show(
+    name: Annotated[str, typer.Argument(help="A network, a machine (or its .yaml file), or a counting convention.")],
+    size: SizeOption = None,
+    classes: ClassesOption = None,
+    width: WidthOption = None,
+    param: ParamOption = None,
+    settings: SettingOption = None,
+) -> None:
+    """A network's structure, a machine's data sheet with its sources, or what a convention counts."""
+    from costmodel import hardware, zoo
+    from costmodel.counting import STANDARD
+    from costmodel.report import show as pages
+
+    known = [*zoo.names(), *hardware.profiles(), STANDARD.name]
+    if name == STANDARD.name:
+        pages.convention(STANDARD)
+    elif name in hardware.profiles() or name.endswith((".yaml", ".yml")):
+        pages.machine(costmodel.machine(name, settings or ()))
+    elif name.replace("-", "_").lower() in zoo.names():
+        graph = _graph(name, 1, "float32", size=size, classes=classes, width=width, param=param)
+        pages.network(zoo.get(name), graph)
+    else:
+        raise CostModelError(f"nothing is called {name!r}; {suggestion(name, known)}")
+
+
+@app.command(epilog="Example: costmodel explain hairnet stage1.0.dwise_conv --hw paper-2012")
+def explain(
+    network: NetworkArgument,
+    layer: Annotated[str, typer.Argument(help="A layer as 'costmodel profile' names it, or a node fused into one.")],
+    hw: MachineOption,
+    batch: BatchOption = 1,
+    dtype: DtypeOption = "float32",
+    size: SizeOption = None,
+    classes: ClassesOption = None,
+    width: WidthOption = None,
+    param: ParamOption = None,
+    settings: SettingOption = None,
+    overlap: OverlapOption = None,
+    place: PlaceOption = None,
+) -> None:
+    """Each figure of one layer: its formula, the numbers in it, the result."""
+    from costmodel.report import explain as explaining
+    from costmodel.report import show as pages
+
+    graph = _graph(network, batch, dtype, size=size, classes=classes, width=width, param=param)
+    simulation = costmodel.cost(graph, costmodel.machine(hw, settings or ()), overlap=overlap, placement=place)
+    row = explaining.find(simulation, graph, layer)
+    pages.explanation(simulation, row, explaining.explain(simulation, graph, row))
+
+
+@app.command(epilog="Example: costmodel reproduce hairnet --output reports")
+def reproduce(
+    paper: Annotated[
+        str | None, typer.Argument(help="A document, such as hairnet; all of them without a name.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write the tables into.")] = Path(
+        "reports"
+    ),
+) -> None:
+    """Rebuild a document's printed tables from its networks, and compare every cell with the print."""
+    from costmodel import papers
+    from costmodel.report import files
+
+    differing = 0
+    names = [paper] if paper else list(papers.PAPERS)
+    built = [(name, report) for name in names for report in papers.reproduce(name)]
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CostModelError(f"{output}: cannot make the folder: {error.strerror}") from None
+    for name, report in built:
+        files.write(output / report.file, report.text())
+        state = "differs" if report.differences else "ok" if report.compared else "written"
+        typer.echo(f"{name}: {output / report.file}: {state}: {report.verdict}")
+        for difference in report.differences:
+            typer.echo(f"  {difference}", err=True)
+        differing += len(report.differences)
+    if differing:
+        typer.echo(f"{differing} cells differ from the print", err=True)
+        raise typer.Exit(1)
+
+
+def _graph(network: str, batch: int, dtype: str, *, param: Sequence[str] | None, **chosen: Any) -> "Graph":
+    parameters = {name: value for name, value in chosen.items() if value is not None}
+    for assignment in param or ():
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise CostModelError(f"--param {assignment!r}: expected NAME=VALUE, such as dense_head=true")
+        parameters[name.strip().replace("-", "_")] = value.strip()
+    return costmodel.network(network, batch=batch, dtype=dtype, **parameters)
+
+
+def _rows(simulation: "Simulation", group_by: str, top: int | None) -> "tuple[Table, Table | None]":
+    """The rows to show one by one, and those to show as one."""
+    if group_by not in GROUPS:
+        raise CostModelError(f"--group-by {group_by!r} is not accepted; {suggestion(group_by, GROUPS)}")
+    table = simulation.layers if group_by == "layer" else simulation.layers.group(group_by)
+    if top is None or top >= len(table):
+        return table, None
+    times = table["total_seconds"]
+    order = sorted(range(len(table)), key=lambda row: -times[row])
+    return table.take(order[:top]), table.take(order[top:])
+
+
+def _view(table: "Table", group_by: str, columns: str | None) -> dict[str, int]:
+    """The columns to show, and which of them to leave out first when they do not fit."""
+    names = [column.name for column in table.columns]
+    if columns is None:
+        return LAYER_VIEW if group_by == "layer" else {group_by: 0, **GROUP_VIEW}
+    if columns == "all":
+        return dict.fromkeys(names, 0)
+    wanted = [name.strip() for name in columns.split(",") if name.strip()]
+    for name in wanted or [columns]:
+        if name not in names:
+            raise CostModelError(f"--columns: no column {name!r}; {suggestion(name, names)}")
+    return dict.fromkeys(wanted, 0)
+
+
+def _cells(
+    simulation: "Simulation", shown: "Table", rest: "Table | None", view: dict[str, int], group_by: str
+) -> "Cells":
+    from costmodel.report.cells import cells
+    from costmodel.report.text import can_draw
+
+    whole = simulation.layers if group_by == "layer" else simulation.layers.group(group_by)
+    names = list(view)
+    bar = "█" if can_draw() else "#"
+    return cells(shown.select(names), bar=bar, totals=whole.select(names), others=rest.select(names) if rest else None)
+
+
+def main() -> None:
+    """Run the command line: exit code 2 and one line on stderr for what the user got wrong, no traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a name that the terminal's encoding lacks is no reason to stop
+    try:
+        app()
+    except CostModelError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise SystemExit(2) from None
+    except BrokenPipeError:
+        # The reader has gone, as in "costmodel ... | head"; what is left in the buffer must not raise again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
+
+
+if __name__ == "__main__":
+    main()

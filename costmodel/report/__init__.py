@@ -1,0 +1,1 @@
+"""Tables and figures for people and for programs: text, CSV, JSON, Markdown. Presentation only; no new numbers."""

@@ -1,0 +1,62 @@
+"""Table -> cells as people read them: four digits and a prefix, a bar for shares, a footer that adds up."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from costmodel.table import Column, Table
+from costmodel.units import human
+
+BAR_WIDTH = 10
+
+
+class Cells(NamedTuple):
+    """A table as text: headings, which columns are right-aligned, rows, and a footer (empty without totals)."""
+
+    names: Sequence[str]
+    heads: Sequence[str]
+    right: Sequence[bool]
+    rows: Sequence[Sequence[str]]
+    footer: Sequence[str]
+
+
+def cells(table: Table, *, bar: str = "█", totals: Table | None = None, others: Table | None = None) -> Cells:
+    """Format a table; ``totals`` is what the footer adds up (by default the table itself).
+
+    ``others`` are rows that are not shown one by one but as one line, so that the column still adds up.
+    """
+    whole = totals or table
+    columns = table.columns
+    widest = max(table["share"], default=0.0) if any(column.name == "share" for column in columns) else 0.0
+    shown = [[_cell(column, row[column.name], widest, bar) for column in columns] for row in table.rows()]
+    if others:
+        shown.append(_sums(others, columns, f"({len(others)} others)", bar))
+    summed = any(column.total for column in columns)
+    footer = _sums(whole, columns, "total", bar) if summed else []
+    return Cells(
+        [column.name for column in columns],
+        [_head(column) for column in columns],
+        [column.dtype in (int, float) and column.name != "share" for column in columns],
+        shown,
+        footer,
+    )
+
+
+def _sums(table: Table, columns: Sequence[Column], label: str, bar: str) -> list[str]:
+    line = [_cell(column, table.total(column.name), 0.0, bar) if column.total else "" for column in columns]
+    return [label, *line[1:]]
+
+
+def _head(column: Column) -> str:
+    """``input_bytes`` -> ``input``: the cells carry the unit."""
+    name = column.name.removesuffix("_bytes").removesuffix("_seconds")
+    return name.replace("_", "\n")
+
+
+def _cell(column: Column, value: Any, widest: float, bar: str) -> str:
+    if column.name == "share":
+        return f"{value:6.1%} {bar * round(BAR_WIDTH * value / widest) if widest else ''}".rstrip()
+    if column.dtype is str:
+        return str(value)
+    if column.dtype is bool:
+        return "yes" if value else ""
+    return human(value, column.unit if column.unit in {"B", "s"} else "")

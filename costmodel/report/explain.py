@@ -1,0 +1,207 @@
+"""Graph x Simulation x layer -> each of the layer's figures: the formula, the numbers in it, the result.
+
+A figure that its own formula does not give is an error, so what is explained is what was computed.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from costmodel.errors import CostModelError, suggestion
+from costmodel.fuse import Kernel, fuse
+from costmodel.graph import Graph, Loops, Node, Window
+from costmodel.profile import AXES, MAPS
+from costmodel.report.term import PRODUCT, Term, constant, number, product, total
+from costmodel.simulate import Simulation
+from costmodel.units import exact, human
+
+LOOP_MEANINGS: Final = {
+    "batch": "images, or independent products",
+    "groups": "independent groups",
+    "pixels": "output positions",
+    "filters": "filters per group",
+    "reduction": "products per output: window elements * input channels per group",
+}
+
+
+class Figure(NamedTuple):
+    """An explained quantity; ``term`` is None for what is a fact and no computation."""
+
+    quantity: str
+    term: Term | None
+    result: str
+    note: str = ""
+
+
+def find(simulation: Simulation, graph: Graph, wanted: str) -> int:
+    """A layer's name, or that of a node fused into it -> its row."""
+    layers = simulation.layers["layer"]
+    if wanted in layers:
+        return layers.index(wanted)
+    nodes = {node: name for name, node in graph.nodes.items()}
+    members = {
+        nodes[node]: row for row, kernel in enumerate(fuse(graph, simulation.hardware.fuse)) for node in kernel.nodes
+    }
+    if wanted in members:
+        return members[wanted]
+    raise CostModelError(f"network {graph.name!r} has no layer {wanted!r}; {suggestion(wanted, layers)}")
+
+
+def explain(simulation: Simulation, graph: Graph, row: int) -> list[Figure]:
+    """Every figure of a layer, in the order in which they build on one another."""
+    kernel = fuse(graph, simulation.hardware.fuse)[row]
+    return [
+        *_shapes(kernel),
+        *_weights(simulation, kernel, row),
+        *_maps(simulation, row),
+        *_work(simulation, kernel, row),
+        *_times(simulation, row),
+    ]
+
+
+def _checked(quantity: str, term: Term, expected: float, unit: str, note: str = "") -> Figure:
+    if not math.isclose(term.value, expected, rel_tol=1e-12, abs_tol=0.0):
+        raise AssertionError(
+            f"{quantity}: {term.symbols} = {term.numbers} = {term.value}, but the model has {expected}"
+        )
+    if isinstance(expected, int):
+        result, rounded = f"{expected} {unit}", human(expected, unit if unit == "B" else "")
+    else:
+        result, rounded = f"{expected!r} {unit}", human(expected, unit) if unit == "s" else f"{expected:.2%}"
+    result = result.strip()
+    return Figure(quantity, term, result if rounded == result else f"{result} ({rounded})", note)
+
+
+def _shapes(kernel: Kernel) -> Iterator[Figure]:
+    for node in kernel.nodes:
+        window = node.op.window
+        if window:
+            yield from _positions(node, window)
+
+
+def _positions(node: Node, window: Window) -> Iterator[Figure]:
+    rank = len(window.kernel)
+    ceil = getattr(node.op, "ceil_mode", False)
+    one = constant(1)
+    for n, axis in enumerate(AXES[-rank:]):
+        size, out = node.input_shapes[0][2 + n], node.outputs[0].shape[2 + n]
+        before, after = window.pads[n]
+        span = number("dilation", window.dilation[n]) * (number("kernel", window.kernel[n]) - one) + one
+        spare = number("size", size) + number("before", before) + number("after", after) - span
+        step = number("stride", window.stride[n])
+        if not ceil:
+            yield _checked(f"output {axis}", spare // step + one, out, "")
+        else:
+            yield Figure(f"output {axis}", None, str(out), f"ceil(({spare.numbers}) / {step.numbers}) + 1, less a "
+                         "window that would start in the padding behind the map")  # fmt: skip
+
+
+def _weights(simulation: Simulation, kernel: Kernel, row: int) -> Iterator[Figure]:
+    layers = simulation.layers
+    for kind, expected in (("parameter", layers["parameters"][row]), ("buffer", layers["buffers"][row])):
+        sizes = [
+            product([number(f"{weight.name}[{axis}]", size) for axis, size in enumerate(weight.shape)])
+            for node in kernel.nodes
+            for weight in node.op.weights(*node.input_shapes)
+            if weight.kind == kind
+        ]
+        if sizes:
+            yield _checked(f"{kind}s", total(sizes), expected, "", {"buffer": "stored, not learned"}.get(kind, ""))
+    if layers["weight_bytes"][row]:
+        parts = _accessed(simulation, row, {"parameter", "buffer"}, "read")
+        yield _checked("weight bytes", total([size for _, size in parts]), layers["weight_bytes"][row], "B")
+
+
+def _maps(simulation: Simulation, row: int) -> Iterator[Figure]:
+    for quantity, mode, column in (("input bytes", "read", "input_bytes"), ("output bytes", "write", "output_bytes")):
+        parts = _accessed(simulation, row, MAPS, mode)
+        homes = ", ".join(_home(simulation, tensor) for tensor, _ in parts)
+        yield _checked(quantity, total([size for _, size in parts]), simulation.layers[column][row], "B", homes)
+    held = simulation.layers["live_bytes"][row]
+    nearest = simulation.hardware.memories[0]
+    over = "; more than it can hold!" if held > nearest.size else ""
+    live = [
+        number(name, size)
+        for name, memory, size, born, dies in zip(
+            simulation.profile.tensors["tensor"], simulation.placement.memory, simulation.profile.tensors["bytes"],
+            simulation.profile.tensors["born"], simulation.profile.tensors["dies"], strict=True,
+        )
+        if memory == 0 and born <= row <= dies
+    ]  # fmt: skip
+    note = f"in {nearest.name!r}, which has {exact(nearest.size, 'B')}{over}"
+    yield _checked("live bytes", total(live), held, "B", note)
+
+
+def _accessed(simulation: Simulation, row: int, kinds: frozenset[str] | set[str], mode: str) -> list[tuple[int, Term]]:
+    """The tensors of some kinds that a layer touches, and the size of each as elements * bits / 8."""
+    tensors = simulation.profile.tensors
+    parts = []
+    for layer, tensor, how, _ in zip(*simulation.profile.accesses.data().values(), strict=True):
+        if layer == row and how == mode and tensors["kind"][tensor] in kinds:
+            sizes = [int(size) for size in tensors["shape"][tensor].split("x") if size != "scalar"]
+            elements = Term(
+                f"elements({tensors['tensor'][tensor]})", math.prod(sizes), " * ".join(map(str, sizes)), PRODUCT
+            )
+            size = elements * number("bits", tensors["bits"][tensor])
+            parts.append((tensor, size.divided_up(constant(8))))
+    return parts
+
+
+def _home(simulation: Simulation, tensor: int) -> str:
+    name, size = simulation.profile.tensors["tensor"][tensor], simulation.profile.tensors["bytes"][tensor]
+    memory = simulation.hardware.memories[simulation.placement.memory[tensor]]
+    nearest = simulation.hardware.memories[0]
+    sign = "<=" if size <= nearest.size else ">"
+    why = f"{human(size, 'B')} {sign} {exact(nearest.size, 'B')} of {nearest.name!r}"
+    return f"{name} lives in {memory.name!r} ({simulation.placement.policy}: {why})"
+
+
+def _work(simulation: Simulation, kernel: Kernel, row: int) -> Iterator[Figure]:
+    layers = simulation.layers
+    nest = {name: layers[name][row] for name in Loops._fields}
+    if nest["batch"]:
+        meaning = "; ".join(f"{name}: {LOOP_MEANINGS[name]}" for name in nest)
+        yield _checked("MACs", product([number(*item) for item in nest.items()]), layers["macs"][row], "MAC", meaning)
+    parts = []
+    notes = []
+    for node in kernel.nodes:
+        each = node.op.each.elementwise
+        if each:
+            units = node.op.units(*node.input_shapes)
+            parts.append(number(f"{node.op.kind} per {node.op.unit}", each) * number(f"{node.op.unit}s", units))
+            notes.append(f"{node.op.kind}: {node.op.why}")
+    if parts:
+        yield _checked("elementwise", total(parts), layers["elementwise"][row], "OP", "; ".join(notes))
+    amount = constant(2) * number("MACs", layers["macs"][row]) + number("elementwise", layers["elementwise"][row])
+    yield _checked("operations", amount, layers["operations"][row], "OP", "one MAC is two operations")
+
+
+def _times(simulation: Simulation, row: int) -> Iterator[Figure]:
+    layers, hardware = simulation.layers, simulation.hardware
+    moved: dict[int, list[Term]] = {}
+    names = {"read": "input", "write": "output"}
+    for layer, tensor, mode, size in zip(*simulation.profile.accesses.data().values(), strict=True):
+        if layer == row:
+            kind = simulation.profile.tensors["kind"][tensor]
+            label = names[mode] if kind in MAPS else kind
+            moved.setdefault(simulation.placement.memory[tensor], []).append(Term(label, size, f"{size} B"))
+    waits = [
+        total(sizes) / Term(f"bandwidth({memory.name})", memory.bandwidth, exact(memory.bandwidth, "B/s"))
+        for n, memory in enumerate(hardware.memories)
+        if memory.bandwidth < math.inf and (sizes := moved.get(n))
+    ]
+    free = [memory.name for n, memory in enumerate(hardware.memories) if memory.bandwidth == math.inf and n in moved]
+    note = f"what lives in {', '.join(map(repr, free))} costs no time" if free else ""
+    yield _checked("transfer", total(waits), layers["transfer_seconds"][row], "s", note)
+    engine = hardware.engine_for(layers["operator"][row])
+    rate = Term(f"peak({engine.name})", engine.peak, exact(engine.peak, "OP/s"))
+    compute = Term("operations", layers["operations"][row], f"{layers['operations'][row]} OP") / rate
+    runs = "runs all the rest" if engine.runs == ("rest",) else f"runs {', '.join(engine.runs)}"
+    yield _checked("compute", compute, layers["compute_seconds"][row], "s", f"engine {engine.name!r} {runs}")
+    parts = [number("transfer", layers["transfer_seconds"][row]), number("compute", layers["compute_seconds"][row])]
+    took = parts[0].larger(parts[1]) if simulation.overlap == "layer" else parts[0] + parts[1]
+    yield _checked("total", took, layers["total_seconds"][row], "s", f"overlap: {simulation.overlap}")
+    if simulation.seconds:
+        share = number("total", layers["total_seconds"][row]) / number("network", simulation.seconds)
+        yield _checked("share", share, layers["share"][row], "", "of the network's total time")
+    yield Figure("bound by", None, layers["bound"][row], "the resource that takes longest")

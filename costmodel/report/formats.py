@@ -1,0 +1,59 @@
+"""Table -> CSV, JSON or Markdown text: every column asked for, full precision, stable order."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from costmodel.report.cells import Cells
+from costmodel.simulate import Simulation
+from costmodel.table import Column, Table
+
+
+def to_csv(table: Table) -> str:
+    """Header and rows; integers whole, floats in the shortest form that reads back the same."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([column.name for column in table.columns])
+    writer.writerows(row.values() for row in table.rows())
+    return out.getvalue()
+
+
+def to_json(simulation: Simulation, table: Table, warnings: Sequence[str]) -> str:
+    """The run, what the columns mean, the rows of ``table``, the totals of the whole network, and the resources."""
+    whole = simulation.layers
+    document = {
+        "network": simulation.profile.network,
+        "machine": simulation.hardware.name,
+        "convention": simulation.profile.convention,
+        "batch": simulation.profile.batch,
+        "overlap": simulation.overlap,
+        "placement": simulation.placement.policy,
+        "seconds": simulation.seconds,
+        "images_per_second": _finite(simulation.images_per_second),
+        "warnings": list(warnings),
+        "columns": [_described(column) for column in table.columns],
+        "layers": list(table.rows()),
+        "totals": {column.name: whole.total(column.name) for column in whole.columns if column.total},
+        "resources": [{name: _finite(value) for name, value in row.items()} for row in simulation.resources.rows()],
+    }
+    return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def to_markdown(cells: Cells) -> str:
+    """A table as people read it, in Markdown: the same cells as on the terminal, all columns."""
+    heads = [head.replace("\n", " ") for head in cells.heads]
+    ruler = ["---:" if right else ":---" for right in cells.right]
+    lines = [heads, ruler, *cells.rows, *([cells.footer] if cells.footer else [])]
+    return "".join("| " + " | ".join([cell.replace("|", "\\|") for cell in line]) + " |\n" for line in lines)
+
+
+def _described(column: Column) -> dict[str, Any]:
+    return {"name": column.name, "unit": column.unit, "meaning": column.meaning, "total": column.total}
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity; an unlimited rate is null."""
+    return None if isinstance(value, float) and math.isinf(value) else value

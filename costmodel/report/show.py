@@ -1,0 +1,134 @@
+"""Pages for people: a machine's data sheet, a network's structure, a convention, an explanation."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+from costmodel.counting import STANDARD, Convention, standard_table
+from costmodel.graph import Graph
+from costmodel.hardware import Hardware
+from costmodel.profile import profile
+from costmodel.report.cells import Cells, cells
+from costmodel.report.explain import Figure
+from costmodel.report.summary import summary, warnings
+from costmodel.report.text import Line, Span, plain, room, show
+from costmodel.report.text import table as layout
+from costmodel.simulate import Simulation
+from costmodel.table import Column, Table
+from costmodel.units import exact
+from costmodel.zoo import Architecture
+
+SHEET_COLUMNS: Final = (
+    Column("name", str, "", "engine or memory"),
+    Column("kind", str, "", "engine or memory"),
+    Column("size", str, "", "capacity"),
+    Column("rate", str, "", "peak operations or bytes per second"),
+    Column("runs", str, "", "operators that run on it"),
+    Column("source", str, "", "where the figures are from"),
+)
+
+STRUCTURE: Final = {
+    "layer": 0, "operator": 2, "input_shape": 5, "output_shape": 3, "kernel_height": 8, "stride_height": 8,
+    "groups": 7, "parameters": 1, "buffers": 9, "macs": 1, "elementwise": 6,
+}  # fmt: skip
+
+CONVENTION: Final = {"why": 9, "special": 8, "divide": 7, "compare": 6, "multiply": 5, "add": 4, "macs": 3}
+
+
+def machine(hardware: Hardware) -> None:
+    """Print a data sheet."""
+    rows = [
+        (engine.name, "engine", "", exact(engine.peak, "OP/s"), ", ".join(engine.runs), engine.source)
+        for engine in hardware.engines
+    ]
+    rows += [
+        (memory.name, "memory", exact(memory.size, "B"), exact(memory.bandwidth, "B/s"), "", memory.source)
+        for memory in hardware.memories
+    ]
+    fused = ", ".join(" + ".join(pattern) for pattern in hardware.fuse) or "nothing"
+    show(
+        [
+            plain(hardware.name, "bold"),
+            plain(f"source: {hardware.source or 'not stated'}"),
+            *page(Table.of(SHEET_COLUMNS, rows), {"source": 2, "runs": 1}),
+            plain(f"runs as one pass: {fused}"),
+            plain(f"overlap: {hardware.overlap}; placement: {hardware.placement}"),
+        ]
+    )
+
+
+def network(architecture: Architecture, graph: Graph) -> None:
+    """Print a network's parameters and its layers."""
+    declared = [
+        f"{value} {name}" for name, value in (("parameters", architecture.params), ("MACs", architecture.macs)) if value
+    ]
+    defaults = ", ".join(f"{name}={value}" for name, value in architecture.defaults.items())
+    show(
+        [
+            plain(graph.name, "bold"),
+            plain(architecture.summary),
+            plain(f"source: {architecture.source}{': ' if declared else ''}{', '.join(declared)}"),
+            plain(f"takes: {defaults}"),
+            *page(profile(graph).layers.select(list(STRUCTURE)), STRUCTURE),
+        ]
+    )
+
+
+def convention(counting: Convention) -> None:
+    """Print what a convention counts."""
+    show([plain(counting.name, "bold"), plain(counting.meaning), *page(standard_table(), CONVENTION)])
+
+
+def explanation(simulation: Simulation, row: int, figures: Sequence[Figure]) -> None:
+    """Print each figure as its formula, the numbers in it, and the result."""
+    layers = simulation.layers
+    shapes = f"{layers['input_shape'][row]} -> {layers['output_shape'][row]}"
+    place = f"{simulation.profile.network} on {simulation.hardware.name}"
+    lines: list[Line] = [(Span(layers["layer"][row], "bold"), Span(f": {layers['operator'][row]}, {shapes}; {place}"))]
+    for figure in figures:
+        steps = [figure.term.symbols, figure.term.numbers, figure.result] if figure.term else [figure.result]
+        first, *rest = dict.fromkeys(steps)
+        lines += [(), (Span(f"{figure.quantity:<15} = ", "bold"), Span(first))]
+        lines += [plain(f"{'':15} = {step}") for step in rest]
+        if figure.note:
+            lines.append(plain(f"{'':15}   {figure.note}", "dim"))
+    show(lines)
+
+
+def page(table: Table, drop: Mapping[str, int]) -> list[Line]:
+    """A table as lines, and what was left out of it for width."""
+    lines, hidden = layout(cells(table), drop=drop, available=room())
+    return [*lines, *left_out(hidden)]
+
+
+def left_out(hidden: Sequence[str]) -> list[Line]:
+    """One line that names the columns which did not fit; none if all did."""
+    return [plain(f"left out for width: {', '.join(hidden)}", "dim")] if hidden else []
+
+
+def run(simulation: Simulation, table: Cells, drop: Mapping[str, int], marked: Collection[int]) -> None:
+    """Print a network's cost on a machine: the table, the summary, the warnings."""
+    how = f"overlap {simulation.overlap}, placement {simulation.placement.policy}"
+    title = f"{simulation.profile.network} on {simulation.hardware.name}, {how}"
+    lines, hidden = layout(table, drop=drop, marked=marked, available=room())
+    show(
+        [
+            plain(title, "bold"),
+            *lines,
+            *left_out(hidden),
+            *[(Span(f"{heading:<10} ", "bold"), Span(sentence)) for heading, sentence in summary(simulation)],
+            *[plain(f"warning: {alert}", "yellow") for alert in warnings(simulation)],
+        ]
+    )
+
+
+def catalogue(networks: Sequence[Architecture], machines: Sequence[Hardware]) -> None:
+    """Print what can be named."""
+    lines: list[Line] = [plain("networks", "bold")]
+    for architecture in networks:
+        defaults = ", ".join(f"{name}={value}" for name, value in architecture.defaults.items())
+        lines += [plain(f"  {architecture.name:<22}{architecture.summary}"), plain(f"{'':24}{defaults}", "dim")]
+    lines.append(plain("machines", "bold"))
+    lines += [plain(f"  {machine.name:<22}{machine.source}") for machine in machines]
+    lines.append(plain("conventions", "bold"))
+    lines.append(plain(f"  {STANDARD.name:<22}{STANDARD.meaning}"))
+    show(lines)

@@ -1,0 +1,59 @@
+"""Simulation -> a few sentences in plain words, and the warnings that must not be missed."""
+
+from costmodel.simulate import NOTHING, Simulation
+from costmodel.units import exact, human
+
+TOP = 5
+
+
+def summary(simulation: Simulation) -> list[tuple[str, str]]:
+    """Pairs of a heading and a sentence."""
+    layers, seconds = simulation.layers, simulation.seconds
+    images = f"{simulation.profile.batch} image" + ("s" if simulation.profile.batch > 1 else "")
+    first = f"{human(seconds, 's')} for {images}, {human(simulation.images_per_second)} images/s"
+    work = (
+        f"{human(layers.total('macs'))} MACs, {human(layers.total('elementwise'))} elementwise operations, "
+        f"{human(layers.total('parameters'))} parameters, {human(layers.total('weight_bytes'), 'B')} of weights"
+    )
+    return [
+        ("latency", first),
+        ("work", work),
+        ("bound by", bound(simulation)),
+        ("most time", most_expensive(simulation)),
+    ]
+
+
+def bound(simulation: Simulation) -> str:
+    """What takes the time: each resource that is busy at all, the busiest first."""
+    busy = sorted(
+        (row for row in simulation.resources.rows() if row["seconds"]), key=lambda row: row["seconds"], reverse=True
+    )
+    if not busy:
+        return NOTHING
+    first, *others = (
+        f"{row['resource']} {'memory' if row['kind'] == 'memory' else 'compute'} {human(row['seconds'], 's')}"
+        for row in busy
+    )
+    layers = simulation.layers["bound"].count(busy[0]["resource"])
+    rest = f"; then {', '.join(others)}" if others else ""
+    return f"{first} ({layers} of {len(simulation.layers)} layers){rest}"
+
+
+def most_expensive(simulation: Simulation, count: int = TOP) -> str:
+    """The layers that take the most time, with their shares."""
+    rows = sorted(simulation.layers.rows(), key=lambda row: row["total_seconds"], reverse=True)[:count]
+    return ", ".join(f"{row['layer']} {human(row['total_seconds'], 's')} ({row['share']:.1%})" for row in rows)
+
+
+def warnings(simulation: Simulation) -> list[str]:
+    """What holds on paper only."""
+    found = []
+    count = len(simulation.overfull)
+    if count:
+        kept = [memory for memory in simulation.hardware.memories if memory.name in set(simulation.layers["overfull"])]
+        sizes = ", ".join(f"the {exact(memory.size, 'B')} of {memory.name!r}" for memory in kept)
+        found.append(
+            f"{count} of {len(simulation.layers)} layers (marked !) need more than {sizes or 'a memory has'} at once; "
+            f"placement {simulation.placement.policy!r} judges each map alone, so their times are too good"
+        )
+    return found
