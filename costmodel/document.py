@@ -118,7 +118,7 @@ class _Builder:
             self.pending.pop()
 
     def _at(self, event: yaml.Event, value: Any = "") -> Item:
-        line = event.start_mark.line + 1 if self.numbered else 0
+        line = _line(event) if self.numbered else 0
         if not self.open:
             return Item(value, self.file, line, self.key)
         parent, waiting = self.open[-1], self.pending[-1]
@@ -131,7 +131,7 @@ class _Builder:
             if event.value in self.open[-1].value:
                 first = self.open[-1].value[event.value].line
                 self._at(event).fail(f"duplicate key {event.value!r}" + (f", first in line {first}" if first else ""))
-            self.pending[-1] = Item(event.value, self.file, event.start_mark.line + 1, "")
+            self.pending[-1] = Item(event.value, self.file, _line(event), "")
             return
         plain_null = event.implicit[0] and event.value in {"", "~", "null"}
         self._place(event, "" if plain_null else event.value, opens=False)
@@ -150,6 +150,10 @@ class _Builder:
         if opens:
             self.open.append(item)
             self.pending.append(None)
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 0
 
 
 def override(root: Item, assignment: str) -> None:

@@ -132,9 +132,6 @@ class Op:
     view: ClassVar[bool] = False
     """True if the output is the input's memory under another shape: no work, no traffic."""
 
-    window: ClassVar[Window | None] = None
-    """The sliding window, for operators that have one."""
-
     each: ClassVar[Work] = NO_WORK
     """Elementwise operations per unit of :meth:`units`, as the ``standard`` convention counts them."""
 
@@ -160,6 +157,11 @@ class Op:
     def kind(self) -> str:
         """The operator's registered name."""
         return type(self).__name__
+
+    @property
+    def window(self) -> Window | None:
+        """The sliding window, for operators that have one."""
+        return None
 
     def shape(self, *inputs: Any) -> Shape:
         """Operand shapes -> the output's shape; raises :class:`WiringError` when they do not fit."""
@@ -298,7 +300,7 @@ class Input(Op):
     def __post_init__(self) -> None:
         if self.dtype not in BITS:
             raise CostModelError(f"element type {self.dtype!r} is unknown; {suggestion(self.dtype, BITS)}")
-        if not self.size or not all(isinstance(size, int) and size > 0 for size in self.size):
+        if not self.size or any(type(size) is not int or size < 1 for size in self.size):
             raise CostModelError(f"an input's size is a tuple of positive integers, not {self.size}")
 
     @property

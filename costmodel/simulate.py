@@ -109,7 +109,7 @@ def simulate(profile: Profile, placement: Placement, hardware: Hardware, overlap
     latency = math.fsum(total)
     live = _live_bytes(profile, placement, len(memories))
     timed = [n for n, memory in enumerate(memories) if memory.bandwidth < math.inf]
-    columns = {
+    columns: dict[str, Sequence[object]] = {
         "input_memory": ["+".join(home["read"]) for home in homes],
         "output_memory": ["+".join(home["write"]) for home in homes],
         "weight_memory": ["+".join(home["weight"]) for home in homes],

@@ -42,7 +42,7 @@ def reproduce(name: str) -> tuple[Report, ...]:
     """Rebuild the tables of a document."""
     if name not in PAPERS:
         raise CostModelError(f"no document {name!r}; {suggestion(name, PAPERS)}")
-    paper: Paper = importlib.import_module(PAPERS[name])  # type: ignore[assignment]
+    paper: Paper = importlib.import_module(PAPERS[name])
     return paper.reports()
 
 
