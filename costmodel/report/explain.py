@@ -20,7 +20,7 @@ LOOP_MEANINGS: Final = {
     "groups": "independent groups",
     "pixels": "output positions",
     "filters": "filters per group",
-    "reduction": "products per output: window elements * input channels per group",
+    "reduction": "products per output",
 }
 
 
@@ -65,7 +65,8 @@ def _checked(quantity: str, term: Term, expected: float, unit: str, note: str = 
             f"{quantity}: {term.symbols} = {term.numbers} = {term.value}, but the model has {expected}"
         )
     if isinstance(expected, int):
-        result, rounded = f"{expected} {unit}", human(expected, unit if unit == "B" else "")
+        result = f"{expected} {unit}"
+        rounded = human(expected, unit if unit == "B" else "") if expected >= 10_000 else result.strip()
     else:
         result, rounded = f"{expected!r} {unit}", human(expected, unit) if unit == "s" else f"{expected:.2%}"
     result = result.strip()
@@ -160,6 +161,8 @@ def _work(simulation: Simulation, kernel: Kernel, row: int) -> Iterator[Figure]:
     layers = simulation.layers
     nest = {name: layers[name][row] for name in Loops._fields}
     if nest["batch"]:
+        for node in kernel.nodes:
+            yield from _extents(node)
         meaning = "; ".join(f"{name}: {LOOP_MEANINGS[name]}" for name in nest)
         yield _checked("MACs", product([number(*item) for item in nest.items()]), layers["macs"][row], "MAC", meaning)
     parts = []
@@ -176,6 +179,20 @@ def _work(simulation: Simulation, kernel: Kernel, row: int) -> Iterator[Figure]:
     yield _checked("operations", amount, layers["operations"][row], "OP", "one MAC is two operations")
 
 
+def _extents(node: Node) -> Iterator[Figure]:
+    """A convolution's output positions and products per output, from its shapes."""
+    loops, window = node.op.loops(*node.input_shapes), node.op.window
+    if window is None or not loops.batch:
+        return
+    axes = AXES[-len(window.kernel) :]
+    sizes = node.outputs[0].shape[2:]
+    pixels = product([number(f"output {axis}", size) for axis, size in zip(axes, sizes, strict=True)])
+    yield _checked("pixels", pixels, loops.pixels, "")
+    taps = [number(f"kernel {axis}", size) for axis, size in zip(axes, window.kernel, strict=True)]
+    channels = number("input channels", node.input_shapes[0][1]) / number("groups", loops.groups)
+    yield _checked("reduction", product([*taps, channels]), loops.reduction, "")
+
+
 def _times(simulation: Simulation, row: int) -> Iterator[Figure]:
     layers, hardware = simulation.layers, simulation.hardware
     moved: dict[int, list[Term]] = {}
@@ -183,7 +200,8 @@ def _times(simulation: Simulation, row: int) -> Iterator[Figure]:
     for layer, tensor, mode, size in zip(*simulation.profile.accesses.data().values(), strict=True):
         if layer == row:
             kind = simulation.profile.tensors["kind"][tensor]
-            label = names[mode] if kind in MAPS else kind
+            name = simulation.profile.tensors["tensor"][tensor]
+            label = names[mode] if kind in MAPS else name.rpartition(".")[2]
             moved.setdefault(simulation.placement.memory[tensor], []).append(Term(label, size, f"{size} B"))
     waits = [
         total(sizes) / Term(f"bandwidth({memory.name})", memory.bandwidth, exact(memory.bandwidth, "B/s"))

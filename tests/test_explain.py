@@ -1,0 +1,96 @@
+"""Explanations: the numbers in each formula, worked out again by Python, give the figure that is shown."""
+
+import math
+import re
+from dataclasses import replace
+
+import pytest
+
+import costmodel
+from costmodel.errors import CostModelError
+from costmodel.graph import Graph, Input
+from costmodel.ops import Add, AveragePool, BatchNorm, Conv, Flatten, Linear, MatMul, MaxPool, Relu, Softmax
+from costmodel.report.explain import explain, find
+from costmodel.report.term import Term, constant, number
+from costmodel.table import Table
+from costmodel.units import parse
+
+
+def mixed():
+    x = Input((2, 4, 9, 11), "int4")()
+    x = Conv(8, (3, 2), stride=(2, 1), pads=(1, 0, 0, 1), dilation=(1, 2), groups=2)(x, name="conv")
+    x = Relu()(BatchNorm()(x, name="bn"), name="relu")
+    y = AveragePool(2, ceil_mode=True)(x, name="mean")
+    x = Add()(MaxPool(2, ceil_mode=True)(x, name="max"), y, name="sum")
+    x = Linear(5)(Flatten()(x, name="flat"), name="dense")
+    return Graph(MatMul()(Softmax()(x, name="softmax"), Linear(3)(Input((1, 5, 7))(), name="other"), name="product"))
+
+
+def worked_out(text):
+    """``(128 B + 512 B) / 1 GB/s`` by plain Python."""
+
+    def plain(match):
+        unit = "B/s" if match[0].endswith("B/s") else "OP/s"
+        return repr(float(parse(match[0], unit)))
+
+    text = re.sub(r"[\d.]+ [kMGT]?(?:B/s|FLOPS)", plain, text)
+    text = re.sub(r" (B|OP)\b", "", text)
+    return eval(text, {"__builtins__": {}}, {"floor": math.floor, "ceil": math.ceil, "max": max})  # noqa: S307
+
+
+@pytest.mark.parametrize("overlap", ["none", "layer"])
+@pytest.mark.parametrize("build", [mixed, lambda: costmodel.network("hairnet", dense_head=True)])
+def test_each_figure_follows_from_its_numbers(build, overlap):
+    graph = build()
+    run = costmodel.cost(graph, "paper-2012", overlap=overlap)
+    for row, layer in enumerate(run.layers["layer"]):
+        figures = explain(run, graph, row)
+        for figure in figures:
+            if figure.term:
+                assert math.isclose(worked_out(figure.term.numbers), figure.term.value, rel_tol=1e-12), (layer, figure)
+                assert math.isclose(float(figure.result.split()[0]), figure.term.value, rel_tol=1e-12), (layer, figure)
+        shown = {figure.quantity: figure for figure in figures}
+        assert float(shown["total"].result.split()[0]) == run.layers["total_seconds"][row]
+        assert shown["bound by"].result == run.layers["bound"][row]
+
+
+def test_figures_of_a_convolution_by_hand():
+    graph = costmodel.network("hairnet")
+    run = costmodel.cost(graph, "paper-2012")
+    figures = {f.quantity: f for f in explain(run, graph, find(run, graph, "stage2.0.dwise_conv"))}
+    assert figures["MACs"].term.numbers == "1 * 64 * 3136 * 1 * 9"
+    assert figures["MACs"].result == "1806336 MAC (1.806 M)"  # 64 channels * 56 * 56 pixels * 3 * 3
+    assert figures["transfer"].term.numbers == "2304 B / 1 GB/s"  # both maps are internal
+    assert figures["compute"].result == "3.612672e-06 s (3.613 us)"  # 2 * 1806336 / 1e12
+    assert "more than it can hold" in figures["live bytes"].note
+
+
+def test_a_model_that_disagrees_with_its_formula_is_not_explained():
+    graph = costmodel.network("hairnet")
+    run = costmodel.cost(graph, "paper-2012")
+    assert explain(run, graph, 0)
+    counts = run.layers.data()["macs"]
+    tampered = Table(run.layers.columns, run.layers.data() | {"macs": (counts[0] + 1, *counts[1:])})
+    with pytest.raises(AssertionError, match=r"MACs: batch \* groups .* = 43352064, but the model has 43352065"):
+        explain(replace(run, layers=tampered), graph, 0)
+
+
+def test_a_layer_is_found_by_its_own_name_and_by_a_fused_nodes():
+    graph = costmodel.network("hairnet")
+    run = costmodel.cost(graph, "paper-2012")
+    row = run.layers["layer"].index("stage1.0.bn1+relu1")
+    assert find(run, graph, "stage1.0.bn1+relu1") == find(run, graph, "stage1.0.relu1") == row
+    with pytest.raises(CostModelError, match=r"no layer 'stage1.0.bn3'; did you mean 'stage1.0.bn"):
+        find(run, graph, "stage1.0.bn3")
+
+
+def test_terms_put_parentheses_where_they_are_needed():
+    a, b, c = number("a", 7), number("b", 3), number("c", 2)
+    assert ((a + b) * c).symbols == "(a + b) * c"
+    assert (a + b * c).numbers == "7 + 3 * 2"
+    assert (a - (b - c)).numbers == "7 - (3 - 2)"
+    assert (a - (b - c)).value == 6
+    assert (a / (b * c)).symbols == "a / (b * c)"
+    assert ((a + b) // c + constant(1)).symbols == "floor((a + b) / c) + 1"
+    assert (a.divided_up(c).numbers, a.divided_up(c).value) == ("ceil(7 / 2)", 4)
+    assert a.larger(b) == Term("max(a, b)", 7, "max(7, 3)")
