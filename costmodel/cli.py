@@ -22,6 +22,7 @@ app = typer.Typer(
     help="What every layer of a neural network costs on a machine: parameters, MACs, memory, traffic, time, and why.",
     epilog="Example: costmodel profile hairnet --hw paper-2012",
     no_args_is_help=True,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
@@ -126,7 +127,10 @@ def profile(
     markdown: Annotated[Path | None, typer.Option(help="Write the table as Markdown; - is standard output.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no table and no summary, only warnings.")] = False,
 ) -> None:
-    """Cost of every layer of a network on a machine, its total, and what bounds it."""
+    """What each layer of a network costs on a machine.
+
+    One row per layer, totals that add up, and a summary: latency, work, what bounds the network, where the time goes.
+    """
     from costmodel.report import files, formats
     from costmodel.report.summary import warnings
 
@@ -174,7 +178,10 @@ def show(
     param: ParamOption = None,
     settings: SettingOption = None,
 ) -> None:
-    """A network's structure, a machine's data sheet with its sources, or what a convention counts."""
+    """A network, a machine or a convention, in full.
+
+    A network's structure, a machine's data sheet with its sources, or what a counting convention counts.
+    """
     from costmodel import hardware, zoo
     from costmodel.counting import STANDARD
     from costmodel.report import show as pages
@@ -206,7 +213,7 @@ def explain(
     overlap: OverlapOption = None,
     place: PlaceOption = None,
 ) -> None:
-    """Each figure of one layer: its formula, the numbers in it, the result."""
+    """Each figure of a layer: formula, numbers, result."""
     from costmodel.report import explain as explaining
     from costmodel.report import show as pages
 
@@ -225,7 +232,10 @@ def reproduce(
         "reports"
     ),
 ) -> None:
-    """Rebuild a document's printed tables from its networks, and compare every cell with the print."""
+    """Rebuild a document's tables and check every cell.
+
+    The tables are computed from the networks, not from the print; the exit code is 1 where a cell differs.
+    """
     from costmodel import papers
     from costmodel.report import files
 

@@ -11,6 +11,10 @@ class WiringError(CostModelError):
     """An operator that does not fit its operands; the message names the layer and the shapes."""
 
 
+LISTED = 12
+"""How many known names a message lists at most."""
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Unknown name x known names -> ``did you mean 'conv'? known: add, conv, relu``."""
     import difflib  # only an error needs it
@@ -19,4 +23,5 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     lowered = {candidate.lower(): candidate for candidate in names}
     close = difflib.get_close_matches(name.lower(), lowered, n=1)
     hint = f"did you mean {lowered[close[0]]!r}? " if close else ""
-    return f"{hint}known: {', '.join(names) if names else 'none'}"
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"{hint}known: {', '.join(names[:LISTED]) or 'none'}{more}"

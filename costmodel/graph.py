@@ -10,7 +10,7 @@ import operator
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import prod
 from typing import Any, ClassVar, Final, Literal, NamedTuple, Self
 
@@ -181,7 +181,7 @@ class Op:
 
     def units(self, *inputs: Any) -> int:
         """Operand shapes -> how often :attr:`each` is done; by default once per output element."""
-        return sum(map(prod, self.shapes(*inputs)))
+        return prod(self.shape(*inputs))
 
     def work(self, *inputs: Any) -> Work:
         """Operand shapes -> arithmetic: the loop nest's MACs, and ``each * units``. Derived, not overridden."""
@@ -231,7 +231,7 @@ class Tensor:
 class Node:
     """One operator at one place of a graph."""
 
-    __slots__ = ("block", "input_shapes", "inputs", "name", "op", "outputs", "serial")
+    __slots__ = ("block", "input_shapes", "inputs", "label", "name", "op", "outputs", "serial")
 
     _serials: ClassVar = itertools.count()
 
@@ -241,6 +241,8 @@ class Node:
         self.name: Final = name
         self.block: Final = block
         self.serial: Final = next(Node._serials)
+        own = name or op.kind.lower()
+        self.label: Final = f"{block}.{own}" if block else own  # for messages; a graph makes it unique
         self.input_shapes: Final = tuple([tensor.shape for tensor in self.inputs])
         if op.operands not in (None, len(self.inputs)):
             raise self._error(f"takes {op.operands} inputs, not {len(self.inputs)}")
@@ -253,11 +255,6 @@ class Node:
                 raise self._error(f"would make an empty map {dims(shape)}")
         bits = inputs[0].bits if inputs else getattr(op, "bits", 32)
         self.outputs: Final = tuple(Tensor(shape, bits, self, index) for index, shape in enumerate(made))
-
-    @property
-    def label(self) -> str:
-        """Block and name, for messages; a graph makes it unique."""
-        return ".".join(filter(None, (self.block, self.name or self.op.kind.lower())))
 
     @property
     def parameters(self) -> int:
@@ -381,23 +378,18 @@ class Graph:
 
 def _named(nodes: Sequence[Node]) -> dict[str, Node]:
     """Nodes -> unique names: given names must differ, the others are numbered when they repeat."""
-    given = [node.label for node in nodes if node.name]
-    taken = set(given)
-    if len(taken) < len(given):
-        twice = next(label for label in given if given.count(label) > 1)
-        raise WiringError(f"two layers are named {twice!r}; names inside a block must differ")
-    named: dict[str, Node] = {}
-    repeats: dict[str, int] = {}
+    named = {node.label: node for node in nodes if node.name}
     for node in nodes:
-        label = node.label
-        while not node.name and label in taken:
-            repeats[node.label] = repeats.get(node.label, 1) + 1
-            label = f"{node.label}_{repeats[node.label]}"
-        taken.add(label)
-        named[label] = node
-    return named
-
-
-def attributes(op: Op) -> dict[str, Any]:
-    """An operator's attributes by name."""
-    return {field.name: getattr(op, field.name) for field in fields(op)}
+        if node.name and named[node.label] is not node:
+            raise WiringError(f"two layers are named {node.label!r}; names inside a block must differ")
+    repeats: dict[str, int] = {}
+    unnamed: dict[Node, str] = {}
+    for node in nodes:
+        if not node.name:
+            label = node.label
+            while label in named:
+                repeats[node.label] = repeats.get(node.label, 1) + 1
+                label = f"{node.label}_{repeats[node.label]}"
+            named[label] = node
+            unnamed[node] = label
+    return {unnamed.get(node, node.label): node for node in nodes}

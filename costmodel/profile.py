@@ -156,12 +156,10 @@ def _layer(kernel: Kernel, convention: Convention, touched: Sequence[tuple[Tenso
     )
 
 
-NO_WINDOW: Final = (0,) * len(WINDOW_COLUMNS)
-
-
+@functools.lru_cache(maxsize=1024)
 def _window_row(window: Window | None) -> tuple[int, ...]:
     if window is None:
-        return NO_WINDOW
+        return (0,) * len(WINDOW_COLUMNS)
     absent = (0,) * (len(AXES) - len(window.kernel))
     before, after = zip(*window.pads, strict=True)
     parts = (window.kernel, window.stride, window.dilation, before, after)

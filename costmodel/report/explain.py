@@ -44,7 +44,7 @@ def find(simulation: Simulation, graph: Graph, wanted: str) -> int:
     }
     if wanted in members:
         return members[wanted]
-    raise CostModelError(f"network {graph.name!r} has no layer {wanted!r}; {suggestion(wanted, layers)}")
+    raise CostModelError(f"network {graph.name!r} has no layer {wanted!r}; {suggestion(wanted, {*layers, *members})}")
 
 
 def explain(simulation: Simulation, graph: Graph, row: int) -> list[Figure]:

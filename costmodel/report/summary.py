@@ -15,11 +15,12 @@ def summary(simulation: Simulation) -> list[tuple[str, str]]:
         f"{human(layers.total('macs'))} MACs, {human(layers.total('elementwise'))} elementwise operations, "
         f"{human(layers.total('parameters'))} parameters, {human(layers.total('weight_bytes'), 'B')} of weights"
     )
+    expensive = most_expensive(simulation)
     return [
         ("latency", first),
         ("work", work),
         ("bound by", bound(simulation)),
-        ("most time", most_expensive(simulation)),
+        *(("" if number else "most time", sentence) for number, sentence in enumerate(expensive)),
     ]
 
 
@@ -39,10 +40,10 @@ def bound(simulation: Simulation) -> str:
     return f"{first} ({layers} of {len(simulation.layers)} layers){rest}"
 
 
-def most_expensive(simulation: Simulation, count: int = TOP) -> str:
+def most_expensive(simulation: Simulation, count: int = TOP) -> list[str]:
     """The layers that take the most time, with their shares."""
     rows = sorted(simulation.layers.rows(), key=lambda row: row["total_seconds"], reverse=True)[:count]
-    return ", ".join(f"{row['layer']} {human(row['total_seconds'], 's')} ({row['share']:.1%})" for row in rows)
+    return [f"{human(row['total_seconds'], 's'):>8} {row['share']:>6.1%}  {row['layer']}" for row in rows]
 
 
 def warnings(simulation: Simulation) -> list[str]:

@@ -72,12 +72,12 @@ def table(
 
     ``drop`` gives the columns that may be left out, the largest number first; ``marked`` rows begin with ``!``.
     """
-    heads = [head.split("\n") for head in cells.heads]
-    deep = max(map(len, heads))
-    above = [[""] * (deep - len(head)) + head for head in heads]
-    lines = [*zip(*above, strict=True), *cells.rows, *([cells.footer] if cells.footer else [])]
-    widths = [max(width(line[n]) for line in lines) for n in range(len(heads))]
+    stacks = [head.split("\n") for head in cells.heads]
+    body = [*cells.rows, *([cells.footer] if cells.footer else [])]
+    widths = [max(width(text) for text in (*stack, *(row[n] for row in body))) for n, stack in enumerate(stacks)]
     chosen, hidden = _fit(cells.names, widths, drop, (available or 10**9) - (2 if marked else 0))
+    deep = max(len(stacks[n]) for n in chosen)
+    heads = list(zip(*[[""] * (deep - len(stack)) + stack[-deep:] for stack in stacks], strict=True))
     rule = "─" if can_draw() else "-"
 
     def line(row: Sequence[str], style: str = "", *, mark: bool = False) -> Line:
@@ -86,7 +86,7 @@ def table(
         return [*margin, Span(GAP.join(padded), style)]
 
     separator = plain(rule * (sum(widths[n] + len(GAP) for n in chosen) - len(GAP) + (2 if marked else 0)), "dim")
-    drawn = [line([head[depth] for head in above], "bold") for depth in range(deep)]
+    drawn = [line(head, "bold") for head in heads]
     drawn.append(separator)
     drawn += [line(row, mark=number in marked) for number, row in enumerate(cells.rows)]
     if cells.footer:

@@ -1,0 +1,84 @@
+"""What the code declares -> docs/reference.md: columns, data sheets, operators, what is counted.
+
+Run ``python docs/generate.py`` after changing a declaration; a test fails when the page does not follow from the code.
+"""
+
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+import costmodel.ops  # noqa: F401 - the operators register themselves
+from costmodel import profile, simulate, units
+from costmodel.counting import standard_table
+from costmodel.graph import Op
+from costmodel.hardware import Engine, Hardware, Memory
+from costmodel.table import Column
+
+PAGE = Path(__file__).parent / "reference.md"
+
+INTRODUCTION = """# Reference
+
+Written by `python docs/generate.py` from the declarations in the code.
+"""
+
+
+def grid(heads: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def columns(declared: tuple[Column, ...]) -> str:
+    """A table's columns."""
+    rows = [[f"`{c.name}`", c.dtype.__name__, c.unit, c.total or "", c.meaning] for c in declared]
+    return grid(["column", "type", "unit", "total", "meaning"], rows)
+
+
+def keys(cls: Any) -> str:
+    """A data sheet's keys."""
+    declared = [field for field in fields(cls) if field.metadata]
+    rows = [
+        [f"`{f.name}`", "required" if f.default is MISSING else f"default: {f.default!r}", f.metadata["meaning"]]
+        for f in declared
+    ]
+    return grid(["key", "", "meaning"], rows)
+
+
+def operators() -> str:
+    """The vocabulary: each operator's equation."""
+    named = sorted(Op.registry.items())
+    rows = [[f"`{name}`", (cls.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")] for name, cls in named]
+    return grid(["operator", "equation"], rows)
+
+
+def counted() -> str:
+    """The standard convention."""
+    table = standard_table()
+    rows = [[f"`{row['operator']}`", *[str(value) for value in list(row.values())[1:]]] for row in table.rows()]
+    return grid([column.name for column in table.columns], rows)
+
+
+def page() -> str:
+    """The whole page."""
+    spelled = grid(
+        ["quantity", "accepted units"],
+        [[units.EXAMPLES[unit], ", ".join(f"`{name}`" for name in names)] for unit, names in units.UNITS.items()],
+    )
+    sections = [
+        ("Columns of a profile: layers", columns(profile.LAYER_COLUMNS)),
+        ("Columns of a simulation: added to the layers", columns(simulate.COLUMNS)),
+        ("Columns of a profile: tensors", columns(profile.TENSOR_COLUMNS)),
+        ("Columns of a profile: accesses", columns(profile.ACCESS_COLUMNS)),
+        ("Resources of a simulation", columns(simulate.RESOURCE_COLUMNS)),
+        ("Machine file", keys(Hardware)),
+        ("Machine file: each entry of engines", keys(Engine)),
+        ("Machine file: each entry of memories", keys(Memory)),
+        ("Units", spelled),
+        ("Operators", operators()),
+        ("What the standard convention counts", counted()),
+    ]
+    return INTRODUCTION + "".join(f"\n## {title}\n\n{body}\n" for title, body in sections)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,99 @@
+"""What the documents show is what the program prints."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import costmodel
+from costmodel import hardware
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def run(command, **environment):
+    arguments = shlex.split(command, comments=True)[1:]
+    return subprocess.run(
+        [sys.executable, "-m", "costmodel", *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"} | environment,
+    )
+
+
+@pytest.mark.parametrize("shown", re.findall(r"```text\n\$ (.*?)```", README, re.DOTALL), ids=lambda text: text[:40])
+def test_output_in_the_readme_is_real(shown):
+    command, _, output = shown.partition("\n")
+    printed = run(command, COLUMNS="110").stdout
+    position = 0
+    for part in re.split(r"^\.\.\.\n", output, flags=re.MULTILINE):
+        found = printed.find(part, position)
+        assert found >= 0, f"not in the output, or not there in this order:\n{part}"
+        position = found + len(part)
+
+
+def test_readme_commands_work(tmp_path):
+    commands = [line for line in README.splitlines() if line.startswith("costmodel profile")]
+    assert len(commands) >= 8
+    for command in commands:
+        result = run(command.replace("layers.csv", str(tmp_path / "layers.csv")))
+        assert result.returncode == 0, (command, result.stderr)
+
+
+def test_readme_machine_loads_and_runs(tmp_path):
+    (text,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    file = tmp_path / "my-machine.yaml"
+    file.write_text(text, encoding="utf-8")
+    machine = costmodel.machine(str(file))
+    assert costmodel.cost("hairnet", machine).overfull == ()
+
+
+def test_readme_python_runs():
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "0.12152" in result.stdout
+    assert "stem.conv2D" in result.stdout
+
+
+def test_files_that_the_documents_name_exist():
+    folders = r"reports|docs|costmodel|tests|hardware|architectures|benchmarks|\.ci"
+    for document in ("README.md", "CONTRIBUTING.md"):
+        text = (ROOT / document).read_text(encoding="utf-8")
+        for name in re.findall(rf"`((?:{folders})/[\w./-]*)`", text):
+            assert (ROOT / name).exists(), f"{document} names {name}"
+
+
+def test_reference_follows_from_the_declarations():
+    result = subprocess.run(
+        [sys.executable, "-c", "import generate, sys; sys.stdout.buffer.write(generate.page().encode())"],
+        capture_output=True,
+        cwd=ROOT / "docs",
+        check=True,
+    )
+    assert result.stdout.decode() == (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+
+
+def test_packages_hold_every_module_and_data_file():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    folders = {
+        str(folder.relative_to(ROOT)).replace(os.sep, ".")
+        for top in ("costmodel", "architectures", "hardware")
+        for folder in [ROOT / top, *(ROOT / top).rglob("*")]
+        if folder.is_dir() and any(folder.glob("*.py"))
+    }
+    mapped = {"architectures": "costmodel.architectures", "hardware": "costmodel.hardware_profiles"}
+    assert {mapped.get(folder, folder) for folder in folders} == set(project["packages"])
+
+
+def test_shipped_machines_are_named_in_the_changelog():
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    for name in hardware.profiles():
+        assert f"`{name}`" in changelog
