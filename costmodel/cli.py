@@ -1,5 +1,6 @@
 """The command line: one command per arrow of the data flow, and no arithmetic."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -135,8 +136,11 @@ def profile(
     from costmodel.report.summary import warnings
 
     outputs = [path for path in (csv, json, markdown) if path is not None]
-    if sum(str(path) == "-" for path in outputs) > 1:
-        raise CostModelError("only one of --csv, --json and --markdown can go to standard output")
+    places = [os.path.abspath(path) for path in outputs]  # noqa: PTH100 - "." and ".." go, links stay
+    for path, place_ in zip(outputs, places, strict=True):
+        if places.count(place_) > 1:
+            where = "standard output" if str(path) == "-" else f"the file {path}"
+            raise CostModelError(f"--csv, --json and --markdown cannot share {where}")
     graph = _graph(network, batch, dtype, size=size, classes=classes, width=width, param=param)
     simulation = costmodel.cost(graph, costmodel.machine(hw, settings or ()), overlap=overlap, placement=place)
     shown, rest = _rows(simulation, group_by, top)
@@ -187,11 +191,15 @@ def show(
     from costmodel.report import show as pages
 
     known = [*zoo.names(), *hardware.profiles(), STANDARD.name]
+    of_networks = {"--size": size, "--classes": classes, "--width": width, "--param": param}
     if name == STANDARD.name:
+        _refuse(name, of_networks | {"--set": settings})
         pages.convention(STANDARD)
     elif name in hardware.profiles() or name.endswith((".yaml", ".yml")):
+        _refuse(name, of_networks)
         pages.machine(costmodel.machine(name, settings or ()))
     elif name.replace("-", "_").lower() in zoo.names():
+        _refuse(name, {"--set": settings})
         graph = _graph(name, 1, "float32", size=size, classes=classes, width=width, param=param)
         pages.network(zoo.get(name), graph)
     else:
@@ -258,6 +266,13 @@ def reproduce(
         raise typer.Exit(1)
 
 
+def _refuse(name: str, options: dict[str, Any]) -> None:
+    """Options that would change nothing are mistakes."""
+    for option, value in options.items():
+        if value is not None:
+            raise CostModelError(f"{option} does not apply to {name!r}")
+
+
 def _graph(network: str, batch: int, dtype: str, *, param: Sequence[str] | None, **chosen: Any) -> "Graph":
     parameters = {name: value for name, value in chosen.items() if value is not None}
     for assignment in param or ():
@@ -308,18 +323,28 @@ def _cells(
 
 def main() -> None:
     """Run the command line: exit code 2 and one line on stderr for what the user got wrong, no traceback."""
+    sys.stdout = sys.stdout or _nowhere()  # None when the shell closed it, as in "costmodel ... >&-"
+    sys.stderr = sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a name that the terminal's encoding lacks is no reason to stop
     try:
         app()
     except CostModelError as error:
         typer.echo(f"error: {error}", err=True)
         raise SystemExit(2) from None
-    except BrokenPipeError:
-        # The reader has gone, as in "costmodel ... | head"; what is left in the buffer must not raise again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(141) from None
+    except OSError as error:
+        # Files are written in report/files.py, which reports its own; what is left is standard output. A reader that
+        # has gone, as in "costmodel ... | head", is no error. What is in the buffer must not raise again at exit.
+        sys.stdout = _nowhere()
+        if isinstance(error, BrokenPipeError):
+            raise SystemExit(141) from None
+        typer.echo(f"error: standard output: {error.strerror}", err=True)
+        raise SystemExit(2) from None
+
+
+def _nowhere() -> io.TextIOWrapper:
+    return Path(os.devnull).open("w", encoding="utf-8")
 
 
 if __name__ == "__main__":

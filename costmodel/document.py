@@ -15,6 +15,7 @@ from costmodel.errors import CostModelError, suggestion
 
 MAX_BYTES: Final = 1_000_000
 MAX_DEPTH: Final = 20
+NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 
 T = TypeVar("T")
 
@@ -37,6 +38,12 @@ class Item(NamedTuple):
         if not isinstance(self.value, str):
             self.fail(f"expected one value, not {self.describe()}")
         return self.value
+
+    def name(self) -> str:
+        """The value as text that is not empty."""
+        if not self.text():
+            self.fail("expected a name, not nothing")
+        return self.text()
 
     def items(self) -> "list[Item]":
         """The value as a list."""
@@ -133,7 +140,7 @@ class _Builder:
                 self._at(event).fail(f"duplicate key {event.value!r}" + (f", first in line {first}" if first else ""))
             self.pending[-1] = Item(event.value, self.file, _line(event), "")
             return
-        plain_null = event.implicit[0] and event.value in {"", "~", "null"}
+        plain_null = event.implicit[0] and event.value in NULLS
         self._place(event, "" if plain_null else event.value, opens=False)
 
     def _place(self, event: yaml.Event, value: Any, *, opens: bool) -> None:
@@ -164,14 +171,18 @@ def override(root: Item, assignment: str) -> None:
         raise CostModelError(f"--set {assignment!r}: expected KEY=VALUE, such as memories.external.bandwidth='2 GB/s'")
     at = root
     for depth, name in enumerate(names[:-1]):
-        inner = at.mapping()
+        inner = _keys(at, assignment)
         if name not in inner:
             place = f" in {'.'.join(names[:depth])}" if depth else ""
             raise CostModelError(f"--set {assignment!r}: no key {name!r}{place}; {suggestion(name, inner)}")
         at = inner[name]
-    if not isinstance(at.value, dict):
-        raise CostModelError(f"--set {assignment!r}: {at.key} is {at.describe()} and has no keys")
-    at.value[names[-1]] = parse(text, f"--set {assignment!r}", key=key.strip(), numbered=False)
+    _keys(at, assignment)[names[-1]] = parse(text, f"--set {assignment!r}", key=key.strip(), numbered=False)
+
+
+def _keys(item: Item, assignment: str) -> dict[str, Item]:
+    if not isinstance(item.value, dict):
+        raise CostModelError(f"--set {assignment!r}: {item.key} is {item.describe()} and has no keys")
+    return item.value
 
 
 def key(read: Callable[[Item], Any], meaning: str, *, default: Any = MISSING) -> Any:

@@ -297,7 +297,9 @@ class Input(Op):
     def __post_init__(self) -> None:
         if self.dtype not in BITS:
             raise CostModelError(f"element type {self.dtype!r} is unknown; {suggestion(self.dtype, BITS)}")
-        if not self.size or any(type(size) is not int or size < 1 for size in self.size):
+        sizes: object = self.size
+        whole = isinstance(sizes, tuple) and all(type(size) is int and size > 0 for size in sizes)
+        if not (sizes and whole):
             raise CostModelError(f"an input's size is a tuple of positive integers, not {self.size}")
 
     @property
@@ -351,7 +353,8 @@ class Graph:
         for node in self.nodes.values():
             op = node.op
             if isinstance(op, Input):
-                op = Input((batch or op.size[0], *op.size[1:]), dtype or op.dtype)
+                images, *rest = op.size
+                op = Input((images if batch is None else batch, *rest), op.dtype if dtype is None else dtype)
             copy = Node(op, [made[tensor] for tensor in node.inputs], node.name, node.block)
             made |= dict(zip(node.outputs, copy.outputs, strict=True))
         return type(self)([made[tensor] for tensor in self.outputs], self.name)

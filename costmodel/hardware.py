@@ -77,7 +77,7 @@ class Memory(Named):
 class Hardware:
     """A machine: engines, memories from the nearest to the farthest, and how it runs a network."""
 
-    name: str = key(Item.text, "the machine's name")
+    name: str = key(Item.name, "the machine's name")
     engines: tuple[Engine, ...] = key(named(Engine), "what computes, by name")
     memories: tuple[Memory, ...] = key(named(Memory), "what stores, by name, nearest first")
     source: str = key(Item.text, "where the figures are from", default="")

@@ -184,8 +184,9 @@ class _Tensors:
             for tensor in kernel.inputs:
                 dies[self._root[tensor]] = row
             for tensor in kernel.outputs:
-                if self._root[tensor] is tensor:
-                    born[tensor] = dies[tensor] = row
+                root = self._root[tensor]  # not the tensor itself where the kernel ends with a view
+                if root not in born:
+                    born[root] = dies[root] = row
         outputs = {self._root[tensor] for tensor in graph.outputs}
         last = len(kernels) - 1
         for tensor, start in born.items():

@@ -36,9 +36,10 @@ class Table:
 
     def __init__(self, columns: Sequence[Column], data: Mapping[str, Sequence[Any]]) -> None:
         self.columns = tuple(columns)
-        self._data = {column.name: tuple(data[column.name]) for column in self.columns}
-        if len(self._data) != len(self.columns) or len(data) != len(self.columns):
-            raise ValueError(f"columns {[c.name for c in columns]} do not match the data's {list(data)}")
+        names = [column.name for column in self.columns]
+        if len(set(names)) != len(names) or set(names) != data.keys():
+            raise ValueError(f"columns {names} do not match the data's {list(data)}")
+        self._data = {name: tuple(data[name]) for name in names}
         for column in self.columns:
             self._check(column)
 
@@ -70,9 +71,10 @@ class Table:
         return len(self._data[self.columns[0].name]) if self.columns else 0
 
     def __getitem__(self, name: str) -> tuple[Any, ...]:
-        if name not in self._data:
+        values = self._data.get(name)
+        if values is None:
             raise CostModelError(f"no column {name!r}; {suggestion(name, self._data)}")
-        return self._data[name]
+        return values
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Table):
@@ -83,6 +85,13 @@ class Table:
 
     def __repr__(self) -> str:
         return f"Table({len(self)} rows: {', '.join(self._data)})"
+
+    def column(self, name: str) -> Column:
+        """The declaration of a column."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise CostModelError(f"no column {name!r}; {suggestion(name, self._data)}")
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Each row as a dictionary in column order."""
@@ -96,8 +105,7 @@ class Table:
 
     def total(self, name: str) -> Any:
         """The column's footer: its sum (floats summed exactly, then rounded once), its maximum, or None."""
-        values = self[name]
-        column = next(c for c in self.columns if c.name == name)
+        values, column = self[name], self.column(name)
         if column.total == "sum":
             return math.fsum(values) if column.dtype is float else sum(values)
         if column.total == "max":
@@ -119,8 +127,7 @@ class Table:
 
     def select(self, names: Sequence[str]) -> "Table":
         """The named columns, in the given order."""
-        by_name = {column.name: column for column in self.columns}
-        return Table([by_name[name] for name in names if self[name] is not None], {name: self[name] for name in names})
+        return Table([self.column(name) for name in names], {name: self[name] for name in names})
 
     def group(self, name: str) -> "Table":
         """One row per value of column ``name``, in order of appearance: sums and maxima as the columns declare.
@@ -130,18 +137,17 @@ class Table:
         groups: dict[Any, list[int]] = {}
         for row, key in enumerate(self[name]):
             groups.setdefault(key, []).append(row)
-        key_column = next(column for column in self.columns if column.name == name)
         kept = [column for column in self.columns if column.total is not None and column.name != name]
         parts = [self.take(rows) for rows in groups.values()]
         data: dict[str, Sequence[Any]] = {name: list(groups), "layers": [len(rows) for rows in groups.values()]}
         data |= {column.name: [part.total(column.name) for part in parts] for column in kept}
-        return Table((key_column, Column("layers", int, "", "layers in the group", "sum"), *kept), data)
+        return Table((self.column(name), Column("layers", int, "", "layers in the group", "sum"), *kept), data)
 
     def array(self, name: str) -> "np.ndarray[Any, Any]":
         """The column as a NumPy array: int64, float64, bool or object."""
         import numpy as np
 
-        column = next(c for c in self.columns if c.name == name)
+        column = self.column(name)
         dtype = {int: np.int64, float: np.float64, bool: np.bool_}.get(column.dtype, np.object_)
         return np.asarray(self[name], dtype=dtype)
 

@@ -70,9 +70,9 @@ def exact(value: float, unit: str) -> str:
     number = Decimal(value) if isinstance(value, int) else Decimal(repr(value))
     spelling = {"OP/s": "FLOPS"}.get(unit, unit)
     prefix, factor = "", Decimal(1)
-    for candidate, size in SI.items():
-        if abs(number) >= size:
-            prefix, factor = candidate, Decimal(size)
+    for candidate, size in (SECONDS if unit == "s" else SI).items():
+        if abs(number) >= (step := Decimal(repr(size))):
+            prefix, factor = candidate, step
     return f"{_plain(_EXACT.divide(number, factor))} {prefix}{spelling}"
 
 
@@ -91,5 +91,6 @@ def human(value: float, unit: str = "") -> str:
 
 
 def _plain(number: Decimal) -> str:
-    text = f"{number:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    shortest = number.normalize(_EXACT)
+    text = f"{shortest:f}"
+    return text if len(text) <= 20 else f"{shortest:e}"

@@ -68,9 +68,15 @@ def _whole(value: Any) -> int:
     raise ValueError(value)
 
 
+def _real(value: Any) -> float:
+    if isinstance(value, str | int | float) and type(value) is not bool:
+        return float(value)
+    raise ValueError(value)
+
+
 _READERS: Final[Mapping[type, Callable[[Any], Any]]] = {
     int: _whole,
-    float: float,
+    float: _real,
     bool: lambda value: {"true": True, "false": False}[str(value).lower()],
 }
 
@@ -92,6 +98,8 @@ def architecture(
 
 def scaled(channels: int, width: float) -> int:
     """Channels x width multiplier -> the nearest whole number of channels, at least one."""
+    if math.isinf(channels * width):
+        raise CostModelError(f"{channels} channels times a width of {width} is not a number of channels")
     return max(1, round(channels * width))
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
 
+from costmodel.errors import WiringError
 from costmodel.graph import Op, Shape, Work
 from costmodel.ops.windowed import Axes, Windowed, channels_and_spatial
 
@@ -19,6 +20,8 @@ class Pool(Windowed, abstract=True):
         if self.stride is None:
             object.__setattr__(self, "stride", self.kernel)
         super().__post_init__()
+        if any(max(pads) >= size for pads, size in zip(self.window.pads, self.window.extent, strict=True)):
+            raise WiringError(f"{self.kind}: pads {self.pads} leave windows without any input; kernel: {self.kernel}")
 
     def shape(self, x: Shape) -> Shape:
         """N x C x spatial -> N x C x positions."""

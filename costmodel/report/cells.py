@@ -41,9 +41,14 @@ def cells(table: Table, *, bar: str = "█", totals: Table | None = None, others
     )
 
 
+def printable(text: str) -> str:
+    """Text from outside -> the same without characters that would move the cursor or colour the terminal."""
+    return text if text.isprintable() else "".join([c if c.isprintable() else "?" for c in text])
+
+
 def _sums(table: Table, columns: Sequence[Column], label: str, bar: str) -> list[str]:
     line = [_cell(column, table.total(column.name), 0.0, bar) if column.total else "" for column in columns]
-    return [label, *line[1:]]
+    return line if columns[0].total else [label, *line[1:]]
 
 
 def _head(column: Column) -> str:
@@ -56,7 +61,7 @@ def _cell(column: Column, value: Any, widest: float, bar: str) -> str:
     if column.name == "share":
         return f"{value:6.1%} {bar * round(BAR_WIDTH * value / widest) if widest else ''}".rstrip()
     if column.dtype is str:
-        return str(value)
+        return printable(value)
     if column.dtype is bool:
         return "yes" if value else ""
     return human(value, column.unit if column.unit in {"B", "s"} else "")

@@ -31,7 +31,7 @@ STRUCTURE: Final = {
     "groups": 7, "parameters": 1, "buffers": 9, "macs": 1, "elementwise": 6,
 }  # fmt: skip
 
-CONVENTION: Final = {"why": 9, "special": 8, "divide": 7, "compare": 6, "multiply": 5, "add": 4, "macs": 3}
+CONVENTION: Final = {"why": 9, "per": 2, "special": 8, "divide": 7, "compare": 6, "multiply": 5, "add": 4, "macs": 3}
 
 
 def machine(hardware: Hardware) -> None:
@@ -116,7 +116,7 @@ def run(simulation: Simulation, table: Cells, drop: Mapping[str, int], marked: C
             *lines,
             *left_out(hidden),
             *[(Span(f"{heading:<10} ", "bold"), Span(sentence)) for heading, sentence in summary(simulation)],
-            *[plain(f"warning: {alert}", "yellow") for alert in warnings(simulation)],
+            *[plain(f"warning: {alert}", "yellow") for alert in warnings(simulation, marked=bool(marked))],
         ]
     )
 

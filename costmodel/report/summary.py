@@ -46,15 +46,17 @@ def most_expensive(simulation: Simulation, count: int = TOP) -> list[str]:
     return [f"{human(row['total_seconds'], 's'):>8} {row['share']:>6.1%}  {row['layer']}" for row in rows]
 
 
-def warnings(simulation: Simulation) -> list[str]:
-    """What holds on paper only."""
+def warnings(simulation: Simulation, *, marked: bool = False) -> list[str]:
+    """What holds on paper only; ``marked`` says that a table shows such layers with a mark."""
     found = []
     count = len(simulation.overfull)
     if count:
-        kept = [memory for memory in simulation.hardware.memories if memory.name in set(simulation.layers["overfull"])]
+        named = {name for names in simulation.layers["overfull"] for name in names.split("+")}
+        kept = [memory for memory in simulation.hardware.memories if memory.name in named]
         sizes = ", ".join(f"the {exact(memory.size, 'B')} of {memory.name!r}" for memory in kept)
         found.append(
-            f"{count} of {len(simulation.layers)} layers (marked !) need more than {sizes or 'a memory has'} at once; "
+            f"{count} of {len(simulation.layers)} layers{' (marked !)' if marked else ''} need more than "
+            f"{sizes} at once; "
             f"placement {simulation.placement.policy!r} judges each map alone, so their times are too good"
         )
     return found

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from costmodel.report.cells import Cells
+from costmodel.report.cells import Cells, printable
 
 GAP: Final = "  "
 MARK: Final = "!"
@@ -46,23 +46,24 @@ def room() -> int | None:
 def show(lines: Iterable[Line]) -> None:
     """Print the lines, coloured on a terminal that takes colours."""
     if not sys.stdout.isatty():
-        sys.stdout.writelines("".join([span.text for span in line]).rstrip() + "\n" for line in lines)
+        sys.stdout.writelines(printable("".join([span.text for span in line])).rstrip() + "\n" for line in lines)
         sys.stdout.flush()
         return
     from rich.console import Console
     from rich.text import Text
 
-    text = Text("\n").join([Text.assemble(*line) for line in lines])
+    text = Text("\n").join([Text.assemble(*[(printable(span.text), span.style) for span in line]) for line in lines])
     Console(highlight=False).print(text, soft_wrap=True)
 
 
 def width(text: str) -> int:
-    """Terminal cells that a text takes: East Asian wide characters take two."""
+    """Terminal cells that a text takes: East Asian wide characters take two, combining ones none."""
     if text.isascii():
         return len(text)
     import unicodedata
 
-    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+    visible = [character for character in text if unicodedata.category(character) not in {"Mn", "Me", "Cf"}]
+    return len(visible) + sum(unicodedata.east_asian_width(character) in "WF" for character in visible)
 
 
 def table(
