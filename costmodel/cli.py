@@ -334,11 +334,9 @@ def main() -> None:
         typer.echo(f"error: {error}", err=True)
         raise SystemExit(2) from None
     except OSError as error:
-        # Files are written in report/files.py, which reports its own; what is left is standard output. A reader that
-        # has gone, as in "costmodel ... | head", is no error. What is in the buffer must not raise again at exit.
+        # Files report their own errors, and a reader that has gone ("| head") is typer's to handle: this is a full disk
+        # behind standard output. What is still in its buffer must not raise again at exit.
         sys.stdout = _nowhere()
-        if isinstance(error, BrokenPipeError):
-            raise SystemExit(141) from None
         typer.echo(f"error: standard output: {error.strerror}", err=True)
         raise SystemExit(2) from None
 

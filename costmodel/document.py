@@ -91,8 +91,9 @@ def parse(text: str, file: str, *, key: str = "", numbered: bool = True) -> Item
         line = mark.line + 1 if mark and numbered else 0
         Item("", file, line, key).fail(f"not valid YAML: {error.problem or error.context}")
     except (yaml.YAMLError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        Item("", file, 0, key).fail(f"not valid YAML: {reason}")
+        line = text.count("\n", 0, getattr(error, "position", 0)) + 1 if numbered else 0
+        reason = getattr(error, "reason", str(error)).splitlines()[0]
+        Item("", file, line, key).fail(f"not valid YAML: {reason}")
     return builder.root or Item("", file, 1 if numbered else 0, key)
 
 

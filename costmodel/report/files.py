@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 import sys
 import tempfile
 from pathlib import Path
@@ -17,20 +18,27 @@ def write(path: Path, text: str) -> None:
         sys.stdout.buffer.flush()
         return
     try:
-        if path.exists() and not path.is_file():  # a device or a pipe cannot be replaced
-            path.write_text(text, encoding="utf-8")
-            return
-        _replace(path.resolve(), text)
-    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, up to Python 3.12
-        raise CostModelError(f"{path}: cannot write it: {getattr(error, 'strerror', error)}") from None
+        mode = _mode(path)
+        if mode is None or stat.S_ISREG(mode):
+            _replace(path.resolve(), text, 0o666 & ~_umask() if mode is None else stat.S_IMODE(mode))
+        else:
+            path.write_text(text, encoding="utf-8")  # a device or a pipe cannot be replaced
+    except OSError as error:
+        raise CostModelError(f"{path}: cannot write it: {error.strerror}") from None
 
 
-def _replace(path: Path, text: str) -> None:
+def _mode(path: Path) -> int | None:
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _replace(path: Path, text: str, mode: int) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".costmodel-", suffix=".part")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             file.write(text)
-        mode = path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask()
         Path(name).chmod(mode)
         Path(name).replace(path)
     except BaseException:
