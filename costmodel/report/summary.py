@@ -21,6 +21,7 @@ def summary(simulation: Simulation) -> list[tuple[str, str]]:
         ("work", work),
         ("bound by", bound(simulation)),
         *(("" if number else "most time", sentence) for number, sentence in enumerate(expensive)),
+        *(("assumed", sentence) for sentence in unread_inputs(simulation)),
     ]
 
 
@@ -38,6 +39,19 @@ def bound(simulation: Simulation) -> str:
     layers = simulation.layers["bound"].count(busy[0]["resource"])
     rest = f"; then {', '.join(others)}" if others else ""
     return f"{first} ({layers} of {len(simulation.layers)} layers){rest}"
+
+
+def unread_inputs(simulation: Simulation) -> list[str]:
+    """Inputs that the placement has inside from the start, and what bringing them in would cost."""
+    tensors, farthest = simulation.profile.tensors, simulation.hardware.memories[-1]
+    found = []
+    for tensor, memory in zip(tensors.rows(), simulation.placement.memory, strict=True):
+        if tensor["kind"] == "input" and simulation.hardware.memories[memory] is not farthest:
+            wait = human(tensor["bytes"] / farthest.bandwidth, "s")
+            home = simulation.hardware.memories[memory].name
+            where = f"{tensor['tensor']!r} is in {home!r} from the start"
+            found.append(f"{where}; to read it from {farthest.name!r} would add {wait}")
+    return found
 
 
 def most_expensive(simulation: Simulation, count: int = TOP) -> list[str]:
