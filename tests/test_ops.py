@@ -1,0 +1,569 @@
+"""Every operator against numbers worked out by hand: shape, weights, loop nest, MACs and elementwise work."""
+
+from typing import NamedTuple
+
+import pytest
+
+from costmodel.counting import standard_table
+from costmodel.graph import Op, Shape, Work
+from costmodel.ops import (
+    Add,
+    AveragePool,
+    BatchNorm,
+    Concat,
+    Conv,
+    Dropout,
+    Elu,
+    Flatten,
+    Gelu,
+    GlobalAveragePool,
+    HardSigmoid,
+    HardSwish,
+    Input,
+    LeakyRelu,
+    Linear,
+    MatMul,
+    MaxPool,
+    Mul,
+    PRelu,
+    Relu,
+    Relu6,
+    Reshape,
+    Sigmoid,
+    Silu,
+    Softmax,
+    Softplus,
+    Tanh,
+    Transpose,
+)
+
+
+class Case(NamedTuple):
+    """An operator on operands of given shapes, and what a person computes for it on paper."""
+
+    name: str
+    op: Op
+    inputs: tuple[Shape, ...]
+    output: Shape
+    weights: dict[str, Shape]
+    buffers: dict[str, Shape]
+    loops: tuple[int, int, int, int, int]
+    macs: int
+    work: dict[str, int]
+
+
+CASES: list[Case] = []
+
+
+def case(
+    name: str,
+    op: Op,
+    inputs: list[Shape],
+    output: Shape,
+    *,
+    weights: dict[str, Shape] | None = None,
+    buffers: dict[str, Shape] | None = None,
+    loops: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0),
+    macs: int = 0,
+    **work: int,
+) -> None:
+    CASES.append(Case(name, op, tuple(inputs), output, weights or {}, buffers or {}, loops, macs, work))
+
+
+case("input", Input((2, 3, 8, 8)), [], (2, 3, 8, 8))
+case("input-int8", Input((7,), "int8"), [], (7,))
+
+# Convolutions. Loop nest: batch, groups, positions, filters per group, window * channels per group.
+case(
+    "conv-same",
+    Conv(64, kernel=3, pads=1),
+    [(1, 3, 224, 224)],
+    (1, 64, 224, 224),
+    weights={"weight": (64, 3, 3, 3), "bias": (64,)},
+    loops=(1, 1, 50176, 64, 27),
+    macs=1 * 64 * 224 * 224 * 3 * 3 * 3,  # outputs * window * channels; the bias is free
+)
+case(
+    "conv-strided-batch",
+    Conv(64, kernel=7, stride=2, pads=3, bias=False),
+    [(2, 3, 224, 224)],
+    (2, 64, 112, 112),  # (224 + 3 + 3 - 7) // 2 + 1
+    weights={"weight": (64, 3, 7, 7)},
+    loops=(2, 1, 12544, 64, 147),
+    macs=2 * 64 * 112 * 112 * 7 * 7 * 3,  # outputs * window * channels
+)
+case(
+    "conv-pointwise",
+    Conv(128, kernel=1, bias=False, channels=64),
+    [(1, 64, 56, 56)],
+    (1, 128, 56, 56),
+    weights={"weight": (128, 64, 1, 1)},
+    loops=(1, 1, 3136, 128, 64),
+    macs=128 * 56 * 56 * 64,  # outputs * channels
+)
+case(
+    "conv-stride-beyond-kernel",
+    Conv(8, kernel=1, stride=2),
+    [(1, 16, 7, 7)],
+    (1, 8, 4, 4),  # columns 0, 2, 4, 6
+    weights={"weight": (8, 16, 1, 1), "bias": (8,)},
+    loops=(1, 1, 16, 8, 16),
+    macs=8 * 4 * 4 * 16,  # outputs * channels
+)
+case(
+    "conv-whole-map",
+    Conv(4096, kernel=7),
+    [(1, 512, 7, 7)],
+    (1, 4096, 1, 1),
+    weights={"weight": (4096, 512, 7, 7), "bias": (4096,)},
+    loops=(1, 1, 1, 4096, 25088),
+    macs=4096 * 7 * 7 * 512,  # a dense layer in disguise
+)
+case(
+    "conv-grouped",
+    Conv(256, kernel=5, pads=2, groups=2),
+    [(1, 96, 27, 27)],
+    (1, 256, 27, 27),
+    weights={"weight": (256, 48, 5, 5), "bias": (256,)},
+    loops=(1, 2, 729, 128, 1200),
+    macs=256 * 27 * 27 * 5 * 5 * 48,  # outputs * window * channels of one group: AlexNet's second layer
+)
+case(
+    "conv-depthwise",
+    Conv(32, kernel=3, pads=1, groups=32, bias=False),
+    [(1, 32, 112, 112)],
+    (1, 32, 112, 112),
+    weights={"weight": (32, 1, 3, 3)},
+    loops=(1, 32, 12544, 1, 9),
+    macs=32 * 112 * 112 * 3 * 3,  # outputs * window; each filter sees one channel
+)
+case(
+    "conv-depthwise-two-filters-a-channel",
+    Conv(64, kernel=3, pads=1, groups=32, bias=False),
+    [(1, 32, 10, 10)],
+    (1, 64, 10, 10),
+    weights={"weight": (64, 1, 3, 3)},
+    loops=(1, 32, 100, 2, 9),
+    macs=64 * 10 * 10 * 3 * 3,  # outputs * window
+)
+case(
+    "conv-oblong",
+    Conv(6, kernel=(3, 5), stride=(2, 1)),
+    [(2, 4, 9, 11)],
+    (2, 6, 4, 7),  # (9 - 3) // 2 + 1, 11 - 5 + 1
+    weights={"weight": (6, 4, 3, 5), "bias": (6,)},
+    loops=(2, 1, 28, 6, 60),
+    macs=2 * 6 * 4 * 7 * 3 * 5 * 4,  # outputs * window * channels
+)
+case(
+    "conv-dilated",
+    Conv(8, kernel=3, dilation=2, bias=False),
+    [(1, 8, 10, 10)],
+    (1, 8, 6, 6),  # three taps two apart span 5
+    weights={"weight": (8, 8, 3, 3)},
+    loops=(1, 1, 36, 8, 72),
+    macs=8 * 6 * 6 * 3 * 3 * 8,  # outputs * window * channels
+)
+case(
+    "conv-pads-at-the-end",
+    Conv(32, kernel=3, stride=2, pads=(0, 0, 1, 1), bias=False),
+    [(1, 3, 224, 224)],
+    (1, 32, 112, 112),  # (224 + 1 - 3) // 2 + 1
+    weights={"weight": (32, 3, 3, 3)},
+    loops=(1, 1, 12544, 32, 27),
+    macs=32 * 112 * 112 * 3 * 3 * 3,  # outputs * window * channels
+)
+case(
+    "conv-four-different-pads",
+    Conv(1, kernel=2, pads=(1, 0, 2, 3), bias=False),
+    [(1, 2, 5, 6)],
+    (1, 1, 7, 8),  # 1 + 5 + 2 - 1 rows, 0 + 6 + 3 - 1 columns
+    weights={"weight": (1, 2, 2, 2)},
+    loops=(1, 1, 56, 1, 8),
+    macs=7 * 8 * 2 * 2 * 2,  # outputs * window * channels
+)
+case(
+    "conv-pads-per-axis",
+    Conv(1, kernel=(5, 3), pads=(2, 1), bias=False),
+    [(1, 1, 8, 9)],
+    (1, 1, 8, 9),
+    weights={"weight": (1, 1, 5, 3)},
+    loops=(1, 1, 72, 1, 15),
+    macs=8 * 9 * 5 * 3,  # outputs * window
+)
+case(
+    "conv-1d",
+    Conv(16, kernel=(25,), stride=4, pads=11),
+    [(3, 1, 16384)],
+    (3, 16, 4096),  # (16384 + 22 - 25) // 4 + 1
+    weights={"weight": (16, 1, 25), "bias": (16,)},
+    loops=(3, 1, 4096, 16, 25),
+    macs=3 * 16 * 4096 * 25,  # outputs * window
+)
+case(
+    "conv-3d",
+    Conv(64, kernel=(3, 3, 3), pads=1),
+    [(1, 3, 16, 112, 112)],
+    (1, 64, 16, 112, 112),
+    weights={"weight": (64, 3, 3, 3, 3), "bias": (64,)},
+    loops=(1, 1, 200704, 64, 81),
+    macs=64 * 16 * 112 * 112 * 3 * 3 * 3 * 3,  # outputs * window * channels
+)
+case(
+    "conv-3d-pads-and-strides-per-axis",
+    Conv(2, kernel=(1, 2, 3), stride=(1, 2, 3), pads=(0, 1, 2, 1, 0, 1), bias=False),
+    [(1, 4, 3, 5, 8)],
+    (1, 2, 4, 3, 3),  # 3 + 1 - 1 + 1; (1 + 5 - 2) // 2 + 1; (2 + 8 + 1 - 3) // 3 + 1
+    weights={"weight": (2, 4, 1, 2, 3)},
+    loops=(1, 1, 36, 2, 24),
+    macs=2 * 4 * 3 * 3 * 1 * 2 * 3 * 4,  # outputs * window * channels
+)
+case(
+    "conv-all-at-once",
+    Conv(6, kernel=(3, 2), stride=(2, 3), dilation=(2, 4), pads=(1, 2, 0, 3), groups=3),
+    [(2, 9, 10, 12)],
+    (2, 6, 4, 5),  # (1 + 10 + 0 - 5) // 2 + 1, (2 + 12 + 3 - 5) // 3 + 1
+    weights={"weight": (6, 3, 3, 2), "bias": (6,)},
+    loops=(2, 3, 20, 2, 18),
+    macs=2 * 6 * 4 * 5 * 3 * 2 * 3,  # outputs * window * channels of one group
+)
+
+# Pools: one operation per element of each window.
+case("maxpool", MaxPool(kernel=2), [(1, 64, 112, 112)], (1, 64, 56, 56), compare=64 * 56 * 56 * 2 * 2)
+case(
+    "maxpool-overlapping-padded",
+    MaxPool(kernel=3, stride=2, pads=1),
+    [(2, 64, 112, 112)],
+    (2, 64, 56, 56),  # (112 + 2 - 3) // 2 + 1
+    compare=2 * 64 * 56 * 56 * 3 * 3,
+)
+case(
+    "maxpool-floor",
+    MaxPool(kernel=3, stride=2),
+    [(1, 64, 112, 112)],
+    (1, 64, 55, 55),  # 109 // 2 + 1
+    compare=64 * 55 * 55 * 3 * 3,
+)
+case(
+    "maxpool-ceil",
+    MaxPool(kernel=3, stride=2, ceil_mode=True),
+    [(1, 64, 112, 112)],
+    (1, 64, 56, 56),  # ceil(109 / 2) + 1: the last window starts at 110 and hangs over
+    compare=64 * 56 * 56 * 3 * 3,
+)
+case(
+    "maxpool-ceil-divides",
+    MaxPool(kernel=3, stride=2, ceil_mode=True),
+    [(1, 96, 111, 111)],
+    (1, 96, 55, 55),  # 108 / 2 + 1: nothing to round
+    compare=96 * 55 * 55 * 3 * 3,
+)
+case(
+    "maxpool-ceil-drops-the-window-in-the-padding",
+    MaxPool(kernel=2, stride=2, pads=1, ceil_mode=True),
+    [(1, 1, 3, 4)],
+    # Rows: windows would start at -1, 1, 3, and 3 is behind the map. Columns: -1, 1, 3, and 3 is its last column.
+    (1, 1, 2, 3),
+    compare=2 * 3 * 2 * 2,
+)
+case(
+    "maxpool-ceil-drops-the-window-behind-the-map",
+    MaxPool(kernel=1, stride=3, ceil_mode=True),
+    [(1, 1, 6, 7)],
+    (1, 1, 2, 3),  # rows 0, 3 (6 is behind the map), columns 0, 3, 6
+    compare=2 * 3,
+)
+case(
+    "maxpool-dilated",
+    MaxPool(kernel=3, stride=1, dilation=2),
+    [(1, 5, 7, 9)],
+    (1, 5, 3, 5),  # three taps two apart span 5
+    compare=5 * 3 * 5 * 3 * 3,
+)
+case("maxpool-1d", MaxPool(kernel=(4,)), [(2, 3, 21)], (2, 3, 5), compare=2 * 3 * 5 * 4)
+case(
+    "maxpool-3d",
+    MaxPool(kernel=(1, 2, 2)),
+    [(1, 64, 16, 112, 112)],
+    (1, 64, 16, 56, 56),
+    compare=64 * 16 * 56 * 56 * 1 * 2 * 2,
+)
+case("avgpool", AveragePool(kernel=7), [(1, 1024, 7, 7)], (1, 1024, 1, 1), add=1024 * 7 * 7)
+case(
+    "avgpool-padding-excluded",
+    AveragePool(kernel=3, stride=1, pads=1),
+    [(1, 192, 35, 35)],
+    (1, 192, 35, 35),
+    add=192 * 35 * 35 * 3 * 3,
+)
+case(
+    "avgpool-padding-included",
+    AveragePool(kernel=3, stride=1, pads=1, count_include_pad=True),
+    [(1, 192, 35, 35)],
+    (1, 192, 35, 35),
+    add=192 * 35 * 35 * 3 * 3,  # another divisor, as many additions
+)
+case(
+    "avgpool-pads-per-side-and-ceil",
+    AveragePool(kernel=(3, 2), stride=2, pads=(1, 0, 0, 1), ceil_mode=True),
+    [(1, 2, 7, 6)],
+    # Rows start at -1, 1, 3 and, hanging over, 5. Columns start at 0, 2, 4; a window from 6 on is behind the map.
+    (1, 2, 4, 3),
+    add=2 * 4 * 3 * 3 * 2,
+)
+case("global-avgpool", GlobalAveragePool(), [(2, 1280, 7, 7)], (2, 1280, 1, 1), add=2 * 1280 * 7 * 7)
+case("global-avgpool-1d", GlobalAveragePool(), [(4, 10, 50)], (4, 10, 1), add=4 * 10 * 50)
+case("global-avgpool-3d", GlobalAveragePool(), [(1, 6, 2, 3, 4)], (1, 6, 1, 1, 1), add=6 * 2 * 3 * 4)
+
+# Matrix products.
+case(
+    "linear",
+    Linear(1000),
+    [(1, 2048)],
+    (1, 1000),
+    weights={"weight": (1000, 2048), "bias": (1000,)},
+    loops=(1, 1, 1, 1000, 2048),
+    macs=1000 * 2048,  # the bias is free
+)
+case(
+    "linear-batch-no-bias",
+    Linear(10, bias=False, channels=84),
+    [(32, 84)],
+    (32, 10),
+    weights={"weight": (10, 84)},
+    loops=(32, 1, 1, 10, 84),
+    macs=32 * 10 * 84,
+)
+case(
+    "linear-tokens",
+    Linear(3072),
+    [(2, 197, 768)],
+    (2, 197, 3072),
+    weights={"weight": (3072, 768), "bias": (3072,)},
+    loops=(2, 1, 197, 3072, 768),
+    macs=2 * 197 * 3072 * 768,  # outputs * features in
+)
+case(
+    "linear-two-leading-axes",
+    Linear(4, bias=False),
+    [(2, 3, 5, 6)],
+    (2, 3, 5, 4),
+    weights={"weight": (4, 6)},
+    loops=(2, 1, 15, 4, 6),
+    macs=2 * 3 * 5 * 4 * 6,
+)
+case("matmul", MatMul(), [(64, 32), (32, 16)], (64, 16), loops=(1, 1, 64, 16, 32), macs=64 * 16 * 32)
+case(
+    "matmul-heads",
+    MatMul(),
+    [(2, 12, 197, 64), (2, 12, 64, 50)],
+    (2, 12, 197, 50),
+    loops=(24, 1, 197, 50, 64),
+    macs=2 * 12 * 197 * 50 * 64,  # outputs * inner size
+)
+case(
+    "matmul-both-stretch",
+    MatMul(),
+    [(2, 1, 4, 5), (3, 5, 6)],
+    (2, 3, 4, 6),
+    loops=(6, 1, 4, 6, 5),
+    macs=2 * 3 * 4 * 6 * 5,
+)
+case("matmul-one-batch", MatMul(), [(3, 5), (7, 5, 2)], (7, 3, 2), loops=(7, 1, 3, 2, 5), macs=7 * 3 * 2 * 5)
+
+# Two maps in, one out.
+case("add", Add(), [(1, 64, 56, 56), (1, 64, 56, 56)], (1, 64, 56, 56), add=64 * 56 * 56)
+case("add-per-channel", Add(), [(2, 64, 7, 7), (1, 64, 1, 1)], (2, 64, 7, 7), add=2 * 64 * 7 * 7)
+case("add-both-stretch", Add(), [(3, 1), (1, 4)], (3, 4), add=3 * 4)
+case("add-shorter-left", Add(), [(4,), (2, 3, 4)], (2, 3, 4), add=2 * 3 * 4)
+case("mul", Mul(), [(1, 5, 6), (1, 5, 6)], (1, 5, 6), multiply=5 * 6)
+case("mul-gate", Mul(), [(1, 96, 1, 1), (1, 96, 28, 28)], (1, 96, 28, 28), multiply=96 * 28 * 28)
+
+# Moves and views compute nothing.
+case("concat", Concat(), [(1, 64, 28, 28), (1, 128, 28, 28), (1, 32, 28, 28), (1, 32, 28, 28)], (1, 256, 28, 28))
+case("concat-last-axis", Concat(axis=-1), [(2, 3, 4), (2, 3, 5)], (2, 3, 9))
+case("concat-first-axis", Concat(axis=0), [(2, 3), (1, 3), (4, 3)], (7, 3))
+case("concat-one", Concat(), [(2, 3)], (2, 3))
+case("transpose", Transpose((0, 2, 1)), [(2, 3, 4)], (2, 4, 3))
+case("transpose-cycle", Transpose((0, 2, 3, 1)), [(1, 3, 8, 9)], (1, 8, 9, 3))  # not its own inverse
+case("flatten", Flatten(), [(2, 512, 7, 7)], (2, 25088))
+case("flatten-tail", Flatten(axis=2), [(2, 3, 4, 5)], (2, 3, 20))
+case("flatten-all", Flatten(axis=0), [(2, 3, 4)], (24,))
+case("flatten-from-the-end", Flatten(axis=-2), [(2, 3, 4, 5)], (2, 3, 20))
+case("reshape", Reshape((4, 6)), [(2, 3, 4)], (4, 6))
+case("reshape-rest", Reshape((2, -1, 2)), [(2, 3, 4)], (2, 6, 2))
+case("reshape-keep-and-rest", Reshape((0, 0, -1)), [(2, 768, 14, 14)], (2, 768, 196))
+case("reshape-heads", Reshape((0, 12, 64, -1)), [(2, 768, 5)], (2, 12, 64, 5))
+case("dropout", Dropout(), [(2, 4096)], (2, 4096))
+
+# Normalisations.
+case(
+    "batchnorm",
+    BatchNorm(),
+    [(2, 32, 112, 112)],
+    (2, 32, 112, 112),
+    weights={"gamma": (32,), "beta": (32,)},
+    buffers={"mean": (32,), "variance": (32,)},
+    add=2 * (2 * 32 * 112 * 112),  # subtract mean, add beta
+    multiply=2 * (2 * 32 * 112 * 112),  # by 1/sigma, by gamma
+)
+case(
+    "batchnorm-vectors",
+    BatchNorm(channels=100),
+    [(8, 100)],
+    (8, 100),
+    weights={"gamma": (100,), "beta": (100,)},
+    buffers={"mean": (100,), "variance": (100,)},
+    add=2 * 8 * 100,
+    multiply=2 * 8 * 100,
+)
+case("softmax", Softmax(), [(2, 1000)], (2, 1000), special=2 * 1000, add=2 * 1000, divide=2 * 1000)
+case(
+    "softmax-last-axis",
+    Softmax(axis=-1),
+    [(1, 12, 64, 64)],
+    (1, 12, 64, 64),
+    special=12 * 64 * 64,
+    add=12 * 64 * 64,
+    divide=12 * 64 * 64,
+)
+
+# Activations on 2 * 3 * 4 * 5 = 120 values.
+MAP = (2, 3, 4, 5)
+case("relu", Relu(), [MAP], MAP, compare=120)
+case("relu-any-rank", Relu(), [(7,)], (7,), compare=7)
+case("relu6", Relu6(), [MAP], MAP, compare=2 * 120)  # with 0, with 6
+case("leaky-relu", LeakyRelu(), [MAP], MAP, compare=120, multiply=120)  # with 0; by the slope
+case("prelu", PRelu(), [MAP], MAP, weights={"slope": (3,)}, compare=120, multiply=120)  # one slope a channel
+case("prelu-vectors", PRelu(), [(2, 7)], (2, 7), weights={"slope": (7,)}, compare=14, multiply=14)
+case("elu", Elu(), [MAP], MAP, compare=120, special=120, add=120, multiply=120)  # with 0; exp; -1; by alpha
+case("sigmoid", Sigmoid(), [MAP], MAP, special=120, add=120, divide=120)  # exp; +1; 1/
+case("tanh", Tanh(), [MAP], MAP, special=120)
+case("silu", Silu(), [MAP], MAP, special=120, add=120, divide=120)  # exp; +1; x/
+case("gelu", Gelu(), [MAP], MAP, multiply=3 * 120, special=120, add=120)  # by 1/sqrt(2), x, 1/2; erf; +1
+case("softplus", Softplus(), [MAP], MAP, special=2 * 120, add=120)  # exp, log; +1
+case("hard-sigmoid", HardSigmoid(), [MAP], MAP, multiply=120, add=120, compare=2 * 120)  # by 1/6; +1/2; 0, 1
+case("hard-swish", HardSwish(), [MAP], MAP, multiply=2 * 120, add=120, compare=2 * 120)  # as that, and by x
+
+every_case = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+
+
+def test_every_operator_has_a_case():
+    missing = set(Op.registry) - {case.op.kind for case in CASES}
+    assert not missing, f"operators without a hand-computed case: {sorted(missing)}"
+
+
+def test_case_names_are_unique():
+    assert len({case.name for case in CASES}) == len(CASES)
+
+
+@every_case
+def test_output_shape(case):
+    assert case.op.shapes(*case.inputs) == (case.output,)
+
+
+@every_case
+def test_weights(case):
+    weights = case.op.weights(*case.inputs)
+    assert {w.name: w.shape for w in weights if w.kind == "parameter"} == case.weights
+    assert {w.name: w.shape for w in weights if w.kind == "buffer"} == case.buffers
+    assert len(weights) == len(case.weights) + len(case.buffers)
+
+
+@every_case
+def test_loop_nest(case):
+    assert tuple(case.op.loops(*case.inputs)) == case.loops
+
+
+@every_case
+def test_work(case):
+    assert case.op.work(*case.inputs) == Work(macs=case.macs, **case.work)
+
+
+@every_case
+def test_elementwise_is_all_but_macs(case):
+    assert case.op.work(*case.inputs).elementwise == sum(case.work.values())
+
+
+def test_only_views_share_memory():
+    assert {name for name, op in Op.registry.items() if op.view} == {"Dropout", "Flatten", "Reshape"}
+
+
+@pytest.mark.parametrize(
+    ("op", "window"),
+    [
+        (Conv(1, kernel=3), ((3, 3), (1, 1), (1, 1), ((0, 0), (0, 0)))),
+        (Conv(1, kernel=(3, 5), stride=2, dilation=(1, 2)), ((3, 5), (2, 2), (1, 2), ((0, 0), (0, 0)))),
+        (Conv(1, kernel=3, pads=(2, 1)), ((3, 3), (1, 1), (1, 1), ((2, 2), (1, 1)))),
+        (Conv(1, kernel=3, pads=(1, 2, 3, 4)), ((3, 3), (1, 1), (1, 1), ((1, 3), (2, 4)))),
+        (Conv(1, kernel=[3, 3], pads=[1, 2]), ((3, 3), (1, 1), (1, 1), ((1, 1), (2, 2)))),
+        (Conv(1, kernel=(3,), pads=(1, 2)), ((3,), (1,), (1,), ((1, 2),))),
+        (MaxPool(kernel=2), ((2, 2), (2, 2), (1, 1), ((0, 0), (0, 0)))),
+        (MaxPool(kernel=(3, 2), stride=1), ((3, 2), (1, 1), (1, 1), ((0, 0), (0, 0)))),
+        (AveragePool(kernel=(1, 2, 3)), ((1, 2, 3), (1, 2, 3), (1, 1, 1), ((0, 0), (0, 0), (0, 0)))),
+    ],
+    ids=repr,
+)
+def test_friendly_attributes_become_one_number_per_axis(op, window):
+    assert tuple(op.window) == window
+
+
+@pytest.mark.parametrize(
+    ("kernel", "dilation", "extent"), [((3, 3), (1, 1), (3, 3)), ((3, 2), (2, 5), (5, 6)), ((1,), (9,), (1,))]
+)
+def test_extent_is_what_a_dilated_window_spans(kernel, dilation, extent):
+    assert Conv(1, kernel=kernel, dilation=dilation).window.extent == extent
+
+
+def test_operators_without_window_have_none():
+    windowed = {case.op.kind for case in CASES if case.op.window is not None}
+    assert windowed == {"AveragePool", "Conv", "MaxPool"}
+
+
+def test_operators_of_equal_attributes_are_equal():
+    assert Conv(8, kernel=3, pads=1) == Conv(8, kernel=(3, 3), pads=(1, 1, 1, 1))
+    assert Conv(8, kernel=3) != Conv(8, kernel=3, bias=False)
+    assert Relu() == Relu()
+    assert Relu() != Tanh()
+
+
+def test_work_adds_up_kind_by_kind():
+    one = Work(macs=1, add=2, multiply=3, compare=4, divide=5, special=6)
+    assert one.plus(Work(macs=10, special=20)) == Work(11, 2, 3, 4, 5, 26)
+    assert one.elementwise == 2 + 3 + 4 + 5 + 6
+
+
+def test_the_table_of_the_standard_convention():
+    rows = {row["operator"]: row for row in standard_table().rows()}
+    assert rows.keys() == Op.registry.keys()
+    assert [name for name, row in rows.items() if row["macs"]] == ["Conv", "Linear", "MatMul"]
+    per_unit = {"BatchNorm": 4, "Softmax": 3, "Relu": 1, "Relu6": 2, "Gelu": 5, "MaxPool": 1, "Concat": 0, "Conv": 0}
+    assert {name: rows[name]["operations"] for name in per_unit} == per_unit
+    assert rows["MaxPool"]["per"] == "window element (K*K per output)"
+    assert rows["GlobalAveragePool"]["per"] == "input element"
+    assert (rows["BatchNorm"]["add"], rows["BatchNorm"]["multiply"], rows["BatchNorm"]["per"]) == (
+        2,
+        2,
+        "output element",
+    )
+
+
+def test_operators_that_compute_say_what():
+    assert not [name for name, op in Op.registry.items() if bool(op.each.elementwise) != bool(op.why)]
+
+
+def test_a_second_operator_of_the_same_name_is_refused():
+    with pytest.raises(TypeError, match=r"'Relu' is registered already, by costmodel\.ops\.activation"):
+        type("Relu", (Op,), {})
+    assert Op.registry["Relu"] is Relu
+
+
+def test_an_abstract_operator_is_not_registered():
+    type("Unfinished", (Op,), {}, abstract=True)
+    assert "Unfinished" not in Op.registry
+
+
+def test_an_operator_without_shape_rule_says_so():
+    unfinished = type("Unfinished", (Op,), {}, abstract=True)
+    with pytest.raises(NotImplementedError, match="Unfinished has no shape rule"):
+        unfinished().shape((1, 2))
