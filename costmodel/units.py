@@ -32,7 +32,7 @@ UNITS: Final[Mapping[str, Mapping[str, Decimal]]] = {
 
 EXAMPLES: Final = {"B": "1 MB", "B/s": "1 GB/s", "OP/s": "10 GFLOPS", "s": "2 ms"}
 
-_QUANTITY = re.compile(r"([+-]?)(inf|\d{1,30}(?:\.\d{0,30})?(?:[eE][+-]?\d{1,2})?)\s*([^\s\d].*)?", re.ASCII)
+_QUANTITY = re.compile(r"([+-]?)(inf|\d{1,60}(?:\.\d{0,60})?(?:[eE][+-]?\d{1,2})?)\s*([^\s\d].*)?", re.ASCII)
 _EXACT = Context(prec=80)
 
 
@@ -86,7 +86,10 @@ def human(value: float, unit: str = "") -> str:
     # 999.96 rounds to 1000, which belongs to the next prefix.
     prefix = next((p for p, step in steps.items() if float(f"{abs(value) / step:.4g}") < 1000), list(steps)[-1])
     scaled = value / steps[prefix]
-    digits = str(value) if prefix == "" and isinstance(value, int) else f"{scaled:#.4g}".rstrip(".")
+    if prefix == "" and isinstance(value, int):
+        digits = str(value)
+    else:
+        digits = f"{scaled:#.4g}".rstrip(".") if abs(scaled) < 9999.5 else f"{scaled:.0f}"
     return f"{digits} {prefix}{unit}".rstrip()
 
 

@@ -38,7 +38,9 @@ class Architecture:
     def defaults(self) -> Mapping[str, Any]:
         """The parameters with their default values."""
         code = self.builder.__code__
-        return dict(zip(code.co_varnames[: code.co_argcount], self.builder.__defaults__ or (), strict=True))
+        missing = (None,) * code.co_argcount
+        values = (missing + (self.builder.__defaults__ or ()))[-code.co_argcount :] if code.co_argcount else ()
+        return dict(zip(code.co_varnames[: code.co_argcount], values, strict=True))
 
     def __call__(self, **parameters: Any) -> Graph:
         """Build the network; a parameter may be given as text and is read as its default's type."""
@@ -90,8 +92,11 @@ def architecture(
         name = builder.__name__
         if name in _REGISTRY:
             raise TypeError(f"architecture {name!r} is registered already, by {_REGISTRY[name].builder.__module__}")
-        _REGISTRY[name] = Architecture(name, builder, params, macs, source)
-        return _REGISTRY[name]
+        made = Architecture(name, builder, params, macs, source)
+        wrong = [key for key, value in made.defaults.items() if type(value) not in _READERS]
+        if wrong or builder.__kwdefaults__:
+            raise TypeError(f"architecture {name!r}: every parameter needs a default that is an int, a float or a bool")
+        return _REGISTRY.setdefault(name, made)
 
     return register
 

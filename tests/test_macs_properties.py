@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from costmodel.graph import Work
-from costmodel.ops import Add, AveragePool, Concat, Conv, Linear, MatMul, MaxPool, Reshape, Transpose
+from costmodel.ops import Add, AveragePool, Concat, Conv, Linear, MatMul, MaxPool, Pad, Reshape, Slice, Transpose
 
 quick = settings(max_examples=150, deadline=None)
 
@@ -186,6 +186,12 @@ def test_moves_and_views_have_the_shapes_of_numpy(x, data):
     assert Transpose(axes).shape(x) == array.transpose(axes).shape
     axis = data.draw(st.integers(-len(x), len(x) - 1))
     assert Concat(axis).shape(x, x, x) == np.concatenate([array] * 3, axis).shape
+    pads = [data.draw(st.tuples(st.integers(0, 2), st.integers(0, 2))) for _ in x]
+    begins, ends = zip(*pads, strict=True)
+    assert Pad((*begins, *ends)).shape(x) == np.pad(array, pads).shape
+    starts = tuple(data.draw(st.integers(-size, size - 1)) for size in x)
+    stops = tuple(data.draw(st.none() | st.integers(-size, size + 1)) for size in x)
+    assert Slice(starts, stops).shape(x) == array[tuple(map(slice, starts, stops))].shape
     cut = data.draw(st.integers(0, len(x)))
     kept = tuple(data.draw(st.sampled_from([0, size])) for size in x[:cut])  # 0 stands for the input's axis
     assert Reshape((*kept, -1)).shape(x) == array.reshape((*x[:cut], -1)).shape

@@ -10,6 +10,7 @@ from costmodel.ops import (
     Add,
     AveragePool,
     BatchNorm,
+    ChannelShuffle,
     Concat,
     Conv,
     Dropout,
@@ -22,15 +23,18 @@ from costmodel.ops import (
     Input,
     LeakyRelu,
     Linear,
+    Lrn,
     MatMul,
     MaxPool,
     Mul,
+    Pad,
     PRelu,
     Relu,
     Relu6,
     Reshape,
     Sigmoid,
     Silu,
+    Slice,
     Softmax,
     Softplus,
     Tanh,
@@ -379,6 +383,20 @@ case("add-shorter-left", Add(), [(4,), (2, 3, 4)], (2, 3, 4), add=2 * 3 * 4)
 case("mul", Mul(), [(1, 5, 6), (1, 5, 6)], (1, 5, 6), multiply=5 * 6)
 case("mul-gate", Mul(), [(1, 96, 1, 1), (1, 96, 28, 28)], (1, 96, 28, 28), multiply=96 * 28 * 28)
 
+# Per value: its square, one square into and one out of the sum, alpha/size, k, the power, the division.
+lrn = 2 * 96 * 55 * 55
+case(
+    "lrn",
+    Lrn(),
+    [(2, 96, 55, 55)],
+    (2, 96, 55, 55),
+    multiply=(1 + 1) * lrn,
+    add=(1 + 1 + 1) * lrn,
+    special=lrn,
+    divide=lrn,
+)
+case("lrn-wider", Lrn(size=9), [(1, 7)], (1, 7), multiply=2 * 7, add=3 * 7, special=7, divide=7)  # as a narrow one
+
 # Moves and views compute nothing.
 case("concat", Concat(), [(1, 64, 28, 28), (1, 128, 28, 28), (1, 32, 28, 28), (1, 32, 28, 28)], (1, 256, 28, 28))
 case("concat-last-axis", Concat(axis=-1), [(2, 3, 4), (2, 3, 5)], (2, 3, 9))
@@ -386,6 +404,12 @@ case("concat-first-axis", Concat(axis=0), [(2, 3), (1, 3), (4, 3)], (7, 3))
 case("concat-one", Concat(), [(2, 3)], (2, 3))
 case("transpose", Transpose((0, 2, 1)), [(2, 3, 4)], (2, 4, 3))
 case("transpose-cycle", Transpose((0, 2, 3, 1)), [(1, 3, 8, 9)], (1, 8, 9, 3))  # not its own inverse
+case("slice-beyond-the-end", Slice((0, 3), (9, 9)), [(2, 5)], (2, 2))  # 3 and 4 of 5
+case("slice", Slice((0, 0, 1, 1), (None, None, 9, -1)), [(1, 8, 9, 9)], (1, 8, 8, 7))  # rows 1 to 8, columns 1 to 7
+case("slice-from-the-end", Slice((0, -3), (None, None)), [(2, 10)], (2, 3))
+case("pad", Pad((0, 0, 0, 0, 0, 0, 1, 2)), [(1, 8, 9, 9)], (1, 8, 10, 11))
+case("pad-both-sides", Pad((0, 1, 2, 0, 3, 4)), [(2, 5, 6)], (2, 5 + 1 + 3, 6 + 2 + 4))
+case("shuffle", ChannelShuffle(3), [(1, 240, 28, 28)], (1, 240, 28, 28))
 case("flatten", Flatten(), [(2, 512, 7, 7)], (2, 25088))
 case("flatten-tail", Flatten(axis=2), [(2, 3, 4, 5)], (2, 3, 20))
 case("flatten-all", Flatten(axis=0), [(2, 3, 4)], (24,))
@@ -418,6 +442,7 @@ case(
     multiply=2 * 8 * 100,
 )
 case("softmax", Softmax(), [(2, 1000)], (2, 1000), special=2 * 1000, add=2 * 1000, divide=2 * 1000)
+case("softmax-first-axis", Softmax(axis=-2), [(3, 4)], (3, 4), special=3 * 4, add=3 * 4, divide=3 * 4)
 case(
     "softmax-last-axis",
     Softmax(axis=-1),
@@ -525,6 +550,12 @@ def test_operators_of_equal_attributes_are_equal():
     assert Conv(8, kernel=3) != Conv(8, kernel=3, bias=False)
     assert Relu() == Relu()
     assert Relu() != Tanh()
+
+
+def test_defaults_are_those_of_onnx():
+    assert (BatchNorm().epsilon, LeakyRelu().slope, Elu().alpha) == (1e-5, 0.01, 1.0)
+    assert (Lrn().alpha, Lrn().beta, Lrn().k) == (1e-4, 0.75, 1.0)
+    assert AveragePool(2).count_include_pad is MaxPool(2).ceil_mode is False
 
 
 def test_work_adds_up_kind_by_kind():

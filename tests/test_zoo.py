@@ -280,12 +280,20 @@ def test_registering_twice_is_refused(registry):
     assert zoo.get("two_words") is made
 
 
-def test_a_parameter_without_default_is_refused():
+def test_a_parameter_without_a_usable_default_is_refused(registry):
     def needy(size):
         return Input((1, size))()
 
-    with pytest.raises(ValueError, match="zip"):
-        Architecture("needy", needy, None, None, "nowhere")(size=3)
+    def wordy(kind="wide"):
+        return Input((1, len(kind)))()
+
+    def hidden(*, size=3):
+        return Input((1, size))()
+
+    for builder in (needy, wordy, hidden):
+        with pytest.raises(TypeError, match="every parameter needs a default that is an int, a float or a bool"):
+            architecture(source="nowhere")(builder)
+        assert builder.__name__ not in zoo.names()
 
 
 @pytest.mark.parametrize(

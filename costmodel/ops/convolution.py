@@ -5,7 +5,8 @@ from math import prod
 
 from costmodel.errors import WiringError
 from costmodel.graph import Loops, Shape, Weight
-from costmodel.ops.windowed import Axes, Windowed, channels_and_spatial, positive, same_channels
+from costmodel.ops.checks import channels_and_spatial, positive, same_channels
+from costmodel.ops.windowed import Axes, Windowed
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,7 @@ from typing import ClassVar
 
 from costmodel.errors import WiringError
 from costmodel.graph import Op, Shape, dims
-
-
-def axis_of(axis: int, x: Shape) -> int:
-    """An axis that may count from the end -> counted from the start, checked."""
-    if not -len(x) <= axis < len(x):
-        raise WiringError(f"has axis {axis}, which {dims(x)} does not have")
-    return axis % len(x)
+from costmodel.ops.checks import axis_of, integers, positive
 
 
 @dataclass(frozen=True)
@@ -40,11 +34,76 @@ class Transpose(Op):
 
     axes: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        integers(self, "axes", self.axes)
+
     def shape(self, x: Shape) -> Shape:
         """Shape -> its sizes in the order of ``axes``."""
         if sorted(self.axes) != list(range(len(x))):
             raise WiringError(f"needs each axis of {dims(x)} once, not {self.axes}")
         return tuple(x[axis] for axis in self.axes)
+
+
+@dataclass(frozen=True)
+class Slice(Op):
+    """y[i] = x[i + start] for start <= i + start < stop, per axis; copies the kept values, computes nothing.
+
+    ``start`` and ``stop`` have one number per axis of x; a negative number counts from the axis's end, and a stop of
+    None keeps the rest.
+    """
+
+    start: tuple[int, ...]
+    stop: tuple[int | None, ...]
+
+    def __post_init__(self) -> None:
+        integers(self, "start", self.start)
+        integers(self, "stop", self.stop, optional=True)
+
+    def shape(self, x: Shape) -> Shape:
+        """Shape -> the sizes of the kept ranges."""
+        if not len(self.start) == len(self.stop) == len(x):
+            raise WiringError(f"needs a start and a stop for each axis of {dims(x)}, not {self.start} and {self.stop}")
+        ranges = [range(size)[slice(*ends)] for size, *ends in zip(x, self.start, self.stop, strict=True)]
+        return tuple(map(len, ranges))
+
+
+@dataclass(frozen=True)
+class Pad(Op):
+    """y = x with zeros around it; ``pads`` is in ONNX's order: all the begins, then all the ends. Copies x.
+
+    y has each axis of x longer by its two pads.
+    """
+
+    pads: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        integers(self, "pads", self.pads, least=0)
+
+    def shape(self, x: Shape) -> Shape:
+        """Shape -> the padded shape."""
+        rank = len(x)
+        if len(self.pads) != 2 * rank:
+            raise WiringError(f"needs {2 * rank} pads for {dims(x)}, not {self.pads}")
+        return tuple(sum(sizes) for sizes in zip(x, self.pads[:rank], self.pads[rank:], strict=True))
+
+
+@dataclass(frozen=True)
+class ChannelShuffle(Op):
+    """y[n, i*groups + j, p] = x[n, j*C/groups + i, p]: every group's channels spread over all groups.
+
+    x, y: N x C x any. Moves every value, computes nothing. Source: ShuffleNet, Zhang et al. 2018, section 3.1.
+    """
+
+    groups: int
+
+    def __post_init__(self) -> None:
+        positive(self, groups=self.groups)
+
+    def shape(self, x: Shape) -> Shape:
+        """N x C x any -> the same."""
+        if len(x) < 2 or x[1] % self.groups:
+            raise WiringError(f"cannot deal the channels of {dims(x)} out to {self.groups} groups")
+        return x
 
 
 class View(Op, abstract=True):
@@ -72,7 +131,8 @@ class Reshape(View):
     to: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        if self.to.count(-1) > 1 or any(type(size) is not int or size < -1 for size in self.to):
+        integers(self, "to", self.to)
+        if self.to.count(-1) > 1 or min(self.to, default=0) < -1:
             raise WiringError(f"Reshape: sizes must be positive, 0 (keep) or one -1 (what is left), not {self.to}")
 
     def shape(self, x: Shape) -> Shape:

@@ -5,8 +5,8 @@ from math import prod
 
 from costmodel.errors import WiringError
 from costmodel.graph import Loops, Op, Shape, Weight, dims
+from costmodel.ops.checks import positive, same_channels
 from costmodel.ops.elementwise import broadcast
-from costmodel.ops.windowed import positive, same_channels
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from costmodel.errors import WiringError
 from costmodel.graph import Op, Shape, Weight, Work, dims
-from costmodel.ops.windowed import positive, same_channels
+from costmodel.ops.checks import axis_of, positive, same_channels
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,32 @@ class BatchNorm(Op):
 
 
 @dataclass(frozen=True)
+class Lrn(Op):
+    """y[n,c,p] = x[n,c,p] / (k + alpha/size * sum over the size channels around c of x[n,i,p]^2) ^ beta.
+
+    x, y: N x C x any. The sums are kept by adding the square that enters the channels around c and subtracting the one
+    that leaves. Source: Krizhevsky et al. 2012, section 3.3.
+    """
+
+    size: int = 5
+    alpha: float = 1e-4
+    beta: float = 0.75
+    k: float = 1.0
+
+    each: ClassVar[Work] = Work(add=3, multiply=2, divide=1, special=1)
+    why: ClassVar[str] = "square, add the entering, subtract the leaving square, times alpha/size, add k, power, divide"
+
+    def __post_init__(self) -> None:
+        positive(self, size=self.size)
+
+    def shape(self, x: Shape) -> Shape:
+        """N x C x any -> the same."""
+        if len(x) < 2:
+            raise WiringError(f"needs batch x channels, not {dims(x)}")
+        return x
+
+
+@dataclass(frozen=True)
 class Softmax(Op):
     """y[i] = exp(x[i]) / sum over j of exp(x[j]), along ``axis``; x and y have the same shape.
 
@@ -58,6 +84,5 @@ class Softmax(Op):
 
     def shape(self, x: Shape) -> Shape:
         """Any shape with that axis -> the same."""
-        if not -len(x) <= self.axis < len(x):
-            raise WiringError(f"has axis {self.axis}, which {dims(x)} does not have")
+        axis_of(self.axis, x)
         return x

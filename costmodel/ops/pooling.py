@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from costmodel.errors import WiringError
 from costmodel.graph import Op, Shape, Work
-from costmodel.ops.windowed import Axes, Windowed, channels_and_spatial
+from costmodel.ops.checks import channels_and_spatial
+from costmodel.ops.windowed import Axes, Windowed
 
 
 class Pool(Windowed, abstract=True):

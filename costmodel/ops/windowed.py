@@ -3,7 +3,7 @@
 from functools import cached_property
 
 from costmodel.errors import WiringError
-from costmodel.graph import Op, Shape, Window, dims
+from costmodel.graph import Op, Window
 
 Axes = int | tuple[int, ...]
 
@@ -48,24 +48,3 @@ class Windowed(Op, abstract=True):
         assert isinstance(kernel, tuple) and isinstance(stride, tuple)  # noqa: S101, PT018 - for the type checker
         assert isinstance(dilation, tuple) and isinstance(pads, tuple)  # noqa: S101, PT018
         return Window(kernel, stride, dilation, tuple(zip(pads[: len(kernel)], pads[len(kernel) :], strict=True)))
-
-
-def channels_and_spatial(x: Shape) -> tuple[int, int, Shape]:
-    """N x C x spatial -> (N, C, spatial), or an error for a shape without spatial axes."""
-    if len(x) < 3:
-        raise WiringError(f"needs a map of batch x channels x spatial axes, not {dims(x)}")
-    n, c, *spatial = x
-    return n, c, tuple(spatial)
-
-
-def positive(op: Op, **values: int | None) -> None:
-    """Check attributes that must be whole numbers of at least one; None means "not stated" and passes."""
-    for name, value in values.items():
-        if value is not None and (type(value) is not int or value < 1):
-            raise WiringError(f"{op.kind}: {name} must be a positive integer, not {value!r}")
-
-
-def same_channels(stated: int | None, c: int) -> None:
-    """Check a stated channel count against the operand's."""
-    if stated is not None and stated != c:
-        raise WiringError(f"expects {stated} channels, its input has {c}")

@@ -1,0 +1,42 @@
+"""Attributes and operand shapes -> the same, checked; what does not fit is a :class:`WiringError`."""
+
+from costmodel.errors import WiringError
+from costmodel.graph import Op, Shape, dims
+
+
+def channels_and_spatial(x: Shape) -> tuple[int, int, Shape]:
+    """N x C x spatial -> (N, C, spatial), or an error for a shape without spatial axes."""
+    if len(x) < 3:
+        raise WiringError(f"needs a map of batch x channels x spatial axes, not {dims(x)}")
+    n, c, *spatial = x
+    return n, c, tuple(spatial)
+
+
+def positive(op: Op, **values: int | None) -> None:
+    """Check attributes that must be whole numbers of at least one; None means "not stated" and passes."""
+    for name, value in values.items():
+        if value is not None and (type(value) is not int or value < 1):
+            raise WiringError(f"{op.kind}: {name} must be a positive integer, not {value!r}")
+
+
+def same_channels(stated: int | None, c: int) -> None:
+    """Check a stated channel count against the operand's."""
+    if stated is not None and stated != c:
+        raise WiringError(f"expects {stated} channels, its input has {c}")
+
+
+def integers(op: Op, name: str, values: object, *, least: int | None = None, optional: bool = False) -> None:
+    """Check an attribute that must be a tuple of whole numbers, of at least ``least`` or, if ``optional``, None."""
+    fits = isinstance(values, tuple) and all(
+        (optional and value is None) or (type(value) is int and (least is None or value >= least)) for value in values
+    )
+    if not fits:
+        bound = "" if least is None else f" of at least {least}"
+        raise WiringError(f"{op.kind}: {name} must be a tuple of integers{bound}, not {values!r}")
+
+
+def axis_of(axis: object, x: Shape) -> int:
+    """An axis that may count from the end -> counted from the start, checked."""
+    if type(axis) is not int or not -len(x) <= axis < len(x):
+        raise WiringError(f"has axis {axis}, which {dims(x)} does not have")
+    return axis % len(x)
