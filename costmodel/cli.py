@@ -164,6 +164,45 @@ def profile(
     pages.run(simulation, _cells(simulation, shown, rest, view, group_by), view, marked)
 
 
+@app.command(epilog="Example: costmodel compare mobilenet_v1 mobilenet_v2 hairnet --hw paper-2012")
+def compare(
+    networks: Annotated[
+        list[str], typer.Argument(help="Networks of the zoo, or 'all'.", autocompletion=_complete_network)
+    ],
+    hw: Annotated[
+        list[str],
+        typer.Option("--hw", help="A machine; repeat it to compare machines.", autocompletion=_complete_machine),
+    ],
+    batch: BatchOption = 1,
+    dtype: DtypeOption = "float32",
+    size: SizeOption = None,
+    settings: SettingOption = None,
+    overlap: OverlapOption = None,
+    place: PlaceOption = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the rows as CSV; - is standard output.")] = None,
+) -> None:
+    """Networks and machines side by side.
+
+    One row per network and machine: parameters, MACs, memory, time, what bounds it, and the ratios to the first row.
+    """
+    from costmodel import zoo
+    from costmodel.compare import compare as side_by_side
+    from costmodel.report import files, formats
+    from costmodel.report import show as pages
+
+    names = zoo.names() if networks == ["all"] else networks
+    graphs = [_graph(name, batch, dtype, size=size, param=None) for name in names]
+    machines = [costmodel.machine(name, settings or ()) for name in hw]
+    runs = [
+        costmodel.cost(graph, machine, overlap=overlap, placement=place) for graph in graphs for machine in machines
+    ]
+    table = side_by_side(runs)
+    if csv:
+        files.write(csv, formats.to_csv(table))
+    if str(csv) != "-":
+        pages.comparison(table)
+
+
 @app.command("list", epilog="Example: costmodel list")
 def list_() -> None:
     """The networks and the machines that can be named."""

@@ -6,6 +6,7 @@ From here on nothing knows operators: a trace or another tool's table can enter 
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import prod
 from typing import Any, Final, NamedTuple
 
@@ -104,6 +105,18 @@ class Profile:
         ):
             if table.columns != columns:
                 raise ValueError(f"a profile's table must have the columns {[column.name for column in columns]}")
+
+    @property
+    def peak_map_bytes(self) -> int:
+        """The most bytes of maps that must be kept at once, wherever they live: at the worst layer."""
+        changes = [0] * (len(self.layers) + 1)
+        for kind, size, born, dies in zip(
+            *[self.tensors[name] for name in ("kind", "bytes", "born", "dies")], strict=True
+        ):
+            if kind in MAPS:
+                changes[born] += size
+                changes[dies + 1] -= size
+        return max(accumulate(changes))
 
 
 def profile(graph: Graph, convention: Convention = STANDARD, patterns: Sequence[Pattern] = ()) -> Profile:

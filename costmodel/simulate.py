@@ -69,6 +69,11 @@ class Simulation:
         """Batches per second times images per batch."""
         return self.profile.batch / self.seconds if self.seconds else math.inf
 
+    @property
+    def bound(self) -> str:
+        """The resource that is busy longest, over all layers; ``nothing`` if none is."""
+        return _longest(self.resources["resource"], self.resources["seconds"])
+
     @cached_property
     def overfull(self) -> tuple[str, ...]:
         """Layers whose live maps exceed a memory that the placement puts them in."""

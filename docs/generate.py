@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import costmodel.ops  # noqa: F401 - the operators register themselves
-from costmodel import profile, simulate, units
+from costmodel import compare, profile, simulate, units
 from costmodel.counting import standard_table
 from costmodel.graph import Op
 from costmodel.hardware import Engine, Hardware, Memory
@@ -70,6 +70,7 @@ def page() -> str:
         ("Columns of a profile: tensors", columns(profile.TENSOR_COLUMNS)),
         ("Columns of a profile: accesses", columns(profile.ACCESS_COLUMNS)),
         ("Resources of a simulation", columns(simulate.RESOURCE_COLUMNS)),
+        ("Columns of a comparison", columns(compare.COLUMNS)),
         ("Machine file", keys(Hardware)),
         ("Machine file: each entry of engines", keys(Engine)),
         ("Machine file: each entry of memories", keys(Memory)),

@@ -18,6 +18,7 @@ LEVELS = [
     {"profile"},
     {"place"},
     {"simulate"},
+    {"compare"},
     {"costmodel"},
     {"papers", "report"},
     {"cli"},

@@ -31,6 +31,11 @@ STRUCTURE: Final = {
     "groups": 7, "parameters": 1, "buffers": 9, "macs": 1, "elementwise": 6,
 }  # fmt: skip
 
+COMPARISON: Final = {
+    "machine": 2, "parameters": 3, "macs": 4, "weight_bytes": 8, "peak_map_bytes": 7, "transfer_bytes": 6,
+    "images_per_second": 11, "bound": 1, "overfull_layers": 10, "parameters_ratio": 9, "macs_ratio": 9, "time_ratio": 1,
+}  # fmt: skip
+
 CONVENTION: Final = {"why": 9, "per": 2, "special": 8, "divide": 7, "compare": 6, "multiply": 5, "add": 4, "macs": 3}
 
 
@@ -119,6 +124,17 @@ def run(simulation: Simulation, table: Cells, drop: Mapping[str, int], marked: C
             *[plain(f"warning: {alert}", "yellow") for alert in warnings(simulation, marked=bool(marked))],
         ]
     )
+
+
+def comparison(table: Table) -> None:
+    """Print runs side by side; a row with overfull layers is marked."""
+    lines, hidden = layout(
+        cells(table),
+        drop=COMPARISON,
+        marked={row for row, count in enumerate(table["overfull_layers"]) if count},
+        available=room(),
+    )
+    show([*lines, *left_out(hidden)])
 
 
 def catalogue(networks: Sequence[Architecture], machines: Sequence[Hardware]) -> None:
