@@ -21,7 +21,13 @@ def network(name: str, *, batch: int = 1, dtype: str = "float32", **parameters: 
     from costmodel import zoo
 
     graph = zoo.get(name)(**parameters)
-    return graph if (batch, dtype) == (1, "float32") else graph.replay(batch=batch, dtype=dtype)
+    changed = ", ".join(
+        f"{key}={value}" for key, value, usual in (("batch", batch, 1), ("dtype", dtype, "float32")) if value != usual
+    )
+    if not changed:
+        return graph
+    title = f"{graph.name[:-1]}, {changed})" if graph.name.endswith(")") else f"{graph.name}({changed})"
+    return graph.replay(batch=batch, dtype=dtype, name=title)
 
 
 def machine(name: str, settings: Sequence[str] = ()) -> "Hardware":

@@ -24,6 +24,7 @@ app = typer.Typer(
     epilog="Example: costmodel profile hairnet --hw paper-2012",
     no_args_is_help=True,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 
@@ -31,13 +32,13 @@ LAYER_VIEW: Final = {
     # column: which to leave out first on a narrow terminal (0: never)
     "layer": 0, "operator": 8, "input_shape": 12, "output_shape": 10, "input_bytes": 9, "output_bytes": 9,
     "weight_bytes": 11, "parameters": 6, "macs": 3, "input_memory": 7, "output_memory": 7, "transfer_seconds": 4,
-    "compute_seconds": 4, "total_seconds": 0, "bound": 2, "share": 1,
+    "compute_seconds": 5, "total_seconds": 0, "bound": 2, "share": 1,
 }  # fmt: skip
 """The columns of the per-layer table."""
 
 GROUP_VIEW: Final = {
     "layers": 2, "input_bytes": 9, "output_bytes": 9, "weight_bytes": 8, "parameters": 6, "macs": 3, "elementwise": 7,
-    "transfer_seconds": 4, "compute_seconds": 4, "total_seconds": 0, "share": 1,
+    "transfer_seconds": 4, "compute_seconds": 5, "total_seconds": 0, "share": 1,
 }  # fmt: skip
 """The columns of a grouped table, after the group's own."""
 
@@ -203,6 +204,72 @@ def compare(
         pages.comparison(table)
 
 
+@app.command(epilog="Example: costmodel snapshot hairnet mobilenet_v2 --hw paper-2012 -o costs.json")
+def snapshot(
+    networks: Annotated[
+        list[str], typer.Argument(help="Networks of the zoo, or 'all'.", autocompletion=_complete_network)
+    ],
+    hw: MachineOption,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write; - is standard output.")],
+    batch: BatchOption = 1,
+    dtype: DtypeOption = "float32",
+    size: SizeOption = None,
+    classes: ClassesOption = None,
+    width: WidthOption = None,
+    param: ParamOption = None,
+    settings: SettingOption = None,
+    overlap: OverlapOption = None,
+    place: PlaceOption = None,
+) -> None:
+    """Keep every layer's figures, to check later.
+
+    The file holds what was run and what came out, one layer per line; 'costmodel check' runs it again.
+    """
+    from costmodel import guard, zoo
+    from costmodel.report import files
+
+    parameters = _parameters(param, size=size, classes=classes, width=width)
+    requests = [
+        guard.Request(zoo.get(name).name, parameters, hw, settings or [], batch, dtype, overlap, place)
+        for name in (zoo.names() if networks == ["all"] else networks)
+    ]
+    files.write(output, guard.to_text([guard.take(request) for request in requests]))
+
+
+@app.command(epilog="Example: costmodel check costs.json --rtol time=1e-6 --max latency=0.2s --max params=5M")
+def check(
+    file: Annotated[Path, typer.Argument(help="A file that 'costmodel snapshot' wrote.")],
+    rtol: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Relative tolerance of a column, or of every time. May be repeated.", metavar="COLUMN=NUMBER"
+        ),
+    ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--max", help="A budget: latency=0.2s, params=5M, peak_memory=1MB. May be repeated.", metavar="NAME=LIMIT"
+        ),
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the changes as CSV; - is standard output.")] = None,
+) -> None:
+    """Compare today's figures with a snapshot.
+
+    The exit code is 0 when nothing changed and every budget holds, 1 with a table of what changed when not.
+    """
+    from costmodel import guard
+    from costmodel.report import files, formats
+    from costmodel.report import show as pages
+
+    changes = guard.check(file, rtol or (), limit or ())
+    if csv:
+        files.write(csv, formats.to_csv(changes))
+    if str(csv) != "-":
+        pages.changes(changes, str(file))
+    if len(changes):
+        raise typer.Exit(1)
+
+
 @app.command("list", epilog="Example: costmodel list")
 def list_() -> None:
     """The networks and the machines that can be named."""
@@ -313,13 +380,21 @@ def _refuse(name: str, options: dict[str, Any]) -> None:
 
 
 def _graph(network: str, batch: int, dtype: str, *, param: Sequence[str] | None, **chosen: Any) -> "Graph":
+    return costmodel.network(network, batch=batch, dtype=dtype, **_parameters(param, **chosen))
+
+
+def _parameters(param: Sequence[str] | None, **chosen: Any) -> dict[str, Any]:
+    """The network's parameters out of the options that were given, and of NAME=VALUE pairs."""
     parameters = {name: value for name, value in chosen.items() if value is not None}
     for assignment in param or ():
         name, equals, value = assignment.partition("=")
         if not equals:
             raise CostModelError(f"--param {assignment!r}: expected NAME=VALUE, such as dense_head=true")
-        parameters[name.strip().replace("-", "_")] = value.strip()
-    return costmodel.network(network, batch=batch, dtype=dtype, **parameters)
+        key = name.strip().replace("-", "_")
+        if key in parameters:
+            raise CostModelError(f"--param {assignment!r}: {key} is given twice")
+        parameters[key] = value.strip()
+    return parameters
 
 
 def _rows(simulation: "Simulation", group_by: str, top: int | None) -> "tuple[Table, Table | None]":

@@ -39,7 +39,9 @@ COLUMNS: Final = (
     Column("macs", str, "MAC", "multiply-accumulates: the operator's loop nest, or none"),
     Column("operations", int, "OP", "elementwise operations per unit", None),
     *(Column(kind, int, "OP", f"of these, {kind} operations") for kind in Work._fields[1:]),
-    Column("per", str, "", "the unit that the operations are counted per"),
+    Column(
+        "per", str, "", "the unit that the operations are counted per; a KxK pool has K*K window elements per output"
+    ),
     Column("why", str, "", "what the operations are"),
 )
 

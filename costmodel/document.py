@@ -89,7 +89,8 @@ def parse(text: str, file: str, *, key: str = "", numbered: bool = True) -> Item
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark and numbered else 0
-        Item("", file, line, key).fail(f"not valid YAML: {error.problem or error.context}")
+        tab = "; a tab? indent with spaces" if "cannot start any token" in str(error.problem) else ""
+        Item("", file, line, key).fail(f"not valid YAML: {error.problem or error.context}{tab}")
     except (yaml.YAMLError, ValueError) as error:
         line = text.count("\n", 0, getattr(error, "position", 0)) + 1 if numbered else 0
         reason = getattr(error, "reason", str(error)).splitlines()[0]
@@ -211,7 +212,7 @@ def one_of(choices: Iterable[str]) -> Callable[[Item], str]:
     def read(item: Item) -> str:
         word = item.text()
         if word not in known:
-            item.fail(f"{word!r} is not accepted; {suggestion(word, known)}")
+            item.fail(f"{item.describe()} is not accepted; {suggestion(word, known)}")
         return word
 
     return read
@@ -234,6 +235,9 @@ def named(cls: type[N]) -> Callable[[Item], tuple[N, ...]]:
         found = item.mapping()
         if not found:
             item.fail("needs at least one entry")
+        for name, inner in found.items():
+            if not name or "." in name:
+                inner.fail(f"{name!r} is no name: it must be a word without dots")
         return tuple(record(cls, inner, name=name) for name, inner in found.items())
 
     return read

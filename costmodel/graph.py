@@ -237,6 +237,9 @@ class Node:
 
     def __init__(self, op: Op, inputs: Sequence[Tensor], name: str | None = None, block: str = "") -> None:
         self.op: Final = op
+        for tensor in inputs:
+            if not isinstance(tensor, Tensor):
+                raise WiringError(f"{op.kind} takes tensors, such as Input(...)() makes, not {tensor!r}")
         self.inputs: Final = tuple(inputs)
         self.name: Final = name
         self.block: Final = block
@@ -253,7 +256,10 @@ class Node:
         for shape in made:
             if 0 in shape:
                 raise self._error(f"would make an empty map {dims(shape)}")
-        bits = inputs[0].bits if inputs else getattr(op, "bits", 32)
+        widths = {tensor.bits for tensor in inputs}
+        if len(widths) > 1:
+            raise self._error(f"takes operands of one element width, not of {sorted(widths)} bits")
+        bits = widths.pop() if widths else getattr(op, "bits", 32)
         self.outputs: Final = tuple(Tensor(shape, bits, self, index) for index, shape in enumerate(made))
 
     @property
@@ -320,8 +326,8 @@ class Graph:
     def __init__(self, outputs: Tensor | Sequence[Tensor], name: str = "network") -> None:
         self.name: Final = name
         self.outputs: Final = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
-        if not self.outputs:
-            raise WiringError(f"{name}: a graph needs at least one output")
+        if not self.outputs or not all(isinstance(tensor, Tensor) for tensor in self.outputs):
+            raise WiringError(f"{name}: a graph is made from its output tensors, not from {outputs!r}")
         reached: set[Node] = set()
         waiting = [tensor.node for tensor in self.outputs]
         while waiting:
@@ -347,7 +353,7 @@ class Graph:
         """Multiply-accumulates, products with padding included."""
         return sum(node.op.loops(*node.input_shapes).macs for node in self.nodes.values())
 
-    def replay(self, *, batch: int | None = None, dtype: str | None = None) -> Self:
+    def replay(self, *, batch: int | None = None, dtype: str | None = None, name: str | None = None) -> Self:
         """The same network for another batch size or element type, rebuilt node by node from its inputs."""
         made: dict[Tensor, Tensor] = {}
         for node in self.nodes.values():
@@ -357,13 +363,13 @@ class Graph:
                 op = Input((images if batch is None else batch, *rest), op.dtype if dtype is None else dtype)
             copy = Node(op, [made[tensor] for tensor in node.inputs], node.name, node.block)
             made |= dict(zip(node.outputs, copy.outputs, strict=True))
-        return type(self)([made[tensor] for tensor in self.outputs], self.name)
+        return type(self)([made[tensor] for tensor in self.outputs], self.name if name is None else name)
 
     def __eq__(self, other: object) -> bool:
-        """Equal when the same operators with the same attributes are wired the same way under the same names."""
+        """Equal when the same operators with the same attributes are wired the same way under the same layer names."""
         if not isinstance(other, Graph):
             return NotImplemented
-        return self.name == other.name and self._wiring() == other._wiring()
+        return self._wiring() == other._wiring()
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -1,13 +1,12 @@
 """A YAML data sheet -> Hardware: strict, frozen, every number with a unit; errors name file, line and key."""
 
-import importlib.resources
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from costmodel import document, units
+from costmodel import document, resources, units
 from costmodel.document import Item, Named, key, named, one_of, record
 from costmodel.errors import CostModelError, suggestion
 
@@ -20,14 +19,15 @@ def quantity(unit: str, *, infinite: bool = False) -> Callable[[Item], int | flo
     """A reader for a positive number with a unit."""
 
     def read(item: Item) -> int | float:
+        text = item.text()
         try:
-            value = units.parse(item.text(), unit)
+            value = units.parse(text, unit)
         except CostModelError as error:
             item.fail(str(error))
         if value <= 0:
-            item.fail(f"{item.text()!r} must be greater than zero")
+            item.fail(f"{text!r} must be greater than zero")
         if math.isinf(value) and not infinite:
-            item.fail(f"{item.text()!r} must be finite, such as {units.EXAMPLES[unit]!r}")
+            item.fail(f"{text!r} must be finite, such as {units.EXAMPLES[unit]!r}")
         return value
 
     return read
@@ -88,19 +88,25 @@ class Hardware:
         default="none",
     )
     placement: str = key(Item.text, "the policy that decides which memory a tensor lives in", default="threshold")
+    settings: tuple[str, ...] = ()
+    """What was changed after the file was read, as ``key=value``."""
+
+    @property
+    def title(self) -> str:
+        """The name, and what was changed."""
+        return f"{self.name} with {', '.join(self.settings)}" if self.settings else self.name
 
     def engine_for(self, operator: str) -> Engine:
-        """The engine that runs a layer: that of its first operator, for a fused one."""
-        first = operator.partition("+")[0]
+        """The engine that runs an operator."""
         rest = None
         for engine in self.engines:
-            if first in engine.runs:
+            if operator in engine.runs:
                 return engine
             if engine.runs == (REST,):
                 rest = engine
         if rest is None:
             lists = "; ".join(f"{engine.name} runs {', '.join(engine.runs)}" for engine in self.engines)
-            raise CostModelError(f"machine {self.name!r} has no engine for operator {first!r}: {lists}")
+            raise CostModelError(f"machine {self.name!r} has no engine for operator {operator!r}: {lists}")
         return rest
 
 
@@ -118,7 +124,8 @@ def load(name: str, *, operators: Collection[str], policies: Collection[str], se
     root.mapping()
     for assignment in settings:
         document.override(root, assignment)
-    machine = record(Hardware, root)
+    machine = record(Hardware, root, settings=tuple(settings))
+    _check_memories(root.mapping()["memories"], machine)
     _check_engines(root.mapping()["engines"], machine.engines, operators)
     if machine.fuse:
         for pattern in root.mapping()["fuse"].items():
@@ -130,9 +137,17 @@ def load(name: str, *, operators: Collection[str], policies: Collection[str], se
 
 def profiles() -> dict[str, Path]:
     """The shipped machines: name -> file."""
-    folder = importlib.resources.files(PACKAGE)
-    files = sorted(Path(str(entry)) for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-    return {file.stem: file for file in files}
+    (folder,) = resources.package(PACKAGE).__path__
+    return {file.stem: file for file in sorted(Path(folder).glob("*.yaml"))}
+
+
+def _check_memories(item: Item, machine: Hardware) -> None:
+    engines = {engine.name for engine in machine.engines}
+    for name, memory in item.mapping().items():
+        if name in engines:
+            memory.fail(f"{name!r} is the name of an engine already")
+    if "bandwidth" not in memory.mapping():
+        memory.fail("the farthest memory needs a bandwidth; inf is accepted and costs no time")
 
 
 def _check_engines(item: Item, engines: Iterable[Engine], operators: Collection[str]) -> None:

@@ -69,6 +69,13 @@ ACCESS_COLUMNS: Final = (
     Column("bytes", int, "B", "bytes moved", "sum"),
 )
 
+PART_COLUMNS: Final = (
+    Column("layer", int, "", "row of the layer"),
+    Column("operator", str, "", "one operator of the layer"),
+    Column("macs", int, "MAC", "its multiply-accumulates", "sum"),
+    Column("elementwise", int, "OP", "its elementwise operations", "sum"),
+)
+
 MAPS: Final = frozenset({"input", "map", "output"})
 """The kinds of tensors that flow between layers; the other kinds are weights."""
 
@@ -88,7 +95,7 @@ class TensorRow(NamedTuple):
 
 @dataclass(frozen=True)
 class Profile:
-    """What a network needs of any machine: its layers, its tensors, and who touches what."""
+    """What a network needs of any machine: its layers and their parts, its tensors, and who touches what."""
 
     network: str
     convention: str
@@ -96,10 +103,12 @@ class Profile:
     layers: Table
     tensors: Table
     accesses: Table
+    parts: Table
 
     def __post_init__(self) -> None:
         for table, columns in (
             (self.layers, LAYER_COLUMNS),
+            (self.parts, PART_COLUMNS),
             (self.tensors, TENSOR_COLUMNS),
             (self.accesses, ACCESS_COLUMNS),
         ):
@@ -127,10 +136,16 @@ def profile(graph: Graph, convention: Convention = STANDARD, patterns: Sequence[
     tensors = _Tensors(graph, kernels)
     accesses: list[tuple[int, int, str, int]] = []
     layers = []
+    parts = []
     for row, kernel in enumerate(kernels):
         touched = tensors.accesses(row, kernel)
         accesses += touched
-        layers.append(_layer(kernel, convention, [(tensors.rows[tensor], mode) for _, tensor, mode, _ in touched]))
+        works = [convention.work(node) for node in kernel.nodes]
+        parts += [
+            (row, node.op.kind, work.macs, work.elementwise) for node, work in zip(kernel.nodes, works, strict=True)
+        ]
+        work = functools.reduce(Work.plus, works)
+        layers.append(_layer(kernel, work, [(tensors.rows[tensor], mode) for _, tensor, mode, _ in touched]))
     batch = next((size for tensor in graph.inputs for size in tensor.shape[:1]), 1)
     return Profile(
         graph.name,
@@ -139,15 +154,15 @@ def profile(graph: Graph, convention: Convention = STANDARD, patterns: Sequence[
         Table.of(LAYER_COLUMNS, layers),
         Table.of(TENSOR_COLUMNS, tensors.rows),
         Table.of(ACCESS_COLUMNS, accesses),
+        Table.of(PART_COLUMNS, parts),
     )
 
 
-def _layer(kernel: Kernel, convention: Convention, touched: Sequence[tuple[TensorRow, str]]) -> tuple[Any, ...]:
+def _layer(kernel: Kernel, work: Work, touched: Sequence[tuple[TensorRow, str]]) -> tuple[Any, ...]:
     """A kernel's row of :data:`LAYER_COLUMNS`."""
     nests = [nest for node in kernel.nodes if (nest := node.op.loops(*node.input_shapes)).batch]
     if len(nests) > 1:
         raise WiringError(f"{kernel.name}: a fused kernel can hold one loop nest, {kernel.operator} has {len(nests)}")
-    work = functools.reduce(Work.plus, [convention.work(node) for node in kernel.nodes])
     moved = {"read": 0, "write": 0, "weight": 0}
     stored = {"parameter": 0, "buffer": 0}
     for tensor, mode in touched:

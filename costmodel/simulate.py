@@ -1,7 +1,8 @@
 """Profile x Placement x Hardware -> Simulation: per layer the transfer, the compute, the total, and what bounds it.
 
 Every resource of the machine takes amount / rate: a memory its bytes over its bandwidth, an engine its operations over
-its peak. Transfers of one layer follow one another, and so do, with ``overlap: none``, transfer and compute.
+its peak. Each operator of a fused layer runs on its own engine. Within a layer, transfers follow one another, and so do
+engines and, with ``overlap: none``, transfer and compute.
 """
 
 import math
@@ -28,10 +29,10 @@ COLUMNS: Final = (
     Column("live_bytes", int, "B", "maps live in the nearest memory while the layer runs", "max"),
     Column("overfull", str, "", "the memory that would have to hold more than its size; empty if none"),
     Column("operations", int, "OP", "2 * macs + elementwise", "sum"),
-    Column("engine", str, "", "the engine that computes the layer"),
+    Column("engine", str, "", "the engines that compute the layer's parts"),
     Column("transfer_bytes", int, "B", "bytes moved to or from a memory that takes time", "sum"),
     Column("transfer_seconds", float, "s", "sum over memories of bytes / bandwidth", "sum"),
-    Column("compute_seconds", float, "s", "operations / the engine's peak", "sum"),
+    Column("compute_seconds", float, "s", "sum over engines of operations / peak", "sum"),
     Column("total_seconds", float, "s", "transfer + compute, or with overlap the larger", "sum"),
     Column("bound", str, "", "the resource that takes longest: a memory, an engine, or nothing"),
     Column("share", float, "", "part of the network's total time", "sum"),
@@ -48,7 +49,7 @@ RESOURCE_COLUMNS: Final = (
 NOTHING: Final = "nothing"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Simulation:
     """A network on a machine: the profile's layers with their placement and times, and what each resource did."""
 
@@ -80,6 +81,9 @@ class Simulation:
         pairs = zip(self.layers["layer"], self.layers["overfull"], strict=True)
         return tuple(layer for layer, memory in pairs if memory)
 
+    def __repr__(self) -> str:
+        return f"Simulation({self.profile.network} on {self.hardware.title}: {self.seconds} s)"
+
     @property
     def frame(self) -> "pd.DataFrame":
         """The layers as a pandas DataFrame."""
@@ -103,17 +107,23 @@ def simulate(profile: Profile, placement: Placement, hardware: Hardware, overlap
         moved[memory][layer] += size
         homes[layer][mode if kinds[tensor] in MAPS else "weight"][names[memory]] = None
 
-    engines = {kind: hardware.engine_for(kind) for kind in dict.fromkeys(layers["operator"])}
-    runs_on = [engines[kind] for kind in layers["operator"]]
-    operations = [2 * macs + other for macs, other in zip(layers["macs"], layers["elementwise"], strict=True)]
-    compute = [amount / engine.peak for amount, engine in zip(operations, runs_on, strict=True)]
+    engines = {kind: hardware.engine_for(kind) for kind in dict.fromkeys(profile.parts["operator"])}
+    worked = {engine: [0] * count for engine in hardware.engines}
+    runs_on: list[dict[str, None]] = [{} for _ in range(count)]
+    for layer, kind, macs, other in zip(*profile.parts.data().values(), strict=True):
+        worked[engines[kind]][layer] += 2 * macs + other
+        runs_on[layer][engines[kind].name] = None
+    operations = [sum(amounts) for amounts in zip(*worked.values(), strict=True)]
+    works = [[amount / engine.peak for amount in amounts] for engine, amounts in worked.items()]
+    compute = [math.fsum(times) for times in zip(*works, strict=True)]
     waits = [[size / memory.bandwidth for size in moved[n]] for n, memory in enumerate(memories)]
-    transfer = [sum(times) for times in zip(*waits, strict=True)]
+    transfer = [math.fsum(times) for times in zip(*waits, strict=True)]
     combine = max if overlap == "layer" else operator.add
     total = [combine(*times) for times in zip(transfer, compute, strict=True)]
     latency = math.fsum(total)
     live = _live_bytes(profile, placement, len(memories))
     timed = [n for n, memory in enumerate(memories) if memory.bandwidth < math.inf]
+    resource_names = [*names, *(engine.name for engine in hardware.engines)]
     columns: dict[str, Sequence[object]] = {
         "input_memory": ["+".join(home["read"]) for home in homes],
         "output_memory": ["+".join(home["write"]) for home in homes],
@@ -124,22 +134,17 @@ def simulate(profile: Profile, placement: Placement, hardware: Hardware, overlap
             for layer in zip(*live, strict=True)
         ],
         "operations": operations,
-        "engine": [engine.name for engine in runs_on],
+        "engine": ["+".join(home) for home in runs_on],
         "transfer_bytes": [sum([moved[n][row] for n in timed]) for row in range(count)],
         "transfer_seconds": transfer,
         "compute_seconds": compute,
         "total_seconds": total,
-        "bound": [
-            _longest([*names, engine.name], spent) for engine, *spent in zip(runs_on, *waits, compute, strict=True)
-        ],
+        "bound": [_longest(resource_names, spent) for spent in zip(*waits, *works, strict=True)],
         "share": [seconds / latency if latency else 0.0 for seconds in total],
     }
-    worked = dict.fromkeys(hardware.engines, 0)
-    for engine, amount in zip(runs_on, operations, strict=True):
-        worked[engine] += amount
     resources = [
         *((m.name, "memory", sum(moved[n]), m.bandwidth, sum(moved[n]) / m.bandwidth) for n, m in enumerate(memories)),
-        *((e.name, "engine", amount, e.peak, amount / e.peak) for e, amount in worked.items()),
+        *((e.name, "engine", sum(amounts), e.peak, sum(amounts) / e.peak) for e, amounts in worked.items()),
     ]
     return Simulation(
         profile, hardware, placement, overlap, layers.extend(COLUMNS, columns), Table.of(RESOURCE_COLUMNS, resources)

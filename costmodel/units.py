@@ -26,11 +26,12 @@ UNITS: Final[Mapping[str, Mapping[str, Decimal]]] = {
     "B": _BYTES,
     "B/s": {f"{name}/s": factor for name, factor in _BYTES.items()},
     "OP/s": _OPERATIONS,
+    "": {p: Decimal(f) for p, f in SI.items()},
     "s": {f"{p}s": Decimal(repr(f)) for p, f in SECONDS.items()},
 }
 """Base unit -> every accepted spelling and its factor. One MAC is two operations."""
 
-EXAMPLES: Final = {"B": "1 MB", "B/s": "1 GB/s", "OP/s": "10 GFLOPS", "s": "2 ms"}
+EXAMPLES: Final = {"B": "1 MB", "B/s": "1 GB/s", "OP/s": "10 GFLOPS", "s": "2 ms", "": "5 M"}
 
 _QUANTITY = re.compile(r"([+-]?)(inf|\d{1,60}(?:\.\d{0,60})?(?:[eE][+-]?\d{1,2})?)\s*([^\s\d].*)?", re.ASCII)
 _EXACT = Context(prec=80)
@@ -50,16 +51,18 @@ def parse(text: str, unit: str) -> int | float:
         if name and name not in UNITS[unit]:
             raise CostModelError(f"{text!r} has unit {name!r}; {suggestion(name, UNITS[unit])}")
         return -math.inf if sign == "-" else math.inf
-    if not name:
+    if not name and unit:
         raise CostModelError(f"{text!r} has no unit; {accepted}")
-    factor = UNITS[unit].get(name)
+    factor = UNITS[unit].get(name or "")
+    if factor is None and re.fullmatch(r"[kKMGT]?i?b(its?)?(/s|ps)", name or "") and unit == "B/s":
+        raise CostModelError(f"{text!r} is in bits; divide by 8 and write bytes, such as {EXAMPLES[unit]!r}")
     if factor is None:
         raise CostModelError(f"{text!r} has unit {name!r}; {suggestion(name, UNITS[unit])}")
     value = _EXACT.multiply(_EXACT.create_decimal(sign + number), factor)
-    if unit != "B":
+    if unit not in {"B", ""}:
         return float(value)
     if value != value.to_integral_value():
-        raise CostModelError(f"{text!r} is not a whole number of bytes")
+        raise CostModelError(f"{text!r} is not a whole number{' of bytes' if unit else ''}")
     return int(value)
 
 
@@ -69,11 +72,15 @@ def exact(value: float, unit: str) -> str:
         return "inf" if value > 0 else "-inf"
     number = Decimal(value) if isinstance(value, int) else Decimal(repr(value))
     spelling = {"OP/s": "FLOPS"}.get(unit, unit)
-    prefix, factor = "", Decimal(1)
-    for candidate, size in (SECONDS if unit == "s" else SI).items():
-        if abs(number) >= (step := Decimal(repr(size))):
-            prefix, factor = candidate, step
-    return f"{_plain(_EXACT.divide(number, factor))} {prefix}{spelling}"
+    text = _scaled(number, SECONDS if unit == "s" else SI, spelling)
+    binary = _scaled(number, BINARY, spelling) if unit in {"B", "B/s"} and "." in text else text
+    return text if "." in binary else binary  # 2 MiB is not 2.097152 MB
+
+
+def _scaled(number: Decimal, prefixes: Mapping[str, float], spelling: str) -> str:
+    fitting = [(prefix, Decimal(repr(size))) for prefix, size in prefixes.items() if abs(number) >= Decimal(repr(size))]
+    prefix, factor = fitting[-1] if fitting else ("", Decimal(1))
+    return f"{_plain(_EXACT.divide(number, factor))} {prefix}{spelling}".rstrip()
 
 
 def human(value: float, unit: str = "") -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from costmodel import resources
 from costmodel.errors import CostModelError, suggestion
 from costmodel.graph import Graph, Tensor
 
@@ -128,4 +129,4 @@ def names() -> list[str]:
 
 
 def _modules() -> list[str]:
-    return [module.name for module in pkgutil.iter_modules(importlib.import_module(PACKAGE).__path__)]
+    return [module.name for module in pkgutil.iter_modules(resources.package(PACKAGE).__path__)]

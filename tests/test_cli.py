@@ -512,7 +512,7 @@ def test_a_typo_is_answered_with_what_was_meant(args, meant, tmp_path):
         (("--set", "engines.host.peak=1"), ["engines.host.peak", "no unit"]),
         (("--columns", ","), ["--columns", "','"]),
         (("--hw", "missing.yaml"), ["missing.yaml", "No such file"]),
-        (("--set", "memories={a: {size: 1 kB}}"), ["602.112 kB", "'a'", "1 kB"]),
+        (("--set", "memories={a: {size: 1 kB, bandwidth: 1 GB/s}}"), ["588 KiB", "'a'", "1 kB"]),
     ],
     ids=lambda value: value[-1] if isinstance(value, tuple) else "",
 )

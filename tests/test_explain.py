@@ -23,7 +23,9 @@ def mixed():
     y = AveragePool(2, ceil_mode=True)(x, name="mean")
     x = Add()(MaxPool(2, ceil_mode=True)(x, name="max"), y, name="sum")
     x = Linear(5)(Flatten()(x, name="flat"), name="dense")
-    return Graph(MatMul()(Softmax()(x, name="softmax"), Linear(3)(Input((1, 5, 7))(), name="other"), name="product"))
+    return Graph(
+        MatMul()(Softmax()(x, name="softmax"), Linear(3)(Input((1, 5, 7), "int4")(), name="other"), name="product")
+    )
 
 
 def worked_out(text):

@@ -179,7 +179,12 @@ def test_a_loaded_machine_is_frozen():
         ("peak: 10 GFLOPS", "peak: ", "5: engines.host.peak: ", ["'10 GFLOPS'"]),
         ("peak: 10 GFLOPS", "peak: [10 GFLOPS]", "5: engines.host.peak: ", ["expected one value, not a list"]),
         ("bandwidth: 8 GB/s", "bandwidth: 8 GB", "8: memories.far.bandwidth: ", ["'8 GB'", "'GB'", "'GB/s'"]),
-        ("bandwidth: 8 GB/s", "bandwidth: 8 Gb/s", "8: memories.far.bandwidth: ", ["'8 Gb/s'", "mean 'GB/s'?"]),
+        (
+            "bandwidth: 8 GB/s",
+            "bandwidth: 8 Gb/s",
+            "8: memories.far.bandwidth: ",
+            ["'8 Gb/s'", "is in bits; divide by 8"],
+        ),
         ("size: 64 KiB", "size: 64 KB", "7: memories.near.size: ", ["'64 KB'", "did you mean 'kB'?", "KiB"]),
         ("size: 64 KiB", "size: 64 kB/s", "7: memories.near.size: ", ["'64 kB/s'", "'kB'"]),
         ("size: 64 KiB", "size: 0.0001 kB", "7: memories.near.size: ", ["'0.0001 kB'", "whole number of bytes"]),
@@ -244,14 +249,33 @@ def test_an_operator_without_an_engine_is_named_with_what_each_engine_runs(toy):
     with pytest.raises(CostModelError) as caught:
         costmodel.cost("hairnet", machine)
     message = str(caught.value)
-    for part in ("'toy'", "'GlobalAveragePool'", "matrix runs Conv, Linear", "host runs Softmax, MaxPool"):
+    for part in ("'toy'", "'BatchNorm'", "matrix runs Conv, Linear", "host runs Softmax, MaxPool"):
         assert part in message
 
 
-def test_a_fused_layer_runs_on_the_engine_of_its_first_operator(toy):
+def test_each_operator_of_a_fused_layer_runs_on_its_own_engine(toy):
     machine = costmodel.machine(toy())
-    assert machine.engine_for("Conv+BatchNorm+Relu").name == "matrix"
-    assert machine.engine_for("BatchNorm+Relu").name == "host"
+    assert [machine.engine_for(name).name for name in ("Conv", "BatchNorm", "Relu")] == ["matrix", "host", "host"]
+    layers = costmodel.cost("hairnet", machine).layers
+    assert (layers["operator"][0], layers["engine"][0]) == ("Conv+BatchNorm+Relu", "matrix+host")
+    matrix, host = (engine.peak for engine in machine.engines)
+    macs, elementwise = 27 * 32 * 224 * 224, (4 + 1) * 32 * 224 * 224
+    assert layers["compute_seconds"][0] == pytest.approx(2 * macs / matrix + elementwise / host, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "parts"),
+    [
+        (", bandwidth: 8 GB/s", "", ["memories.far", "the farthest memory needs a bandwidth; inf is accepted"]),
+        ("  far:", "  host:", ["memories.host", "'host' is the name of an engine already"]),
+        ("  far:", "  l.3:", ["memories.l.3", "'l.3' is no name: it must be a word without dots"]),
+    ],
+)
+def test_what_would_mislead_is_refused(toy, old, new, parts):
+    with pytest.raises(CostModelError) as caught:
+        costmodel.machine(toy((old, new)))
+    for part in parts:
+        assert part in str(caught.value)
 
 
 def test_a_users_machine_times_a_network(toy):
@@ -268,7 +292,10 @@ def test_settings_change_what_they_name_only():
     paper = costmodel.machine("paper-2012")
     changed = costmodel.machine("paper-2012", ["memories.external.bandwidth=2 GB/s", "overlap=layer"])
     near, far = paper.memories
-    assert changed == replace(paper, memories=(near, replace(far, bandwidth=2e9)), overlap="layer")
+    settings = ("memories.external.bandwidth=2 GB/s", "overlap=layer")
+    memories = (near, replace(far, bandwidth=2e9))
+    assert changed == replace(paper, memories=memories, overlap="layer", settings=settings)
+    assert changed.title == "paper-2012 with memories.external.bandwidth=2 GB/s, overlap=layer"
     assert costmodel.machine("paper-2012") == paper  # the shipped one is as before
 
 

@@ -526,7 +526,6 @@ def test_a_table_gives_columns_rows_and_totals():
 
 def test_floats_add_up_without_drift():
     tenths = Table([COLUMNS[3]], {"time": [0.1] * 10})
-    assert sum([0.1] * 10) != 1.0
     assert tenths.total("time") == 1.0
 
 
@@ -683,7 +682,7 @@ def test_extending_by_another_length_or_the_same_column_is_refused():
 
 def test_a_profile_of_other_columns_is_refused():
     made = profile(residual())
-    tables = {"layers": made.layers, "tensors": made.tensors, "accesses": made.accesses}
+    tables = {"layers": made.layers, "tensors": made.tensors, "accesses": made.accesses, "parts": made.parts}
     assert Profile("residual", "standard", 1, **tables) == made
     for name, columns in (("layers", LAYER_COLUMNS), ("tensors", TENSOR_COLUMNS), ("accesses", ACCESS_COLUMNS)):
         fewer = tables[name].select([column.name for column in columns[:-1]])

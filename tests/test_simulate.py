@@ -155,6 +155,23 @@ def test_a_bound_is_the_resource_that_takes_longest():
     assert slow.layers["bound"][slow.layers["layer"].index("pool")] == "host"
 
 
+def test_a_fused_layer_spends_each_operators_time_on_its_own_engine():
+    fused = replace(machine(size=1), fuse=(("Conv", "BatchNorm", "Relu"),))
+    graph = Graph(Relu()(BatchNorm()(Conv(8, 3, pads=1)(Input((1, 3, 16, 16))(), name="conv"), name="bn"), name="relu"))
+    one = costmodel.cost(graph, fused)
+    apart = costmodel.cost(graph, replace(machine(size=1), fuse=()))
+    assert len(one.layers) == 1
+    assert one.layers["engine"] == ("matrix+host",)
+    assert one.layers.total("compute_seconds") == pytest.approx(apart.layers.total("compute_seconds"), rel=1e-12)
+    assert one.layers.total("transfer_seconds") < apart.layers.total("transfer_seconds")
+
+
+def test_liveness_refuses_what_no_memory_can_hold():
+    finite = replace(machine(), memories=(Memory("internal", 3000), Memory("external", 50_000, 1e9)))
+    with pytest.raises(CostModelError, match=r"layer '\w+' needs .* in 'external' of 'test', weights included"):
+        costmodel.cost(branching(), finite, placement="liveness")
+
+
 def test_three_memories_each_take_their_own_time():
     hardware = replace(
         machine(),

@@ -15,7 +15,7 @@ class Pool(Windowed, abstract=True):
 
     ceil_mode: bool
 
-    unit: ClassVar[str] = "window element (K*K per output)"
+    unit: ClassVar[str] = "window element"
 
     def __post_init__(self) -> None:
         if self.stride is None:

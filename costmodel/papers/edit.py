@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from costmodel.profile import ACCESS_COLUMNS, LAYER_COLUMNS, MAPS, TENSOR_COLUMNS, Profile, TensorRow
+from costmodel.profile import ACCESS_COLUMNS, LAYER_COLUMNS, MAPS, PART_COLUMNS, TENSOR_COLUMNS, Profile, TensorRow
 from costmodel.table import Table
 
 
@@ -12,10 +12,14 @@ def insert(
     profile: Profile,
     position: int,
     layer: Mapping[str, Any],
+    parts: Sequence[tuple[str, int, int]],
     touched: Sequence[tuple[int, str]],
     new: Sequence[TensorRow] = (),
 ) -> Profile:
-    """Put a layer row at a position; it touches (tensor row, mode), where new tensors come after the old ones."""
+    """Put a layer row at a position; its parts are (operator, MACs, elementwise operations).
+
+    It touches (tensor row, mode), where new tensors come after the old ones.
+    """
 
     def shifted(row: int) -> int:
         return row + 1 if row >= position else row
@@ -27,6 +31,8 @@ def insert(
     tensors += new
     accesses = [(shifted(layer_row), *rest) for layer_row, *rest in _rows(profile.accesses)]
     accesses += [(position, tensor, mode, tensors[tensor].bytes) for tensor, mode in touched]
+    all_parts = [(shifted(layer_row), *rest) for layer_row, *rest in _rows(profile.parts)]
+    all_parts += [(position, *part) for part in parts]
     rows = _rows(profile.layers)
     rows.insert(position, tuple(layer.values()))
     return replace(
@@ -34,6 +40,7 @@ def insert(
         layers=Table.of(LAYER_COLUMNS, rows),
         tensors=Table.of(TENSOR_COLUMNS, tensors),
         accesses=Table.of(ACCESS_COLUMNS, sorted(accesses, key=lambda access: access[0])),
+        parts=Table.of(PART_COLUMNS, sorted(all_parts, key=lambda part: part[0])),
     )
 
 
@@ -41,7 +48,8 @@ def repeat(profile: Profile, layer: str) -> Profile:
     """Let a layer run twice in a row, on the same operands and with the same result."""
     row = profile.layers["layer"].index(layer)
     touched = [(tensor, mode) for at, tensor, mode, _ in _rows(profile.accesses) if at == row]
-    return insert(profile, row + 1, list(profile.layers.rows())[row], touched)
+    parts = [(operator, macs, other) for at, operator, macs, other in _rows(profile.parts) if at == row]
+    return insert(profile, row + 1, list(profile.layers.rows())[row], parts, touched)
 
 
 def without_accesses(profile: Profile, kind: str) -> Profile:

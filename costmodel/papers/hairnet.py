@@ -88,7 +88,8 @@ def _pool_before_gap(needs: Profile) -> Profile:
         "elementwise": elements,
     }
     result = TensorRow("stage5.max_pool", "map", "1x1000x3.5x3.5", elements // 4, bits, size // 4, position, position)
-    return insert(needs, position, pool, [(read, "read"), (len(needs.tensors), "write")], [result])
+    touched = [(read, "read"), (len(needs.tensors), "write")]
+    return insert(needs, position, pool, [("MaxPool", 0, elements)], touched, [result])
 
 
 def _judged_alone(needs: Profile, machine: Hardware, memories: Memories) -> Memories:

@@ -1,8 +1,13 @@
 """A policy that never overfills: a map is internal if it fits beside everything else that is live there."""
 
+from collections.abc import Sequence
+from itertools import accumulate
+
+from costmodel.errors import CostModelError
 from costmodel.hardware import Hardware
 from costmodel.place.threshold import fitting
 from costmodel.profile import MAPS, Profile
+from costmodel.units import exact
 
 
 def liveness(profile: Profile, hardware: Hardware) -> tuple[int, ...]:
@@ -23,4 +28,22 @@ def liveness(profile: Profile, hardware: Hardware) -> tuple[int, ...]:
         chosen[row] = number
         for layer in life:
             held[number][layer] += size
+    _check_farthest(profile, hardware, chosen)
     return tuple(chosen)
+
+
+def _check_farthest(profile: Profile, hardware: Hardware, chosen: Sequence[int]) -> None:
+    """What does not fit in the nearer memories must fit in the farthest."""
+    number, farthest = len(hardware.memories) - 1, hardware.memories[-1]
+    tensors = profile.tensors
+    changes = [0] * (len(profile.layers) + 1)
+    for memory, size, born, dies in zip(chosen, tensors["bytes"], tensors["born"], tensors["dies"], strict=True):
+        if memory == number:
+            changes[born] += size
+            changes[dies + 1] -= size
+    for layer, needed in zip(profile.layers["layer"], accumulate(changes), strict=False):
+        if needed > farthest.size:
+            raise CostModelError(
+                f"layer {layer!r} needs {exact(needed, 'B')} in {farthest.name!r} of {hardware.name!r}, "
+                f"weights included, which has {exact(farthest.size, 'B')}"
+            )

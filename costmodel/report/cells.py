@@ -64,4 +64,6 @@ def _cell(column: Column, value: Any, widest: float, bar: str) -> str:
         return printable(value)
     if column.dtype is bool:
         return "yes" if value else ""
+    if value == 0 and not column.unit and not column.total:
+        return ""  # a layer without a window, a loop nest ...
     return human(value, column.unit if column.unit in {"B", "s"} else "")

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from costmodel.errors import CostModelError, suggestion
 from costmodel.fuse import Kernel, fuse
 from costmodel.graph import Graph, Loops, Node, Window
+from costmodel.hardware import Engine
 from costmodel.profile import AXES, MAPS
 from costmodel.report.term import PRODUCT, Term, constant, number, product, total
 from costmodel.simulate import Simulation
@@ -152,8 +153,14 @@ def _home(simulation: Simulation, tensor: int) -> str:
     name, size = simulation.profile.tensors["tensor"][tensor], simulation.profile.tensors["bytes"][tensor]
     memory = simulation.hardware.memories[simulation.placement.memory[tensor]]
     nearest = simulation.hardware.memories[0]
-    sign = "<=" if size <= nearest.size else ">"
-    why = f"{human(size, 'B')} {sign} {exact(nearest.size, 'B')} of {nearest.name!r}"
+    if memory is nearest:
+        why = f"{human(size, 'B')} <= {exact(nearest.size, 'B')}"
+    elif size > nearest.size:
+        why = f"{human(size, 'B')} > {exact(nearest.size, 'B')} of {nearest.name!r}"
+    elif simulation.profile.tensors["kind"][tensor] == "input":
+        why = "it comes from outside"
+    else:
+        why = f"no room in {nearest.name!r} beside what else is live"
     return f"{name} lives in {memory.name!r} ({simulation.placement.policy}: {why})"
 
 
@@ -211,11 +218,20 @@ def _times(simulation: Simulation, row: int) -> Iterator[Figure]:
     free = [memory.name for n, memory in enumerate(hardware.memories) if memory.bandwidth == math.inf and n in moved]
     note = f"what lives in {', '.join(map(repr, free))} costs no time" if free else ""
     yield _checked("transfer", total(waits), layers["transfer_seconds"][row], "s", note)
-    engine = hardware.engine_for(layers["operator"][row])
-    rate = Term(f"peak({engine.name})", engine.peak, exact(engine.peak, "OP/s"))
-    compute = Term("operations", layers["operations"][row], f"{layers['operations'][row]} OP") / rate
-    runs = "runs all the rest" if engine.runs == ("rest",) else f"runs {', '.join(engine.runs)}"
-    yield _checked("compute", compute, layers["compute_seconds"][row], "s", f"engine {engine.name!r} {runs}")
+    done: dict[Engine, list[str]] = {}
+    amounts: dict[Engine, int] = {}
+    for layer, operator, macs, other in zip(*simulation.profile.parts.data().values(), strict=True):
+        if layer == row:
+            engine = hardware.engine_for(operator)
+            done.setdefault(engine, []).append(operator)
+            amounts[engine] = amounts.get(engine, 0) + 2 * macs + other
+    shares = [
+        Term("operations" if len(amounts) == 1 else f"operations({engine.name})", amount, f"{amount} OP")
+        / Term(f"peak({engine.name})", engine.peak, exact(engine.peak, "OP/s"))
+        for engine, amount in amounts.items()
+    ]
+    runs = "; ".join(f"{engine.name!r} runs {', '.join(operators)}" for engine, operators in done.items())
+    yield _checked("compute", total(shares), layers["compute_seconds"][row], "s", f"engine {runs}")
     parts = [number("transfer", layers["transfer_seconds"][row]), number("compute", layers["compute_seconds"][row])]
     took = parts[0].larger(parts[1]) if simulation.overlap == "layer" else parts[0] + parts[1]
     yield _checked("total", took, layers["total_seconds"][row], "s", f"overlap: {simulation.overlap}")

@@ -27,6 +27,7 @@ def to_json(simulation: Simulation, table: Table, warnings: Sequence[str]) -> st
     document = {
         "network": simulation.profile.network,
         "machine": simulation.hardware.name,
+        "settings": list(simulation.hardware.settings),
         "convention": simulation.profile.convention,
         "batch": simulation.profile.batch,
         "overlap": simulation.overlap,

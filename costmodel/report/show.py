@@ -87,7 +87,7 @@ def explanation(simulation: Simulation, row: int, figures: Sequence[Figure]) -> 
     """Print each figure as its formula, the numbers in it, and the result."""
     layers = simulation.layers
     shapes = f"{layers['input_shape'][row]} -> {layers['output_shape'][row]}"
-    place = f"{simulation.profile.network} on {simulation.hardware.name}"
+    place = f"{simulation.profile.network} on {simulation.hardware.title}"
     lines: list[Line] = [(Span(layers["layer"][row], "bold"), Span(f": {layers['operator'][row]}, {shapes}; {place}"))]
     for figure in figures:
         steps = [figure.term.symbols, figure.term.numbers, figure.result] if figure.term else [figure.result]
@@ -113,7 +113,7 @@ def left_out(hidden: Sequence[str]) -> list[Line]:
 def run(simulation: Simulation, table: Cells, drop: Mapping[str, int], marked: Collection[int]) -> None:
     """Print a network's cost on a machine: the table, the summary, the warnings."""
     how = f"overlap {simulation.overlap}, placement {simulation.placement.policy}"
-    title = f"{simulation.profile.network} on {simulation.hardware.name}, {how}"
+    title = f"{simulation.profile.network} on {simulation.hardware.title}, {how}"
     lines, hidden = layout(table, drop=drop, marked=marked, available=room())
     show(
         [
@@ -135,6 +135,16 @@ def comparison(table: Table) -> None:
         available=room(),
     )
     show([*lines, *left_out(hidden)])
+
+
+def changes(table: Table, file: str) -> None:
+    """Print what a check found."""
+    if not len(table):
+        show([plain(f"{file}: nothing has changed")])
+        return
+    layers = len({(row["network"], row["layer"]) for row in table.rows()})
+    title = f"{file}: {len(table)} changes in {layers} places"
+    show([plain(title, "bold"), *page(table, {"network": 1, "difference": 2})])
 
 
 def catalogue(networks: Sequence[Architecture], machines: Sequence[Hardware]) -> None:

@@ -50,7 +50,7 @@ def unread_inputs(simulation: Simulation) -> list[str]:
             wait = human(tensor["bytes"] / farthest.bandwidth, "s")
             home = simulation.hardware.memories[memory].name
             where = f"{tensor['tensor']!r} is in {home!r} from the start"
-            found.append(f"{where}; to read it from {farthest.name!r} would add {wait}")
+            found.append(f"{where}; to read it from {farthest.name!r} takes {wait}")
     return found
 
 

@@ -1,0 +1,265 @@
+"""Simulations -> a snapshot file; a snapshot file -> what has changed since: per layer and in total.
+
+A snapshot holds what was run (network, parameters, machine) and what came out, one layer per line so that version
+control shows a change where it is. Counts must be equal; times may differ by a relative tolerance.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple, NoReturn
+
+import costmodel
+from costmodel import units
+from costmodel.errors import CostModelError, suggestion
+from costmodel.simulate import Simulation
+from costmodel.table import Column, Table
+
+FORMAT: Final = 1
+MAX_BYTES: Final = 100_000_000
+
+GUARDED: Final = (
+    "layer", "operator", "input_shape", "output_shape", "parameters", "buffers", "macs", "elementwise", "input_bytes",
+    "output_bytes", "weight_bytes", "input_memory", "output_memory", "live_bytes", "transfer_seconds",
+    "compute_seconds", "total_seconds", "bound",
+)  # fmt: skip
+"""The columns that a snapshot holds and a check compares."""
+
+TIMES: Final = tuple(name for name in GUARDED if name.endswith("_seconds"))
+DEFAULT_RTOL: Final = 1e-9
+"""Far above what another order of adding floats changes, far below what a person would call a change."""
+
+CHANGE_COLUMNS: Final = (
+    Column("network", str, "", "the network"),
+    Column("layer", str, "", "the layer, or the total"),
+    Column("change", str, "", "changed, added, removed or renamed"),
+    Column("column", str, "", "what changed"),
+    Column("before", str, "", "in the snapshot"),
+    Column("after", str, "", "now"),
+    Column("difference", str, "", "after - before, and relative to before"),
+)
+
+BUDGETS: Final[Mapping[str, tuple[str, str]]] = {
+    "latency": ("s", "time of one batch"),
+    "params": ("", "learned values"),
+    "macs": ("", "multiply-accumulates"),
+    "peak_memory": ("B", "maps that must be kept at once, wherever they live"),
+    "weights": ("B", "parameters and buffers"),
+    "traffic": ("B", "bytes moved to or from a memory that takes time"),
+}
+"""What a budget can limit: name -> unit and meaning."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was run: enough to run it again."""
+
+    network: str
+    parameters: Mapping[str, Any]
+    machine: str
+    settings: Sequence[str] = ()
+    batch: int = 1
+    dtype: str = "float32"
+    overlap: str | None = None
+    placement: str | None = None
+
+    def run(self) -> Simulation:
+        """Build and simulate it with today's code."""
+        graph = costmodel.network(self.network, batch=self.batch, dtype=self.dtype, **self.parameters)
+        machine = costmodel.machine(self.machine, self.settings)
+        return costmodel.cost(graph, machine, overlap=self.overlap, placement=self.placement)
+
+
+class Snapshot(NamedTuple):
+    """What was run, and the guarded rows that came out."""
+
+    request: Request
+    rows: Sequence[Mapping[str, Any]]
+
+
+def take(request: Request) -> Snapshot:
+    """Run a request and keep its guarded columns."""
+    return Snapshot(request, list(request.run().layers.select(GUARDED).rows()))
+
+
+def to_text(snapshots: Sequence[Snapshot]) -> str:
+    """Snapshots -> JSON with one layer per line."""
+    parts = []
+    for snapshot in snapshots:
+        request = json.dumps(vars(snapshot.request), ensure_ascii=False)
+        rows = ",\n".join(f"    {json.dumps(list(row.values()), ensure_ascii=False)}" for row in snapshot.rows)
+        parts.append(f'  {{"request": {request},\n   "layers": [\n{rows}\n   ]}}')
+    head = f'{{"format": {FORMAT}, "columns": {json.dumps(list(GUARDED))}, "snapshots": [\n'
+    return head + ",\n".join(parts) + "\n]}\n"
+
+
+def read(path: Path) -> list[Snapshot]:
+    """A snapshot file -> its snapshots; errors name the file and what is wrong with it."""
+
+    def fail(problem: str) -> NoReturn:
+        raise CostModelError(f"{path}: {problem}; 'costmodel snapshot' writes such files")
+
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            fail(f"larger than {MAX_BYTES} bytes")
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CostModelError(f"{path}: cannot read it: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        reason = str(error) if isinstance(error, json.JSONDecodeError) else "not UTF-8 text, or nested too deep"
+        fail(f"not valid JSON: {reason}")
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        fail(f"not a snapshot of format {FORMAT}")
+    if document.get("columns") != list(GUARDED):
+        fail(f"its columns are {document.get('columns')}, this version guards {list(GUARDED)}")
+    entries = document.get("snapshots")
+    if not isinstance(entries, list) or not entries:
+        fail("it holds no snapshots")
+    return [_snapshot(entry, f"{path}: snapshot {number}") for number, entry in enumerate(entries, start=1)]
+
+
+def _snapshot(entry: Any, place: str) -> Snapshot:
+    request = entry.get("request") if isinstance(entry, dict) else None
+    known = Request.__dataclass_fields__
+    if not isinstance(request, dict) or set(request) != set(known) or not isinstance(request["parameters"], dict):
+        raise CostModelError(f"{place}: its request must have the keys {', '.join(known)}")
+    rows = entry.get("layers")
+    if not isinstance(rows, list) or not all(isinstance(row, list) and len(row) == len(GUARDED) for row in rows):
+        raise CostModelError(f"{place}: its layers must be rows of {len(GUARDED)} values")
+    return Snapshot(Request(**request), [dict(zip(GUARDED, row, strict=True)) for row in rows])
+
+
+def tolerances(assignments: Sequence[str]) -> dict[str, float]:
+    """``column=number`` pairs -> relative tolerance by column; ``time`` stands for every time."""
+    chosen = dict.fromkeys(TIMES, DEFAULT_RTOL)
+    known = [name for name in GUARDED if name not in ("layer",)] + ["time"]
+    for assignment in assignments:
+        name, _, text = assignment.partition("=")
+        if name not in known:
+            raise CostModelError(f"--rtol {assignment!r}: no column {name!r}; {suggestion(name, known)}")
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value < math.inf:
+            raise CostModelError(f"--rtol {assignment!r}: expected a number of at least 0, such as time=1e-9")
+        chosen |= dict.fromkeys(TIMES if name == "time" else (name,), value)
+    return chosen
+
+
+def compare(before: Snapshot, after: Snapshot, rtol: Mapping[str, float]) -> list[tuple[str, ...]]:
+    """Two snapshots of one request -> rows of :data:`CHANGE_COLUMNS`, none when nothing changed."""
+    network = before.request.network
+    old = {row["layer"]: row for row in before.rows}
+    new = {row["layer"]: row for row in after.rows}
+    renamed = _renamed(
+        [row for name, row in old.items() if name not in new], [r for n, r in new.items() if n not in old]
+    )
+    found: list[tuple[str, ...]] = []
+    for name, row in old.items():
+        if name in renamed:
+            found.append((network, name, "renamed", "layer", name, renamed[name], ""))
+        elif name not in new:
+            found.append((network, name, "removed", "layer", name, "", ""))
+        else:
+            found += _differences(network, name, row, new[name], rtol)
+    added = [name for name in new if name not in old and name not in renamed.values()]
+    found += [(network, name, "added", "layer", "", name, "") for name in added]
+    if not found and list(old) != list(new):
+        found.append((network, "order", "changed", "layer", ", ".join(old), ", ".join(new), ""))
+    return found + _differences(network, "total", _totals(before.rows), _totals(after.rows), rtol)
+
+
+def _renamed(gone: Sequence[Mapping[str, Any]], come: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Layers that went and layers that came with the same figures in the same order -> old name: new name."""
+    names: dict[str, str] = {}
+    left = list(come)
+    for row in gone:
+        same = next((other for other in left if {**other, "layer": ""} == {**row, "layer": ""}), None)
+        if same is not None:
+            names[row["layer"]] = same["layer"]
+            left = left[left.index(same) + 1 :]
+    return names
+
+
+def _totals(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    summed = [name for name in GUARDED if rows and isinstance(rows[0][name], int | float) and name != "live_bytes"]
+    totals: dict[str, Any] = {}
+    for name in summed:
+        values = [row[name] for row in rows]
+        totals[name] = math.fsum(values) if name in TIMES else sum(values)
+    return totals
+
+
+def _differences(
+    network: str, layer: str, old: Mapping[str, Any], new: Mapping[str, Any], rtol: Mapping[str, float]
+) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+    for name, before in old.items():
+        after = new.get(name)
+        if before == after:
+            continue
+        numbers = isinstance(before, int | float) and isinstance(after, int | float)
+        if numbers and math.isclose(before, after, rel_tol=rtol.get(name, 0.0), abs_tol=0.0):  # type: ignore[arg-type]
+            continue
+        found.append((network, layer, "changed", name, str(before), str(after), _difference(before, after)))
+    return found
+
+
+def _difference(before: Any, after: Any) -> str:
+    if not isinstance(before, int | float) or not isinstance(after, int | float):
+        return ""
+    relative = f" ({(after - before) / before:+.3%})" if before else ""
+    return f"{after - before:+}{relative}"
+
+
+def budget(assignment: str) -> tuple[str, float]:
+    """``latency=0.2s`` -> the name of a budget and its limit in the base unit."""
+    name, equals, text = assignment.partition("=")
+    if not equals or name not in BUDGETS:
+        raise CostModelError(f"--max {assignment!r}: expected NAME=LIMIT; {suggestion(name, BUDGETS)}")
+    try:
+        return name, units.parse(text, BUDGETS[name][0])
+    except CostModelError as error:
+        raise CostModelError(f"--max {assignment!r}: {error}") from None
+
+
+def spent(simulation: Simulation) -> dict[str, float]:
+    """What a run takes of each thing that a budget can limit."""
+    layers = simulation.layers
+    return {
+        "latency": simulation.seconds,
+        "params": layers.total("parameters"),
+        "macs": layers.total("macs"),
+        "peak_memory": simulation.profile.peak_map_bytes,
+        "weights": layers.total("weight_bytes"),
+        "traffic": layers.total("transfer_bytes"),
+    }
+
+
+def check(path: Path, rtol: Sequence[str] = (), limits: Sequence[str] = ()) -> Table:
+    """A snapshot file -> the changes since it was taken, and the budgets that are exceeded; an empty table if none."""
+    allowed = tolerances(rtol)
+    budgets = [budget(assignment) for assignment in limits]
+    found: list[tuple[str, ...]] = []
+    for before in read(path):
+        simulation = before.request.run()
+        after = Snapshot(before.request, list(simulation.layers.select(GUARDED).rows()))
+        found += compare(before, after, allowed)
+        taken = spent(simulation)
+        found += [
+            (
+                before.request.network,
+                "total",
+                "over budget",
+                name,
+                str(limit),
+                str(taken[name]),
+                _difference(limit, taken[name]),
+            )
+            for name, limit in budgets
+            if taken[name] > limit
+        ]
+    return Table.of(CHANGE_COLUMNS, found)
