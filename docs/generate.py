@@ -3,6 +3,7 @@
 Run ``python docs/generate.py`` after changing a declaration; a test fails when the page does not follow from the code.
 """
 
+import inspect
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from costmodel import compare, profile, simulate, units
 from costmodel.counting import standard_table
 from costmodel.graph import Op
 from costmodel.hardware import Engine, Hardware, Memory
+from costmodel.place import POLICIES
 from costmodel.table import Column
 
 PAGE = Path(__file__).parent / "reference.md"
@@ -58,11 +60,24 @@ def counted() -> str:
     return grid([column.name for column in table.columns], rows)
 
 
+def prose(thing: Any) -> str:
+    """A docstring without its first line."""
+    return inspect.cleandoc(thing.__doc__ or "").partition("\n\n")[2]
+
+
+def policies() -> str:
+    """The placement policies, from their docstrings."""
+    return "\n\n".join(f"`{name}`: {inspect.cleandoc(policy.__doc__ or '')}" for name, policy in POLICIES.items())
+
+
 def page() -> str:
     """The whole page."""
     spelled = grid(
-        ["quantity", "accepted units"],
-        [[units.EXAMPLES[unit], ", ".join(f"`{name}`" for name in names)] for unit, names in units.UNITS.items()],
+        ["example", "accepted units"],
+        [
+            [units.EXAMPLES[unit], ", ".join(f"`{name}`" for name in names if name)]
+            for unit, names in units.UNITS.items()
+        ],
     )
     sections = [
         ("Columns of a profile: layers", columns(profile.LAYER_COLUMNS)),
@@ -71,6 +86,8 @@ def page() -> str:
         ("Columns of a profile: accesses", columns(profile.ACCESS_COLUMNS)),
         ("Resources of a simulation", columns(simulate.RESOURCE_COLUMNS)),
         ("Columns of a comparison", columns(compare.COLUMNS)),
+        ("How time is computed", prose(simulate)),
+        ("Placement policies", policies()),
         ("Machine file", keys(Hardware)),
         ("Machine file: each entry of engines", keys(Engine)),
         ("Machine file: each entry of memories", keys(Memory)),

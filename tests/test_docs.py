@@ -17,13 +17,14 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def run(command, **environment):
+def run(command, cwd=None, **environment):
     arguments = shlex.split(command, comments=True)[1:]
     return subprocess.run(
         [sys.executable, "-m", "costmodel", *arguments],
         capture_output=True,
         text=True,
         encoding="utf-8",
+        cwd=cwd,
         env=os.environ | {"PYTHONIOENCODING": "utf-8"} | environment,
     )
 
@@ -40,10 +41,13 @@ def test_output_in_the_readme_is_real(shown):
 
 
 def test_readme_commands_work(tmp_path):
-    commands = [line for line in README.splitlines() if line.startswith("costmodel profile")]
-    assert len(commands) >= 8
+    shell = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
+    commands = [line for line in shell.splitlines() if line.startswith("costmodel ")]
+    assert len(commands) >= 12
+    (machine,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "my-machine.yaml").write_text(machine, encoding="utf-8")
     for command in commands:
-        result = run(command.replace("layers.csv", str(tmp_path / "layers.csv")))
+        result = run(command, cwd=tmp_path)
         assert result.returncode == 0, (command, result.stderr)
 
 
@@ -56,11 +60,14 @@ def test_readme_machine_loads_and_runs(tmp_path):
 
 
 def test_readme_python_runs():
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    first, second = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    result = subprocess.run([sys.executable, "-c", first], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "0.12152" in result.stdout
     assert "stem.conv2D" in result.stdout
+    result = subprocess.run([sys.executable, "-c", second], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert str(16 * 56 * 56 * 9 + 16 * 56 * 56 * 16) in result.stdout  # depthwise and pointwise MACs
 
 
 def test_files_that_the_documents_name_exist():

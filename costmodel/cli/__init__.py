@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,25 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 import costmodel
+from costmodel.cli.options import (
+    GROUPS,
+    BatchOption,
+    ClassesOption,
+    DtypeOption,
+    MachineOption,
+    NetworkArgument,
+    OverlapOption,
+    ParamOption,
+    PlaceOption,
+    SettingOption,
+    SizeOption,
+    WidthOption,
+    complete_machine,
+    complete_name,
+    complete_network,
+    complete_paper,
+    complete_words,
+)
 from costmodel.errors import CostModelError, suggestion
 
 if TYPE_CHECKING:
@@ -41,50 +61,6 @@ GROUP_VIEW: Final = {
     "transfer_seconds": 4, "compute_seconds": 5, "total_seconds": 0, "share": 1,
 }  # fmt: skip
 """The columns of a grouped table, after the group's own."""
-
-GROUPS: Final = ("layer", "block", "operator")
-
-
-def _complete_network(incomplete: str) -> list[str]:
-    from costmodel import zoo
-
-    return [name for name in zoo.names() if name.startswith(incomplete)]
-
-
-def _complete_machine(incomplete: str) -> list[str]:
-    from costmodel import hardware
-
-    return [name for name in hardware.profiles() if name.startswith(incomplete)]
-
-
-NetworkArgument = Annotated[
-    str, typer.Argument(help="A network of the zoo (see 'costmodel list').", autocompletion=_complete_network)
-]
-MachineOption = Annotated[
-    str,
-    typer.Option("--hw", help="A shipped machine, or the path of a .yaml file.", autocompletion=_complete_machine),
-]
-SettingOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", help="Change the machine: memories.external.bandwidth='2 GB/s'. May be repeated.", metavar="KEY=VALUE"
-    ),
-]
-BatchOption = Annotated[int, typer.Option("--batch", min=1, max=10**9, help="Images per batch.")]
-DtypeOption = Annotated[str, typer.Option("--dtype", help="Element type of maps and weights, such as int8.")]
-SizeOption = Annotated[int | None, typer.Option("--size", help="Height and width of the input image.")]
-ClassesOption = Annotated[int | None, typer.Option("--classes", help="Number of classes.")]
-WidthOption = Annotated[float | None, typer.Option("--width", help="Multiplier of every layer's channels.")]
-ParamOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--param", help="Another parameter of the network: dense_head=true. May be repeated.", metavar="NAME=VALUE"
-    ),
-]
-OverlapOption = Annotated[
-    str | None, typer.Option("--overlap", help="none: transfer + compute; layer: the larger of the two, per layer.")
-]
-PlaceOption = Annotated[str | None, typer.Option("--place", help="Placement policy: threshold or liveness.")]
 
 
 def _version(show: bool) -> None:
@@ -118,7 +94,9 @@ def profile(
     overlap: OverlapOption = None,
     place: PlaceOption = None,
     top: Annotated[int | None, typer.Option(min=1, help="Show only the N rows that take the most time.")] = None,
-    group_by: Annotated[str, typer.Option(help="One row per layer, block or operator.")] = "layer",
+    group_by: Annotated[
+        str, typer.Option(help="One row per layer, block or operator.", autocompletion=complete_words(*GROUPS))
+    ] = "layer",
     columns: Annotated[
         str | None, typer.Option(help="Columns to show, separated by commas; 'all' for every one.", metavar="A,B,...")
     ] = None,
@@ -168,11 +146,11 @@ def profile(
 @app.command(epilog="Example: costmodel compare mobilenet_v1 mobilenet_v2 hairnet --hw paper-2012")
 def compare(
     networks: Annotated[
-        list[str], typer.Argument(help="Networks of the zoo, or 'all'.", autocompletion=_complete_network)
+        list[str], typer.Argument(help="Networks of the zoo, or 'all'.", autocompletion=complete_network)
     ],
     hw: Annotated[
         list[str],
-        typer.Option("--hw", help="A machine; repeat it to compare machines.", autocompletion=_complete_machine),
+        typer.Option("--hw", help="A machine; repeat it to compare machines.", autocompletion=complete_machine),
     ],
     batch: BatchOption = 1,
     dtype: DtypeOption = "float32",
@@ -207,7 +185,7 @@ def compare(
 @app.command(epilog="Example: costmodel snapshot hairnet mobilenet_v2 --hw paper-2012 -o costs.json")
 def snapshot(
     networks: Annotated[
-        list[str], typer.Argument(help="Networks of the zoo, or 'all'.", autocompletion=_complete_network)
+        list[str], typer.Argument(help="Networks of the zoo, or 'all'.", autocompletion=complete_network)
     ],
     hw: MachineOption,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write; - is standard output.")],
@@ -281,7 +259,12 @@ def list_() -> None:
 
 @app.command(epilog="Example: costmodel show paper-2012")
 def show(
-    name: Annotated[str, typer.Argument(help="A network, a machine (or its .yaml file), or a counting convention.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A network, a machine (or its .yaml file), or a counting convention.", autocompletion=complete_name
+        ),
+    ],
     size: SizeOption = None,
     classes: ClassesOption = None,
     width: WidthOption = None,
@@ -340,7 +323,8 @@ def explain(
 @app.command(epilog="Example: costmodel reproduce hairnet --output reports")
 def reproduce(
     paper: Annotated[
-        str | None, typer.Argument(help="A document, such as hairnet; all of them without a name.")
+        str | None,
+        typer.Argument(help="A document, such as hairnet; all of them without a name.", autocompletion=complete_paper),
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write the tables into.")] = Path(
         "reports"
@@ -437,6 +421,8 @@ def _cells(
 
 def main() -> None:
     """Run the command line: exit code 2 and one line on stderr for what the user got wrong, no traceback."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end like any filter when the reader has gone ("| head")
     sys.stdout = sys.stdout or _nowhere()  # None when the shell closed it, as in "costmodel ... >&-"
     sys.stderr = sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
@@ -448,8 +434,8 @@ def main() -> None:
         typer.echo(f"error: {error}", err=True)
         raise SystemExit(2) from None
     except OSError as error:
-        # Files report their own errors, and a reader that has gone ("| head") is typer's to handle: this is a full disk
-        # behind standard output. What is still in its buffer must not raise again at exit.
+        # Files report their own errors, so this is a full disk behind standard output. What is still in its buffer must
+        # not raise again at exit.
         sys.stdout = _nowhere()
         typer.echo(f"error: standard output: {error.strerror}", err=True)
         raise SystemExit(2) from None
@@ -457,7 +443,3 @@ def main() -> None:
 
 def _nowhere() -> io.TextIOWrapper:
     return Path(os.devnull).open("w", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,98 @@
+"""The arguments and options that several commands share, and what completes them in a shell."""
+
+from collections.abc import Callable
+from typing import Annotated, Final
+
+import typer
+
+GROUPS: Final = ("layer", "block", "operator")
+
+
+def complete_network(incomplete: str) -> list[str]:
+    """Networks that begin so."""
+    from costmodel import zoo
+
+    return [name for name in zoo.names() if name.startswith(incomplete)]
+
+
+def complete_machine(incomplete: str) -> list[str]:
+    """Shipped machines that begin so."""
+    from costmodel import hardware
+
+    return [name for name in hardware.profiles() if name.startswith(incomplete)]
+
+
+def complete_paper(incomplete: str) -> list[str]:
+    """Documents that begin so."""
+    from costmodel.papers import PAPERS
+
+    return [name for name in PAPERS if name.startswith(incomplete)]
+
+
+def complete_name(incomplete: str) -> list[str]:
+    """All that ``show`` knows and that begins so."""
+    return [*complete_network(incomplete), *complete_machine(incomplete), *complete_words("standard")(incomplete)]
+
+
+def complete_words(*words: str) -> Callable[[str], list[str]]:
+    """A completion out of a few words."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
+
+    return complete
+
+
+def complete_policy(incomplete: str) -> list[str]:
+    """Placement policies that begin so."""
+    from costmodel.place import POLICIES
+
+    return complete_words(*POLICIES)(incomplete)
+
+
+def complete_dtype(incomplete: str) -> list[str]:
+    """Element types that begin so."""
+    from costmodel.graph import BITS
+
+    return complete_words(*BITS)(incomplete)
+
+
+NetworkArgument = Annotated[
+    str, typer.Argument(help="A network of the zoo (see 'costmodel list').", autocompletion=complete_network)
+]
+MachineOption = Annotated[
+    str,
+    typer.Option("--hw", help="A shipped machine, or the path of a .yaml file.", autocompletion=complete_machine),
+]
+SettingOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="Change the machine: memories.external.bandwidth='2 GB/s'. May be repeated.", metavar="KEY=VALUE"
+    ),
+]
+BatchOption = Annotated[int, typer.Option("--batch", min=1, max=10**9, help="Images per batch.")]
+DtypeOption = Annotated[
+    str,
+    typer.Option("--dtype", help="Element type of maps and weights, such as int8.", autocompletion=complete_dtype),
+]
+SizeOption = Annotated[int | None, typer.Option("--size", help="Height and width of the input image.")]
+ClassesOption = Annotated[int | None, typer.Option("--classes", help="Number of classes.")]
+WidthOption = Annotated[float | None, typer.Option("--width", help="Multiplier of every layer's channels.")]
+ParamOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--param", help="Another parameter of the network: dense_head=true. May be repeated.", metavar="NAME=VALUE"
+    ),
+]
+OverlapOption = Annotated[
+    str | None,
+    typer.Option(
+        "--overlap",
+        help="none: transfer + compute; layer: the larger of the two, per layer.",
+        autocompletion=complete_words("none", "layer"),
+    ),
+]
+PlaceOption = Annotated[
+    str | None,
+    typer.Option("--place", help="Placement policy: threshold or liveness.", autocompletion=complete_policy),
+]
