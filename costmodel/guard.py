@@ -6,7 +6,7 @@ control shows a change where it is. Counts must be equal; times may differ by a 
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
@@ -72,6 +72,22 @@ class Request:
         return costmodel.cost(graph, machine, overlap=self.overlap, placement=self.placement)
 
 
+REQUEST_KEYS: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
+    "network": (lambda value: isinstance(value, str), "a name"),
+    "parameters": (lambda value: isinstance(value, dict), "names with values"),
+    "machine": (lambda value: isinstance(value, str), "a name or a path"),
+    "settings": (
+        lambda value: isinstance(value, list) and all(isinstance(setting, str) for setting in value),
+        "a list of KEY=VALUE",
+    ),
+    "batch": (lambda value: type(value) is int and value > 0, "a positive integer"),
+    "dtype": (lambda value: isinstance(value, str), "an element type"),
+    "overlap": (lambda value: value is None or isinstance(value, str), "a name or null"),
+    "placement": (lambda value: value is None or isinstance(value, str), "a name or null"),
+}
+"""What each key of a request in a file must be."""
+
+
 class Snapshot(NamedTuple):
     """What was run, and the guarded rows that came out."""
 
@@ -122,13 +138,16 @@ def read(path: Path) -> list[Snapshot]:
 
 def _snapshot(entry: Any, place: str) -> Snapshot:
     request = entry.get("request") if isinstance(entry, dict) else None
-    known = Request.__dataclass_fields__
-    if not isinstance(request, dict) or set(request) != set(known) or not isinstance(request["parameters"], dict):
-        raise CostModelError(f"{place}: its request must have the keys {', '.join(known)}")
+    if not isinstance(request, dict) or set(request) != set(REQUEST_KEYS):
+        raise CostModelError(f"{place}: its request must have the keys {', '.join(REQUEST_KEYS)}")
+    for key, (fits, wanted) in REQUEST_KEYS.items():
+        if not fits(request[key]):
+            raise CostModelError(f"{place}: its {key} must be {wanted}, not {request[key]!r}")
     rows = entry.get("layers")
     if not isinstance(rows, list) or not all(isinstance(row, list) and len(row) == len(GUARDED) for row in rows):
         raise CostModelError(f"{place}: its layers must be rows of {len(GUARDED)} values")
-    return Snapshot(Request(**request), [dict(zip(GUARDED, row, strict=True)) for row in rows])
+    asked = Request(**request | {"settings": tuple(request["settings"])})
+    return Snapshot(asked, [dict(zip(GUARDED, row, strict=True)) for row in rows])
 
 
 def tolerances(assignments: Sequence[str]) -> dict[str, float]:

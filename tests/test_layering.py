@@ -21,6 +21,7 @@ LEVELS = [
     {"costmodel"},
     {"compare", "guard", "papers"},
     {"report"},
+    {"pytest_plugin"},
     {"cli"},
     {"__main__"},
 ]
@@ -31,6 +32,7 @@ HOMES = {
     "yaml": {"document"},
     "pandas": {"table", "simulate"},
     "numpy": {"table"},
+    "pytest": {"pytest_plugin"},
     "numba": set(),
     "onnx": set(),
     "torch": set(),

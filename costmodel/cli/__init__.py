@@ -208,7 +208,7 @@ def snapshot(
 
     parameters = _parameters(param, size=size, classes=classes, width=width)
     requests = [
-        guard.Request(zoo.get(name).name, parameters, hw, settings or [], batch, dtype, overlap, place)
+        guard.Request(zoo.get(name).name, parameters, hw, tuple(settings or ()), batch, dtype, overlap, place)
         for name in (zoo.names() if networks == ["all"] else networks)
     ]
     files.write(output, guard.to_text([guard.take(request) for request in requests]))
