@@ -256,11 +256,11 @@ class Node:
         for shape in made:
             if 0 in shape:
                 raise self._error(f"would make an empty map {dims(shape)}")
-        widths = {tensor.bits for tensor in inputs}
-        if len(widths) > 1:
-            raise self._error(f"takes operands of one element width, not of {sorted(widths)} bits")
-        bits = widths.pop() if widths else getattr(op, "bits", 32)
-        self.outputs: Final = tuple(Tensor(shape, bits, self, index) for index, shape in enumerate(made))
+        bits = inputs[0].bits if inputs else getattr(op, "bits", 32)
+        if len(inputs) > 1 and any(tensor.bits != bits for tensor in inputs):
+            widths = sorted({tensor.bits for tensor in inputs})
+            raise self._error(f"takes operands of one element width, not of {widths} bits")
+        self.outputs: Final = tuple([Tensor(shape, bits, self, index) for index, shape in enumerate(made)])
 
     @property
     def parameters(self) -> int:

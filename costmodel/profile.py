@@ -240,7 +240,8 @@ class _Tensors:
         """What a kernel reads and writes; a view touches nothing, a map read twice by one kernel is read once."""
         if all(node.op.view for node in kernel.nodes):
             return []
-        read = [self._row_of[self._root[tensor]] for tensor in kernel.inputs]
-        touched = [(row, "read") for row in dict.fromkeys([*read, *self._weights[layer]])]
-        touched += [(self._row_of[self._root[tensor]], "write") for tensor in kernel.outputs]
-        return [(layer, row, mode, self.rows[row].bytes) for row, mode in touched]
+        rows = self.rows
+        read = dict.fromkeys([self._row_of[self._root[tensor]] for tensor in kernel.inputs])
+        touched = [(layer, row, "read", rows[row].bytes) for row in (*read, *self._weights[layer])]
+        written = [self._row_of[self._root[tensor]] for tensor in kernel.outputs]
+        return touched + [(layer, row, "write", rows[row].bytes) for row in written]

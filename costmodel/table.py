@@ -41,7 +41,7 @@ class Table:
             raise ValueError(f"columns {names} do not match the data's {list(data)}")
         self._data = {name: tuple(data[name]) for name in names}
         for column in self.columns:
-            self._check(column)
+            self._check(column, len(self))
 
     @classmethod
     def of(cls, columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> Self:
@@ -49,11 +49,11 @@ class Table:
         values = zip(*rows, strict=True) if rows else [()] * len(columns)
         return cls(columns, dict(zip([column.name for column in columns], values, strict=True)))
 
-    def _check(self, column: Column) -> None:
+    def _check(self, column: Column, rows: int) -> None:
         values = self._data[column.name]
-        if len(values) != len(self):
-            raise ValueError(f"column {column.name!r} has {len(values)} values, not {len(self)}")
-        if not set(map(type, values)) <= {column.dtype}:
+        if len(values) != rows:
+            raise ValueError(f"column {column.name!r} has {len(values)} values, not {rows}")
+        if not {*map(type, values)} <= {column.dtype}:
             wrong = next(value for value in values if type(value) is not column.dtype)
             raise TypeError(f"column {column.name!r} holds {column.dtype.__name__}, not {wrong!r}")
         if column.dtype is not int or not values:

@@ -10,7 +10,7 @@ import costmodel
 from costmodel.errors import CostModelError
 from costmodel.graph import Graph, Input
 from costmodel.ops import Add, AveragePool, BatchNorm, Conv, Flatten, Linear, MatMul, MaxPool, Relu, Softmax
-from costmodel.report.explain import explain, find
+from costmodel.report.explain import explain, explain_total, find
 from costmodel.report.term import Term, constant, number
 from costmodel.table import Table
 from costmodel.units import parse
@@ -54,6 +54,18 @@ def test_each_figure_follows_from_its_numbers(build, overlap):
         shown = {figure.quantity: figure for figure in figures}
         assert float(shown["total"].result.split()[0]) == run.layers["total_seconds"][row]
         assert shown["bound by"].result == run.layers["bound"][row]
+
+
+def test_totals_follow_from_their_numbers():
+    run = costmodel.cost("hairnet", "paper-2012")
+    figures = {figure.quantity: figure for figure in explain_total(run)}
+    for figure in figures.values():
+        if figure.term:
+            assert math.isclose(worked_out(figure.term.numbers), figure.term.value, rel_tol=1e-12), figure
+    assert figures["MACs"].result == "607172328 MAC (607.2 M)"
+    assert float(figures["total"].result.split()[0]) == run.seconds
+    assert figures["busy: host"].term.numbers == f"{run.layers.total('elementwise')} OP / 10 GFLOPS"
+    assert figures["bound by"].result == "external"
 
 
 def test_figures_of_a_convolution_by_hand():

@@ -298,8 +298,13 @@ def show(
 @app.command(epilog="Example: costmodel explain hairnet stage1.0.dwise_conv --hw paper-2012")
 def explain(
     network: NetworkArgument,
-    layer: Annotated[str, typer.Argument(help="A layer as 'costmodel profile' names it, or a node fused into one.")],
     hw: MachineOption,
+    layer: Annotated[
+        str,
+        typer.Argument(
+            help="A layer as 'costmodel profile' names it, or a node fused into one; without it, the total."
+        ),
+    ] = "total",
     batch: BatchOption = 1,
     dtype: DtypeOption = "float32",
     size: SizeOption = None,
@@ -316,6 +321,9 @@ def explain(
 
     graph = _graph(network, batch, dtype, size=size, classes=classes, width=width, param=param)
     simulation = costmodel.cost(graph, costmodel.machine(hw, settings or ()), overlap=overlap, placement=place)
+    if layer == "total":
+        pages.explanation(simulation, None, explaining.explain_total(simulation))
+        return
     row = explaining.find(simulation, graph, layer)
     pages.explanation(simulation, row, explaining.explain(simulation, graph, row))
 

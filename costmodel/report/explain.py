@@ -25,6 +25,18 @@ LOOP_MEANINGS: Final = {
 }
 
 
+TOTALS: Final = {
+    "parameters": "parameters",
+    "weight bytes": "weight_bytes",
+    "MACs": "macs",
+    "elementwise": "elementwise",
+    "transfer": "transfer_seconds",
+    "compute": "compute_seconds",
+    "total": "total_seconds",
+}
+"""What the explanation of a whole network adds up: quantity -> column."""
+
+
 class Figure(NamedTuple):
     """An explained quantity; ``term`` is None for what is a fact and no computation."""
 
@@ -46,6 +58,33 @@ def find(simulation: Simulation, graph: Graph, wanted: str) -> int:
     if wanted in members:
         return members[wanted]
     raise CostModelError(f"network {graph.name!r} has no layer {wanted!r}; {suggestion(wanted, {*layers, *members})}")
+
+
+def explain_total(simulation: Simulation) -> list[Figure]:
+    """Every total of the network, as the sum over its kinds of layers."""
+    groups = simulation.layers.group("operator")
+    figures = []
+    for quantity, column in TOTALS.items():
+        parts = [
+            number(operator, value) for operator, value in zip(groups["operator"], groups[column], strict=True) if value
+        ]
+        declared = simulation.layers.column(column)
+        figures.append(
+            _checked(quantity, total(parts), simulation.layers.total(column), declared.unit, declared.meaning)
+        )
+    batch, latency = number("images", simulation.profile.batch), number("total", simulation.seconds)
+    if simulation.seconds:
+        rate = batch / latency
+        figures.append(Figure("images/s", rate, f"{simulation.images_per_second!r}"))
+    busy = zip(*[simulation.resources[name] for name in ("resource", "kind", "amount", "rate", "seconds")], strict=True)
+    for resource, kind, amount, rate_of, seconds in busy:
+        unit, rate_unit = ("B", "B/s") if kind == "memory" else ("OP", "OP/s")
+        speed = Term(f"rate({resource})", rate_of, exact(rate_of, rate_unit))
+        if seconds:
+            wait = Term("amount", amount, f"{amount} {unit}") / speed
+            figures.append(_checked(f"busy: {resource}", wait, seconds, "s"))
+    figures.append(Figure("bound by", None, simulation.bound, "the resource that is busy longest"))
+    return figures
 
 
 def explain(simulation: Simulation, graph: Graph, row: int) -> list[Figure]:

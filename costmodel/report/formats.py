@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from costmodel.report.cells import Cells
+from costmodel.report.summary import unread_inputs
 from costmodel.simulate import Simulation
 from costmodel.table import Column, Table
 
@@ -23,8 +24,11 @@ def to_csv(table: Table) -> str:
 
 def to_json(simulation: Simulation, table: Table, warnings: Sequence[str]) -> str:
     """The run, what the columns mean, the rows of ``table``, the totals of the whole network, and the resources."""
+    from importlib.metadata import version  # slow to import, and only JSON needs it
+
     whole = simulation.layers
     document = {
+        "costmodel": version("costmodel"),
         "network": simulation.profile.network,
         "machine": simulation.hardware.name,
         "settings": list(simulation.hardware.settings),
@@ -35,6 +39,7 @@ def to_json(simulation: Simulation, table: Table, warnings: Sequence[str]) -> st
         "seconds": simulation.seconds,
         "images_per_second": _finite(simulation.images_per_second),
         "warnings": list(warnings),
+        "assumptions": unread_inputs(simulation),
         "columns": [_described(column) for column in table.columns],
         "layers": list(table.rows()),
         "totals": {column.name: whole.total(column.name) for column in whole.columns if column.total},

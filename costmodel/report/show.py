@@ -83,12 +83,15 @@ def convention(counting: Convention) -> None:
     show([plain(counting.name, "bold"), plain(counting.meaning), *page(standard_table(), CONVENTION)])
 
 
-def explanation(simulation: Simulation, row: int, figures: Sequence[Figure]) -> None:
-    """Print each figure as its formula, the numbers in it, and the result."""
+def explanation(simulation: Simulation, row: int | None, figures: Sequence[Figure]) -> None:
+    """Print each figure of a layer, or of the whole network, as its formula, the numbers in it, and the result."""
     layers = simulation.layers
-    shapes = f"{layers['input_shape'][row]} -> {layers['output_shape'][row]}"
     place = f"{simulation.profile.network} on {simulation.hardware.title}"
-    lines: list[Line] = [(Span(layers["layer"][row], "bold"), Span(f": {layers['operator'][row]}, {shapes}; {place}"))]
+    if row is None:
+        lines: list[Line] = [(Span("total", "bold"), Span(f": {len(layers)} layers; {place}"))]
+    else:
+        shapes = f"{layers['input_shape'][row]} -> {layers['output_shape'][row]}"
+        lines = [(Span(layers["layer"][row], "bold"), Span(f": {layers['operator'][row]}, {shapes}; {place}"))]
     for figure in figures:
         steps = [figure.term.symbols, figure.term.numbers, figure.result] if figure.term else [figure.result]
         first, *rest = dict.fromkeys(steps)
@@ -97,6 +100,17 @@ def explanation(simulation: Simulation, row: int, figures: Sequence[Figure]) -> 
         if figure.note:
             lines.append(plain(f"{'':15}   {figure.note}", "dim"))
     show(lines)
+
+
+def paragraph(heading: str, sentence: str, *, indent: int = 11) -> list[Line]:
+    """A heading and a sentence, wrapped to the terminal under itself."""
+    width = room()
+    parts = [sentence]
+    if width and len(sentence) > width - indent:
+        import textwrap  # only a narrow terminal needs it
+
+        parts = textwrap.wrap(sentence, max(20, width - indent), break_long_words=False, break_on_hyphens=False)
+    return [(Span(f"{'' if n else heading:<{indent}}", "bold"), Span(part)) for n, part in enumerate(parts)]
 
 
 def page(table: Table, drop: Mapping[str, int]) -> list[Line]:
@@ -120,8 +134,12 @@ def run(simulation: Simulation, table: Cells, drop: Mapping[str, int], marked: C
             plain(title, "bold"),
             *lines,
             *left_out(hidden),
-            *[(Span(f"{heading:<10} ", "bold"), Span(sentence)) for heading, sentence in summary(simulation)],
-            *[plain(f"warning: {alert}", "yellow") for alert in warnings(simulation, marked=bool(marked))],
+            *[line for heading, sentence in summary(simulation) for line in paragraph(heading, sentence)],
+            *[
+                [Span(span.text, "yellow") for span in line]
+                for alert in warnings(simulation, marked=bool(marked))
+                for line in paragraph("warning:", alert, indent=9)
+            ],
         ]
     )
 
