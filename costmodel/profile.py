@@ -4,7 +4,7 @@ From here on nothing knows operators: a trace or another tool's table can enter 
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import prod
@@ -118,14 +118,16 @@ class Profile:
     @property
     def peak_map_bytes(self) -> int:
         """The most bytes of maps that must be kept at once, wherever they live: at the worst layer."""
+        return max(self.live_bytes([row for row, kind in enumerate(self.tensors["kind"]) if kind in MAPS]))
+
+    def live_bytes(self, rows: Iterable[int]) -> list[int]:
+        """Rows of tensors -> how many of their bytes each layer needs to be there, from birth to last use."""
+        sizes, born, dies = self.tensors["bytes"], self.tensors["born"], self.tensors["dies"]
         changes = [0] * (len(self.layers) + 1)
-        for kind, size, born, dies in zip(
-            *[self.tensors[name] for name in ("kind", "bytes", "born", "dies")], strict=True
-        ):
-            if kind in MAPS:
-                changes[born] += size
-                changes[dies + 1] -= size
-        return max(accumulate(changes))
+        for row in rows:
+            changes[born[row]] += sizes[row]
+            changes[dies[row] + 1] -= sizes[row]
+        return list(accumulate(changes))[:-1]
 
 
 def profile(graph: Graph, convention: Convention = STANDARD, patterns: Sequence[Pattern] = ()) -> Profile:

@@ -10,7 +10,6 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from costmodel.errors import CostModelError, suggestion
@@ -102,7 +101,7 @@ def simulate(profile: Profile, placement: Placement, hardware: Hardware, overlap
     moved = [[0] * count for _ in memories]
     homes: list[dict[str, dict[str, None]]] = [{"read": {}, "write": {}, "weight": {}} for _ in range(count)]
     kinds = profile.tensors["kind"]
-    for layer, tensor, mode, size in zip(*profile.accesses.data().values(), strict=True):
+    for layer, tensor, mode, size in profile.accesses.tuples():
         memory = placement.memory[tensor]
         moved[memory][layer] += size
         homes[layer][mode if kinds[tensor] in MAPS else "weight"][names[memory]] = None
@@ -110,7 +109,7 @@ def simulate(profile: Profile, placement: Placement, hardware: Hardware, overlap
     engines = {kind: hardware.engine_for(kind) for kind in dict.fromkeys(profile.parts["operator"])}
     worked = {engine: [0] * count for engine in hardware.engines}
     runs_on: list[dict[str, None]] = [{} for _ in range(count)]
-    for layer, kind, macs, other in zip(*profile.parts.data().values(), strict=True):
+    for layer, kind, macs, other in profile.parts.tuples():
         worked[engines[kind]][layer] += 2 * macs + other
         runs_on[layer][engines[kind].name] = None
     operations = [sum(amounts) for amounts in zip(*worked.values(), strict=True)]
@@ -121,7 +120,10 @@ def simulate(profile: Profile, placement: Placement, hardware: Hardware, overlap
     combine = max if overlap == "layer" else operator.add
     total = [combine(*times) for times in zip(transfer, compute, strict=True)]
     latency = math.fsum(total)
-    live = _live_bytes(profile, placement, len(memories))
+    live = [
+        profile.live_bytes([row for row, home in enumerate(placement.memory) if home == n])
+        for n in range(len(memories))
+    ]
     timed = [n for n, memory in enumerate(memories) if memory.bandwidth < math.inf]
     resource_names = [*names, *(engine.name for engine in hardware.engines)]
     columns: dict[str, Sequence[object]] = {
@@ -154,15 +156,3 @@ def simulate(profile: Profile, placement: Placement, hardware: Hardware, overlap
 def _longest(names: Sequence[str], seconds: Sequence[float]) -> str:
     longest = max(seconds)
     return names[seconds.index(longest)] if longest else NOTHING
-
-
-def _live_bytes(profile: Profile, placement: Placement, memories: int) -> list[list[int]]:
-    """Bytes that each memory must hold while each layer runs: maps from birth to last use, weights throughout."""
-    changes = [[0] * (len(profile.layers) + 1) for _ in range(memories)]
-    tensors = profile.tensors
-    for memory, size, born, dies in zip(
-        placement.memory, tensors["bytes"], tensors["born"], tensors["dies"], strict=True
-    ):
-        changes[memory][born] += size
-        changes[memory][dies + 1] -= size
-    return [list(accumulate(change))[:-1] for change in changes]

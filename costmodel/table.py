@@ -99,6 +99,10 @@ class Table:
         for values in zip(*self._data.values(), strict=True):
             yield dict(zip(names, values, strict=True))
 
+    def tuples(self) -> list[tuple[Any, ...]]:
+        """Each row as a tuple in column order."""
+        return list(zip(*self._data.values(), strict=True))
+
     def data(self) -> dict[str, tuple[Any, ...]]:
         """The columns as a new dictionary, to build another table from."""
         return dict(self._data)

@@ -8,8 +8,8 @@ def channels_and_spatial(x: Shape) -> tuple[int, int, Shape]:
     """N x C x spatial -> (N, C, spatial), or an error for a shape without spatial axes."""
     if len(x) < 3:
         raise WiringError(f"needs a map of batch x channels x spatial axes, not {dims(x)}")
-    n, c, *spatial = x
-    return n, c, tuple(spatial)
+    n, c = x[:2]
+    return n, c, x[2:]
 
 
 def positive(op: Op, **values: int | None) -> None:

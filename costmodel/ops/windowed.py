@@ -21,14 +21,9 @@ class Windowed(Op, abstract=True):
     pads: Axes
 
     def __post_init__(self) -> None:
-        for name in ("kernel", "stride", "dilation", "pads"):
-            if isinstance(getattr(self, name), list):
-                object.__setattr__(self, name, tuple(getattr(self, name)))
-        rank = len(self.kernel) if isinstance(self.kernel, tuple) else 2
+        rank = len(self.kernel) if isinstance(self.kernel, tuple | list) else 2
         if not 1 <= rank <= 3:
             raise WiringError(f"{self.kind}: kernel must have 1 to 3 axes, not {self.kernel!r}")
-        if isinstance(self.pads, tuple) and len(self.pads) == rank:
-            object.__setattr__(self, "pads", (*self.pads, *self.pads))
         for name, count, least in (
             ("kernel", rank, 1),
             ("stride", rank, 1),
@@ -36,8 +31,10 @@ class Windowed(Op, abstract=True):
             ("pads", 2 * rank, 0),
         ):
             value: Axes = getattr(self, name)
-            numbers = value if isinstance(value, tuple) else (value,) * count
-            if len(numbers) != count or set(map(type, numbers)) != {int} or min(numbers) < least:
+            numbers = tuple(value) if isinstance(value, tuple | list) else (value,) * count
+            if name == "pads" and len(numbers) == rank:
+                numbers *= 2
+            if len(numbers) != count or {*map(type, numbers)} != {int} or min(numbers) < least:
                 raise WiringError(f"{self.kind}: {name} must be {count} integers of at least {least}, not {value!r}")
             object.__setattr__(self, name, numbers)
 

@@ -29,11 +29,11 @@ def insert(
         if tensor < len(tensors):
             tensors[tensor] = tensors[tensor]._replace(dies=max(position, tensors[tensor].dies))
     tensors += new
-    accesses = [(shifted(layer_row), *rest) for layer_row, *rest in _rows(profile.accesses)]
+    accesses = [(shifted(layer_row), *rest) for layer_row, *rest in profile.accesses.tuples()]
     accesses += [(position, tensor, mode, tensors[tensor].bytes) for tensor, mode in touched]
-    all_parts = [(shifted(layer_row), *rest) for layer_row, *rest in _rows(profile.parts)]
+    all_parts = [(shifted(layer_row), *rest) for layer_row, *rest in profile.parts.tuples()]
     all_parts += [(position, *part) for part in parts]
-    rows = _rows(profile.layers)
+    rows = profile.layers.tuples()
     rows.insert(position, tuple(layer.values()))
     return replace(
         profile,
@@ -47,15 +47,15 @@ def insert(
 def repeat(profile: Profile, layer: str) -> Profile:
     """Let a layer run twice in a row, on the same operands and with the same result."""
     row = profile.layers["layer"].index(layer)
-    touched = [(tensor, mode) for at, tensor, mode, _ in _rows(profile.accesses) if at == row]
-    parts = [(operator, macs, other) for at, operator, macs, other in _rows(profile.parts) if at == row]
+    touched = [(tensor, mode) for at, tensor, mode, _ in profile.accesses.tuples() if at == row]
+    parts = [(operator, macs, other) for at, operator, macs, other in profile.parts.tuples() if at == row]
     return insert(profile, row + 1, list(profile.layers.rows())[row], parts, touched)
 
 
 def without_accesses(profile: Profile, kind: str) -> Profile:
     """Let no layer touch tensors of a kind."""
     kinds = profile.tensors["kind"]
-    kept = [access for access in _rows(profile.accesses) if kinds[access[1]] != kind]
+    kept = [access for access in profile.accesses.tuples() if kinds[access[1]] != kind]
     weights = [0] * len(profile.layers)
     for layer, tensor, _, size in kept:
         weights[layer] += size if kinds[tensor] not in MAPS else 0
@@ -66,9 +66,5 @@ def without_accesses(profile: Profile, kind: str) -> Profile:
     )
 
 
-def _rows(table: Table) -> list[tuple[Any, ...]]:
-    return list(zip(*table.data().values(), strict=True))
-
-
 def _tensors(profile: Profile) -> list[TensorRow]:
-    return [TensorRow(*row) for row in _rows(profile.tensors)]
+    return [TensorRow(*row) for row in profile.tensors.tuples()]

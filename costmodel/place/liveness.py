@@ -1,7 +1,6 @@
 """A policy that never overfills: a map is internal if it fits beside everything else that is live there."""
 
 from collections.abc import Sequence
-from itertools import accumulate
 
 from costmodel.errors import CostModelError
 from costmodel.hardware import Hardware
@@ -35,13 +34,8 @@ def liveness(profile: Profile, hardware: Hardware) -> tuple[int, ...]:
 def _check_farthest(profile: Profile, hardware: Hardware, chosen: Sequence[int]) -> None:
     """What does not fit in the nearer memories must fit in the farthest."""
     number, farthest = len(hardware.memories) - 1, hardware.memories[-1]
-    tensors = profile.tensors
-    changes = [0] * (len(profile.layers) + 1)
-    for memory, size, born, dies in zip(chosen, tensors["bytes"], tensors["born"], tensors["dies"], strict=True):
-        if memory == number:
-            changes[born] += size
-            changes[dies + 1] -= size
-    for layer, needed in zip(profile.layers["layer"], accumulate(changes), strict=False):
+    live = profile.live_bytes([row for row, home in enumerate(chosen) if home == number])
+    for layer, needed in zip(profile.layers["layer"], live, strict=True):
         if needed > farthest.size:
             raise CostModelError(
                 f"layer {layer!r} needs {exact(needed, 'B')} in {farthest.name!r} of {hardware.name!r}, "

@@ -177,7 +177,7 @@ def _accessed(simulation: Simulation, row: int, kinds: frozenset[str] | set[str]
     """The tensors of some kinds that a layer touches, and the size of each as elements * bits / 8."""
     tensors = simulation.profile.tensors
     parts = []
-    for layer, tensor, how, _ in zip(*simulation.profile.accesses.data().values(), strict=True):
+    for layer, tensor, how, _ in simulation.profile.accesses.tuples():
         if layer == row and how == mode and tensors["kind"][tensor] in kinds:
             sizes = [int(size) for size in tensors["shape"][tensor].split("x") if size != "scalar"]
             elements = Term(
@@ -243,7 +243,7 @@ def _times(simulation: Simulation, row: int) -> Iterator[Figure]:
     layers, hardware = simulation.layers, simulation.hardware
     moved: dict[int, list[Term]] = {}
     names = {"read": "input", "write": "output"}
-    for layer, tensor, mode, size in zip(*simulation.profile.accesses.data().values(), strict=True):
+    for layer, tensor, mode, size in simulation.profile.accesses.tuples():
         if layer == row:
             kind = simulation.profile.tensors["kind"][tensor]
             name = simulation.profile.tensors["tensor"][tensor]
@@ -259,7 +259,7 @@ def _times(simulation: Simulation, row: int) -> Iterator[Figure]:
     yield _checked("transfer", total(waits), layers["transfer_seconds"][row], "s", note)
     done: dict[Engine, list[str]] = {}
     amounts: dict[Engine, int] = {}
-    for layer, operator, macs, other in zip(*simulation.profile.parts.data().values(), strict=True):
+    for layer, operator, macs, other in simulation.profile.parts.tuples():
         if layer == row:
             engine = hardware.engine_for(operator)
             done.setdefault(engine, []).append(operator)
