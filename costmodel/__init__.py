@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from costmodel.errors import CostModelError as CostModelError
 
 if TYPE_CHECKING:
+    from costmodel.counting import Convention
     from costmodel.graph import Graph
     from costmodel.hardware import Hardware
     from costmodel.simulate import Simulation
@@ -40,16 +41,25 @@ def machine(name: str, settings: Sequence[str] = ()) -> "Hardware":
 
 
 def cost(
-    network: "Graph | str", machine: "Hardware | str", *, overlap: str | None = None, placement: str | None = None
+    network: "Graph | str",
+    machine: "Hardware | str",
+    *,
+    overlap: str | None = None,
+    placement: str | None = None,
+    convention: "Convention | None" = None,
 ) -> "Simulation":
-    """Profile a network, place its tensors on a machine and time every layer; names are looked up."""
+    """Profile a network, place its tensors on a machine and time every layer; names are looked up.
+
+    ``overlap`` and ``placement`` replace the machine's own; ``convention`` replaces ``standard`` counting.
+    """
+    from costmodel.counting import STANDARD
     from costmodel.place import place
     from costmodel.profile import profile
     from costmodel.simulate import simulate
 
     graph = _network(network) if isinstance(network, str) else network
     hardware = _machine(machine) if isinstance(machine, str) else machine
-    needs = profile(graph, patterns=hardware.fuse)
+    needs = profile(graph, convention or STANDARD, hardware.fuse)
     return simulate(needs, place(needs, hardware, placement), hardware, overlap)
 
 

@@ -118,9 +118,11 @@ def read(path: Path) -> list[Snapshot]:
         raise CostModelError(f"{path}: {problem}; 'costmodel snapshot' writes such files")
 
     try:
-        if path.stat().st_size > MAX_BYTES:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
             fail(f"larger than {MAX_BYTES} bytes")
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(data.decode("utf-8"))
     except OSError as error:
         raise CostModelError(f"{path}: cannot read it: {error.strerror}") from None
     except (ValueError, RecursionError) as error:

@@ -210,6 +210,13 @@ def test_a_request_that_cannot_be_run_is_answered(tmp_path, taken, old, new, mes
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs a device without an end")
+def test_a_file_without_an_end_is_answered(monkeypatch):
+    monkeypatch.setattr(guard, "MAX_BYTES", 1000)
+    with pytest.raises(CostModelError, match="/dev/zero: larger than 1000 bytes"):
+        read(Path("/dev/zero"))
+
+
 def test_the_command_line_from_end_to_end(tmp_path):
     assert (
         run("snapshot", "lenet5", "--hw", "paper-2012", "--param", "classes=7", "-o", "c.json", cwd=tmp_path).returncode

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import costmodel
+from costmodel.counting import Convention
 from costmodel.errors import CostModelError
-from costmodel.graph import Graph, Input
+from costmodel.graph import Graph, Input, Work
 from costmodel.hardware import Engine, Hardware, Memory
 from costmodel.ops import Add, BatchNorm, Concat, Conv, Flatten, Linear, MaxPool, Relu
 from costmodel.place import POLICIES, place
@@ -210,6 +211,18 @@ def test_unknown_overlap_and_policy_are_named():
 def test_images_per_second_counts_the_batch():
     eight = costmodel.cost(branching().replay(batch=8), machine())
     assert eight.images_per_second == pytest.approx(8 / eight.seconds)
+
+
+def test_a_convention_of_ones_own_counts_instead_of_standard():
+    def double(node):
+        return Work(macs=2 * node.op.work(*node.input_shapes).macs)
+
+    twice = Convention("twice", "every product of a convolution counts double", {"Conv": double})
+    ours, theirs = costmodel.cost(branching(), machine()), costmodel.cost(branching(), machine(), convention=twice)
+    assert theirs.profile.convention == "twice"
+    for row, other in zip(ours.layers.rows(), theirs.layers.rows(), strict=True):
+        assert other["macs"] == row["macs"] * (2 if row["operator"] == "Conv" else 1)
+        assert other["elementwise"] == row["elementwise"]
 
 
 def test_frame_is_the_table():
