@@ -92,20 +92,14 @@ def _pool_before_gap(needs: Profile) -> Profile:
     return insert(needs, position, pool, [("MaxPool", 0, elements)], touched, [result])
 
 
-def _judged_alone(needs: Profile, machine: Hardware, memories: Memories) -> Memories:
-    alone = threshold(needs, machine)
-    kinds = needs.tensors["kind"]
-    return tuple(
-        mine if kind == "input" else alone[row] for row, (kind, mine) in enumerate(zip(kinds, memories, strict=True))
-    )
+def _judged_alone(*, inputs: bool) -> Callable[[Profile, Hardware, Memories], Memories]:
+    """The print's rule for where a map lives, applied to the inputs or to all the other tensors."""
 
+    def place(needs: Profile, machine: Hardware, memories: Memories) -> Memories:
+        homes = zip(needs.tensors["kind"], threshold(needs, machine), memories, strict=True)
+        return tuple(alone if (kind == "input") == inputs else mine for kind, alone, mine in homes)
 
-def _image_inside(needs: Profile, machine: Hardware, memories: Memories) -> Memories:
-    alone = threshold(needs, machine)
-    kinds = needs.tensors["kind"]
-    return tuple(
-        alone[row] if kind == "input" else mine for row, (kind, mine) in enumerate(zip(kinds, memories, strict=True))
-    )
+    return place
 
 
 def _last_stage_1024(parameters: Parameters, _: Graph) -> Parameters:
@@ -167,14 +161,14 @@ ERRATA: Final = (
         "departure",
         "a map is internal if its own size is at most 1 MB, though a row's maps may need more together",
         "maps share the internal memory; one that does not fit beside the others goes outside",
-        placement=_judged_alone,
+        placement=_judged_alone(inputs=False),
     ),
     Erratum(
         "image-never-read",
         "departure",
         "the input image is internal from the start and costs no transfer",
         "the image comes from outside and is read once",
-        placement=_image_inside,
+        placement=_judged_alone(inputs=True),
     ),
     Erratum(
         "last-stage-of-1024",
