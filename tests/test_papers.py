@@ -158,6 +158,14 @@ def test_every_erratum_is_listed_with_what_is_right():
         assert rows[erratum.name][1:4] == [erratum.kind, erratum.prints, erratum.right]
 
 
+def test_claims_are_answered_with_figures():
+    found = {row[0]: row[3] for row in errata()}
+    assert found["internal-maps"].startswith("14 of 66 rows hold more than 1 MB at once")
+    # 11*11*3*96 + 96, 5*5*96*256 + 256, ..., and 9216*4096 + 4096 + 4096*4096 + 4096 + 4096*1000 + 1000
+    assert "62378344, 58631144 of them dense; in two groups it has 60965224" in found["alexnet-parameters"]
+    assert "3432192 with bias, 1.41x" in found["dense-variant"]
+
+
 def test_table_1_as_printed_and_corrected():
     report = papers.reproduce("hairnet")[1]
     assert [row[:4] for row in report.cells] == printed("hairnet_table1.csv")

@@ -21,7 +21,7 @@ from costmodel.place.liveness import liveness
 from costmodel.place.threshold import threshold
 from costmodel.profile import Profile, TensorRow, profile
 from costmodel.simulate import Simulation, simulate
-from costmodel.units import SI, human
+from costmodel.units import SI, exact, human
 
 APPENDIX: Final = "hairnet_appendix.csv"
 TABLE1: Final = "hairnet_table1.csv"
@@ -357,12 +357,28 @@ def _claims(graph: Graph) -> list[tuple[str, str, str]]:
     compute, share = sum(row["compute_seconds"] for row in norms), sum(row["share"] for row in norms)
     transfer = sum(row["transfer_seconds"] for row in norms)
     table1 = sum(int(row[3]) for row in printed(TABLE1)[1:] if row[3])
+    as_printed = run(ERRATA)
+    room = exact(as_printed.hardware.memories[0].size, "B")
+    held = f"{len(as_printed.overfull)} of {len(as_printed.layers)} rows hold more than {room} at once"
+    one_tower = costmodel.network("alexnet", groups=1)
+    dense_layers = sum(node.parameters for node in one_tower.nodes.values() if node.op.kind == "Linear")
     spent = f"{human(transfer, 's')} moving maps, {human(compute, 's')} computing"
     return [
         (
             "parameters",
             "2.4M parameters",
             f"{graph.parameters}, as in the appendix; the rows of table 1 add up to {table1}",
+        ),
+        (
+            "internal-maps",
+            "rows whose maps are both called internal",
+            f"{held}; the largest holds {human(as_printed.layers.total('live_bytes'), 'B')}",
+        ),
+        (
+            "alexnet-parameters",
+            "AlexNet has 62 M parameters, 58.63 M of them in its dense layers",
+            f"that is AlexNet without groups: {one_tower.parameters}, {dense_layers} of them dense; "
+            f"in two groups it has {costmodel.network('alexnet').parameters}",
         ),
         (
             "dense-variant",
