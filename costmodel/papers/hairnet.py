@@ -377,8 +377,10 @@ def _claims(graph: Graph) -> list[tuple[str, str, str]]:
         (
             "alexnet-parameters",
             "AlexNet has 62 M parameters, 58.63 M of them in its dense layers",
-            f"that is AlexNet without groups: {one_tower.parameters}, {dense_layers} of them dense; "
-            f"in two groups it has {costmodel.network('alexnet').parameters}",
+            (
+                f"that is AlexNet without groups: {one_tower.parameters}, {dense_layers} of them dense; "
+                f"in two groups it has {costmodel.network('alexnet').parameters}"
+            ),
         ),
         (
             "dense-variant",
