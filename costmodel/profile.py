@@ -43,6 +43,7 @@ LAYER_COLUMNS: Final = (
     Column("macs", int, "MAC", "multiply-accumulates, products with padding included", "sum"),
     *(Column(kind, int, "OP", f"elementwise operations: {kind}", "sum") for kind in Work._fields[1:]),
     Column("elementwise", int, "OP", "elementwise operations of all kinds", "sum"),
+    Column("counted", int, "", "what the convention counts: MACs, or a tool's own number", "sum"),
     Column("batch", int, "", "loop nest: images; 0 without a loop nest"),
     Column("groups", int, "", "loop nest: independent groups"),
     Column("pixels", int, "", "loop nest: output positions (M)"),
@@ -104,6 +105,10 @@ class Profile:
     tensors: Table
     accesses: Table
     parts: Table
+    number: str = "MACs"
+    """What the convention calls its number, the ``counted`` column."""
+    uncounted: tuple[str, ...] = ()
+    """Operators that the convention has no rule for: its number leaves them out."""
 
     def __post_init__(self) -> None:
         for table, columns in (
@@ -139,6 +144,7 @@ def profile(graph: Graph, convention: Convention = STANDARD, patterns: Sequence[
     accesses: list[tuple[int, int, str, int]] = []
     layers = []
     parts = []
+    uncounted: dict[str, None] = {}
     for row, kernel in enumerate(kernels):
         touched = tensors.accesses(row, kernel)
         accesses += touched
@@ -146,8 +152,15 @@ def profile(graph: Graph, convention: Convention = STANDARD, patterns: Sequence[
         parts += [
             (row, node.op.kind, work.macs, work.elementwise) for node, work in zip(kernel.nodes, works, strict=True)
         ]
+        counted = 0
+        for node, work in zip(kernel.nodes, works, strict=True):
+            number = convention.counted(node, work)
+            if number is None:
+                uncounted[node.op.kind] = None
+            else:
+                counted += number
         work = functools.reduce(Work.plus, works)
-        layers.append(_layer(kernel, work, [(tensors.rows[tensor], mode) for _, tensor, mode, _ in touched]))
+        layers.append(_layer(kernel, work, counted, [(tensors.rows[tensor], mode) for _, tensor, mode, _ in touched]))
     batch = next((size for tensor in graph.inputs for size in tensor.shape[:1]), 1)
     return Profile(
         graph.name,
@@ -157,10 +170,12 @@ def profile(graph: Graph, convention: Convention = STANDARD, patterns: Sequence[
         Table.of(TENSOR_COLUMNS, tensors.rows),
         Table.of(ACCESS_COLUMNS, accesses),
         Table.of(PART_COLUMNS, parts),
+        convention.number,
+        tuple(sorted(uncounted)),
     )
 
 
-def _layer(kernel: Kernel, work: Work, touched: Sequence[tuple[TensorRow, str]]) -> tuple[Any, ...]:
+def _layer(kernel: Kernel, work: Work, counted: int, touched: Sequence[tuple[TensorRow, str]]) -> tuple[Any, ...]:
     """A kernel's row of :data:`LAYER_COLUMNS`."""
     nests = [nest for node in kernel.nodes if (nest := node.op.loops(*node.input_shapes)).batch]
     if len(nests) > 1:
@@ -181,6 +196,7 @@ def _layer(kernel: Kernel, work: Work, touched: Sequence[tuple[TensorRow, str]])
         *stored.values(),
         *work,
         work.elementwise,
+        counted,
         *(nests[0] if nests else NO_LOOPS),
         *_window_row(next(filter(None, [node.op.window for node in kernel.nodes]), None)),
     )

@@ -71,28 +71,32 @@ WINDOW_PARTS = ("kernel", "stride", "dilation", "pad_before", "pad_after")
 
 
 def test_a_layers_row_holds_all_that_a_machine_asks():
-    assert row(profile(residual()).layers, 0) == {
-        "layer": "stem",
-        "block": "",
-        "operator": "Conv",
-        "input_shape": "1x3x8x8",
-        "output_shape": "1x4x8x8",
-        "input_bytes": 3 * 8 * 8 * 4,
-        "output_bytes": 4 * 8 * 8 * 4,
-        "weight_bytes": 4 * 3 * 3 * 3 * 4,
-        "parameters": 4 * 3 * 3 * 3,
-        "buffers": 0,
-        "macs": 4 * 8 * 8 * 3 * 3 * 3,
-        **dict.fromkeys(["add", "multiply", "compare", "divide", "special", "elementwise"], 0),
-        "batch": 1,
-        "groups": 1,
-        "pixels": 64,
-        "filters": 4,
-        "reduction": 27,
-        **dict.fromkeys([f"{part}_depth" for part in WINDOW_PARTS], 0),
-        **dict.fromkeys(["kernel_height", "kernel_width"], 3),
-        **dict.fromkeys([f"{part}_{axis}" for part in WINDOW_PARTS[1:] for axis in ("height", "width")], 1),
-    }
+    assert (
+        row(profile(residual()).layers, 0)
+        == {
+            "layer": "stem",
+            "block": "",
+            "operator": "Conv",
+            "input_shape": "1x3x8x8",
+            "output_shape": "1x4x8x8",
+            "input_bytes": 3 * 8 * 8 * 4,
+            "output_bytes": 4 * 8 * 8 * 4,
+            "weight_bytes": 4 * 3 * 3 * 3 * 4,
+            "parameters": 4 * 3 * 3 * 3,
+            "buffers": 0,
+            "macs": 4 * 8 * 8 * 3 * 3 * 3,
+            "counted": 4 * 8 * 8 * 3 * 3 * 3,  # standard counts MACs
+            **dict.fromkeys(["add", "multiply", "compare", "divide", "special", "elementwise"], 0),
+            "batch": 1,
+            "groups": 1,
+            "pixels": 64,
+            "filters": 4,
+            "reduction": 27,
+            **dict.fromkeys([f"{part}_depth" for part in WINDOW_PARTS], 0),
+            **dict.fromkeys(["kernel_height", "kernel_width"], 3),
+            **dict.fromkeys([f"{part}_{axis}" for part in WINDOW_PARTS[1:] for axis in ("height", "width")], 1),
+        }
+    )
 
 
 def test_a_layer_on_two_maps_reads_both():

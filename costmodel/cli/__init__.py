@@ -24,6 +24,7 @@ from costmodel.cli.options import (
     SettingOption,
     SizeOption,
     WidthOption,
+    complete_convention,
     complete_machine,
     complete_name,
     complete_network,
@@ -93,6 +94,10 @@ def profile(
     settings: SettingOption = None,
     overlap: OverlapOption = None,
     place: PlaceOption = None,
+    convention: Annotated[
+        str,
+        typer.Option(help="Whose number to show: standard, fvcore, thop ...", autocompletion=complete_convention),
+    ] = "standard",
     top: Annotated[int | None, typer.Option(min=1, help="Show only the N rows that take the most time.")] = None,
     group_by: Annotated[
         str, typer.Option(help="One row per layer, block or operator.", autocompletion=complete_words(*GROUPS))
@@ -114,6 +119,12 @@ def profile(
     from costmodel.report import files, formats
     from costmodel.report.summary import warnings
 
+    counting = None
+    if convention != "standard":
+        from costmodel.counting import tools
+
+        counting = tools.convention(convention)
+
     outputs = [path for path in (csv, json, markdown) if path is not None]
     places = [os.path.abspath(path) for path in outputs]  # noqa: PTH100 - "." and ".." go, links stay
     for path, place_ in zip(outputs, places, strict=True):
@@ -121,9 +132,10 @@ def profile(
             where = "standard output" if str(path) == "-" else f"the file {path}"
             raise CostModelError(f"--csv, --json and --markdown cannot share {where}")
     graph = _graph(network, batch, dtype, size=size, classes=classes, width=width, param=param)
-    simulation = costmodel.cost(graph, costmodel.machine(hw, settings or ()), overlap=overlap, placement=place)
+    machine = costmodel.machine(hw, settings or ())
+    simulation = costmodel.cost(graph, machine, overlap=overlap, placement=place, convention=counting)
     shown, rest = _rows(simulation, group_by, top)
-    view = _view(shown, group_by, columns)
+    view = _view(shown, group_by, columns, counted=counting is not None)
     machine_view = shown.select(list(view)) if columns else shown
     alerts = warnings(simulation)
     if csv:
@@ -252,9 +264,11 @@ def check(
 def list_() -> None:
     """The networks and the machines that can be named."""
     from costmodel import hardware, zoo
+    from costmodel.counting.tools import CONVENTIONS
     from costmodel.report import show as pages
 
-    pages.catalogue([zoo.get(name) for name in zoo.names()], [costmodel.machine(name) for name in hardware.profiles()])
+    machines = [costmodel.machine(name) for name in hardware.profiles()]
+    pages.catalogue([zoo.get(name) for name in zoo.names()], machines, CONVENTIONS.values())
 
 
 @app.command(epilog="Example: costmodel show paper-2012")
@@ -276,14 +290,14 @@ def show(
     A network's structure, a machine's data sheet with its sources, or what a counting convention counts.
     """
     from costmodel import hardware, zoo
-    from costmodel.counting import STANDARD
+    from costmodel.counting.tools import CONVENTIONS
     from costmodel.report import show as pages
 
-    known = [*zoo.names(), *hardware.profiles(), STANDARD.name]
+    known = [*zoo.names(), *hardware.profiles(), *CONVENTIONS]
     of_networks = {"--size": size, "--classes": classes, "--width": width, "--param": param}
-    if name == STANDARD.name:
+    if name in CONVENTIONS:
         _refuse(name, of_networks | {"--set": settings})
-        pages.convention(STANDARD)
+        pages.convention(CONVENTIONS[name])
     elif name in hardware.profiles() or name.endswith((".yaml", ".yml")):
         _refuse(name, of_networks)
         pages.machine(costmodel.machine(name, settings or ()))
@@ -401,11 +415,12 @@ def _rows(simulation: "Simulation", group_by: str, top: int | None) -> "tuple[Ta
     return table.take(order[:top]), table.take(order[top:])
 
 
-def _view(table: "Table", group_by: str, columns: str | None) -> dict[str, int]:
+def _view(table: "Table", group_by: str, columns: str | None, *, counted: bool) -> dict[str, int]:
     """The columns to show, and which of them to leave out first when they do not fit."""
     names = [column.name for column in table.columns]
     if columns is None:
-        return LAYER_VIEW if group_by == "layer" else {group_by: 0, **GROUP_VIEW}
+        view = LAYER_VIEW if group_by == "layer" else {group_by: 0, **GROUP_VIEW}
+        return _after(view, "macs", "counted") if counted else view
     if columns == "all":
         return dict.fromkeys(names, 0)
     wanted = [name.strip() for name in columns.split(",") if name.strip()]
@@ -413,6 +428,11 @@ def _view(table: "Table", group_by: str, columns: str | None) -> dict[str, int]:
         if name not in names:
             raise CostModelError(f"--columns: no column {name!r}; {suggestion(name, names)}")
     return dict.fromkeys(wanted, 0)
+
+
+def _after(view: dict[str, int], name: str, added: str) -> dict[str, int]:
+    """A view with a column more, behind another."""
+    return {key: rank for old, kept in view.items() for key, rank in ([(old, kept)] + [(added, 1)] * (old == name))}
 
 
 def _cells(

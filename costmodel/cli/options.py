@@ -31,7 +31,7 @@ def complete_paper(incomplete: str) -> list[str]:
 
 def complete_name(incomplete: str) -> list[str]:
     """All that ``show`` knows and that begins so."""
-    return [*complete_network(incomplete), *complete_machine(incomplete), *complete_words("standard")(incomplete)]
+    return [*complete_network(incomplete), *complete_machine(incomplete), *complete_convention(incomplete)]
 
 
 def complete_words(*words: str) -> Callable[[str], list[str]]:
@@ -48,6 +48,13 @@ def complete_policy(incomplete: str) -> list[str]:
     from costmodel.place import POLICIES
 
     return complete_words(*POLICIES)(incomplete)
+
+
+def complete_convention(incomplete: str) -> list[str]:
+    """Counting conventions that begin so."""
+    from costmodel.counting.tools import CONVENTIONS
+
+    return complete_words(*CONVENTIONS)(incomplete)
 
 
 def complete_dtype(incomplete: str) -> list[str]:

@@ -1,9 +1,9 @@
 """Pages for people: a machine's data sheet, a network's structure, a convention, an explanation."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
-from costmodel.counting import STANDARD, Convention, standard_table
+from costmodel.counting import Convention, standard_table
 from costmodel.graph import Graph
 from costmodel.hardware import Hardware
 from costmodel.profile import profile
@@ -35,6 +35,11 @@ COMPARISON: Final = {
     "machine": 2, "parameters": 3, "macs": 4, "weight_bytes": 8, "peak_map_bytes": 7, "transfer_bytes": 6,
     "images_per_second": 11, "bound": 1, "overfull_layers": 10, "parameters_ratio": 9, "macs_ratio": 9, "time_ratio": 1,
 }  # fmt: skip
+
+COUNT_COLUMNS: Final = (
+    Column("operator", str, "", "operator"),
+    Column("counts", str, "", "what the tool counts for it"),
+)
 
 CONVENTION: Final = {"why": 9, "per": 2, "special": 8, "divide": 7, "compare": 6, "multiply": 5, "add": 4, "macs": 3}
 
@@ -80,7 +85,12 @@ def network(architecture: Architecture, graph: Graph) -> None:
 
 def convention(counting: Convention) -> None:
     """Print what a convention counts."""
-    show([plain(counting.name, "bold"), plain(counting.meaning), *page(standard_table(), CONVENTION)])
+    if counting.counts is None:
+        table = standard_table()
+    else:
+        table = Table.of(COUNT_COLUMNS, [(name, count.formula) for name, count in counting.counts.items()])
+    title = f"{counting.name}: {counting.number}"
+    show([plain(title, "bold"), *paragraph("", counting.meaning, indent=0), *page(table, CONVENTION)])
 
 
 def explanation(simulation: Simulation, row: int | None, figures: Sequence[Figure]) -> None:
@@ -165,7 +175,9 @@ def changes(table: Table, file: str) -> None:
     show([plain(title, "bold"), *page(table, {"network": 1, "difference": 2})])
 
 
-def catalogue(networks: Sequence[Architecture], machines: Sequence[Hardware]) -> None:
+def catalogue(
+    networks: Sequence[Architecture], machines: Sequence[Hardware], conventions: Iterable[Convention]
+) -> None:
     """Print what can be named."""
     lines: list[Line] = [plain("networks", "bold")]
     for architecture in networks:
@@ -174,5 +186,5 @@ def catalogue(networks: Sequence[Architecture], machines: Sequence[Hardware]) ->
     lines.append(plain("machines", "bold"))
     lines += [plain(f"  {machine.name:<22}{machine.source}") for machine in machines]
     lines.append(plain("conventions", "bold"))
-    lines.append(plain(f"  {STANDARD.name:<22}{STANDARD.meaning}"))
+    lines += [plain(f"  {convention.name:<22}{convention.number}: {convention.meaning}") for convention in conventions]
     show(lines)

@@ -15,10 +15,13 @@ def summary(simulation: Simulation) -> list[tuple[str, str]]:
         f"{human(layers.total('macs'))} MACs, {human(layers.total('elementwise'))} elementwise operations, "
         f"{human(layers.total('parameters'))} parameters, {human(layers.total('weight_bytes'), 'B')} of weights"
     )
+    total = layers.total("counted")
+    counted = f"{total} {simulation.profile.number}, by the rules of {simulation.profile.convention}"
     expensive = most_expensive(simulation)
     return [
         ("latency", first),
         ("work", work),
+        *([("counted", counted)] if simulation.profile.convention != "standard" else []),
         ("bound by", bound(simulation)),
         *(("" if number else "most time", sentence) for number, sentence in enumerate(expensive)),
         *(("assumed", sentence) for sentence in unread_inputs(simulation)),
@@ -73,4 +76,7 @@ def warnings(simulation: Simulation, *, marked: bool = False) -> list[str]:
             f"{sizes} at once; "
             f"placement {simulation.placement.policy!r} judges each map alone, so their times are too good"
         )
+    if simulation.profile.uncounted:
+        names = ", ".join(simulation.profile.uncounted)
+        found.append(f"{simulation.profile.convention} has no rule for {names}: its number leaves them out")
     return found

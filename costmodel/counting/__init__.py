@@ -6,7 +6,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from costmodel.graph import Node, Op, Work
 from costmodel.table import Column, Table
@@ -14,18 +14,38 @@ from costmodel.table import Column, Table
 Rule = Callable[[Node], Work]
 
 
+class Count(NamedTuple):
+    """What a tool counts for an operator: a formula in words, and as a function of a node."""
+
+    formula: str
+    of: Callable[[Node], int]
+
+
 @dataclass(frozen=True)
 class Convention:
-    """A named way of counting; ``rules`` holds, by operator, only what differs from the operator's own work."""
+    """A named way of counting.
+
+    ``rules`` holds, by operator, only what differs from the operator's own work. A tool has one number besides, called
+    ``number``, and ``counts`` with a formula for every operator that it knows; without ``counts`` it is the MACs.
+    """
 
     name: str
     meaning: str
     rules: Mapping[str, Rule] = field(default_factory=dict)
+    number: str = "MACs"
+    counts: Mapping[str, Count] | None = None
 
     def work(self, node: Node) -> Work:
         """The arithmetic that this convention counts for a node."""
         rule = self.rules.get(node.op.kind)
         return rule(node) if rule else node.op.work(*node.input_shapes)
+
+    def counted(self, node: Node, work: Work) -> int | None:
+        """The convention's number for a node whose work is known; None for an operator that it has no rule for."""
+        if self.counts is None:
+            return work.macs
+        count = self.counts.get(node.op.kind)
+        return count.of(node) if count else None
 
 
 STANDARD: Final = Convention(

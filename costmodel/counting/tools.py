@@ -1,0 +1,146 @@
+"""What other counting tools report, each as a small table operator -> formula.
+
+The formulas were derived from the tools' own totals. They say what a tool prints, right or wrong: ``standard`` is ours.
+"""
+
+from collections.abc import Mapping
+from math import prod
+from types import MappingProxyType
+from typing import Final
+
+from costmodel.counting import STANDARD, Convention, Count
+from costmodel.errors import CostModelError, suggestion
+from costmodel.graph import Node
+
+
+def _macs(node: Node) -> int:
+    return node.op.loops(*node.input_shapes).macs
+
+
+def _inputs(node: Node) -> int:
+    return node.inputs[0].elements
+
+
+def _outputs(node: Node) -> int:
+    return node.outputs[0].elements
+
+
+def _bias(node: Node) -> int:
+    return _outputs(node) if getattr(node.op, "bias", False) else 0
+
+
+def _window(node: Node) -> int:
+    return prod(node.op.window.kernel) if node.op.window else 0
+
+
+def _stride(node: Node) -> int:
+    return prod(node.op.window.stride) if node.op.window else 0
+
+
+def _images(node: Node) -> int:
+    return node.input_shapes[0][0]
+
+
+def _last(node: Node) -> int:
+    return node.input_shapes[0][-1]
+
+
+NOTHING: Final = Count("0", lambda _: 0)
+MAC: Final = Count("MAC", _macs)
+TWICE_MAC: Final = Count("2 MAC", lambda node: 2 * _macs(node))
+MAC_AND_BIAS: Final = Count("MAC + outputs if bias", lambda node: _macs(node) + _bias(node))
+TWICE_MAC_AND_BIAS: Final = Count("2 MAC + outputs if bias", lambda node: 2 * _macs(node) + _bias(node))
+PARAMETERS: Final = Count("images * parameters", lambda node: _images(node) * node.parameters)
+
+
+def _each(count: int, of: str) -> Count:
+    amount = {"inputs": _inputs, "outputs": _outputs}[of]
+    return Count(of if count == 1 else f"{count} {of}", lambda node: count * amount(node))
+
+
+MOVES: Final = ("ChannelShuffle", "Concat", "Dropout", "Flatten", "Input", "Pad", "Reshape", "Slice", "Transpose")
+ACTIVATIONS: Final = (
+    "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "PRelu", "Relu", "Relu6", "Sigmoid", "Silu", "Softplus",
+    "Tanh",
+)  # fmt: skip
+POOLS: Final = ("AveragePool", "MaxPool")
+
+
+def _tool(name: str, number: str, meaning: str, zero: tuple[str, ...], **counts: Count) -> Convention:
+    known = dict.fromkeys((*MOVES, *zero), NOTHING) | counts
+    return Convention(name, meaning, number=number, counts=MappingProxyType(dict(sorted(known.items()))))
+
+
+TOOLS: Final[tuple[Convention, ...]] = (
+    _tool(
+        "fvcore", "FLOPs (one per MAC)", "fvcore 0.1.5, FlopCountAnalysis",
+        (*ACTIVATIONS, *POOLS, "Softmax", "Add", "Mul", "Lrn"),
+        Conv=MAC, Linear=MAC, MatMul=MAC, BatchNorm=_each(2, "inputs"), GlobalAveragePool=_each(1, "inputs"),
+    ),
+    _tool(
+        "flop_counter", "FLOPs (two per MAC)", "torch.utils.flop_counter of torch 2.13",
+        (*ACTIVATIONS, *POOLS, "GlobalAveragePool", "BatchNorm", "Softmax", "Add", "Mul", "Lrn"),
+        Conv=TWICE_MAC, Linear=TWICE_MAC, MatMul=TWICE_MAC,
+    ),
+    _tool(
+        "torchinfo", "mult-adds", "torchinfo 1.8.0; a linear layer ignores its rows, a matrix product is not seen",
+        (*(name for name in ACTIVATIONS if name != "PRelu"), *POOLS, "GlobalAveragePool", "MatMul", "Softmax", "Add",
+         "Mul", "Lrn"),
+        Conv=MAC_AND_BIAS, Linear=PARAMETERS, BatchNorm=PARAMETERS,
+    ),
+    _tool(
+        "ptflops", "MACs and extras", "ptflops 0.7.5; a product by the @ operator is not seen",
+        ("HardSwish", "Sigmoid", "Add", "Mul"),
+        Conv=MAC_AND_BIAS, Linear=MAC_AND_BIAS, MatMul=MAC, BatchNorm=_each(2, "inputs"), Relu=_each(2, "inputs"),
+        Relu6=_each(1, "inputs"), Gelu=_each(2, "inputs"), Silu=_each(1, "inputs"), Softmax=_each(1, "inputs"),
+        AveragePool=_each(2, "inputs"), MaxPool=_each(2, "inputs"), GlobalAveragePool=_each(2, "inputs"),
+    ),
+    _tool(
+        "thop", "MACs and extras", "thop 0.1.1; matches exact module classes only",
+        ("Relu", "Relu6", "Gelu", "Silu", "HardSwish", "Sigmoid", "MaxPool", "MatMul", "Add", "Mul", "Lrn"),
+        Conv=MAC, Linear=MAC, BatchNorm=_each(4, "inputs"), AveragePool=_each(1, "outputs"),
+        GlobalAveragePool=Count("inputs + outputs", lambda node: _inputs(node) + _outputs(node)),
+        Softmax=Count("rows * (3 length - 1)", lambda node: _images(node) * (3 * _last(node) - 1)),
+    ),
+    _tool(
+        "calflops", "FLOPs (two per MAC, and extras)", "calflops 0.3.2",
+        ("Relu6", "HardSwish", "Sigmoid", "Add", "Mul"),
+        Conv=TWICE_MAC_AND_BIAS, Linear=TWICE_MAC, MatMul=TWICE_MAC, BatchNorm=_each(2, "inputs"),
+        Relu=_each(1, "inputs"), Gelu=_each(1, "inputs"), Silu=_each(1, "inputs"), Softmax=_each(1, "inputs"),
+        AveragePool=_each(1, "inputs"), MaxPool=_each(1, "inputs"), GlobalAveragePool=_each(1, "inputs"),
+    ),
+    _tool(
+        "onnx-tool", "MACs and extras", "onnx-tool 1.0.1",
+        (),
+        Conv=MAC_AND_BIAS, Linear=MAC_AND_BIAS, MatMul=MAC, BatchNorm=_each(31, "outputs"), Relu=_each(1, "outputs"),
+        Relu6=_each(2, "outputs"), Gelu=_each(34, "outputs"), Silu=_each(33, "outputs"), HardSwish=_each(5, "outputs"),
+        Sigmoid=_each(32, "outputs"), HardSigmoid=_each(4, "outputs"), Softmax=_each(36, "outputs"),
+        AveragePool=Count("outputs * window", lambda node: _outputs(node) * _window(node)),
+        MaxPool=Count("outputs * window", lambda node: _outputs(node) * _window(node)),
+        GlobalAveragePool=Count("inputs + 4 outputs", lambda node: _inputs(node) + 4 * _outputs(node)),
+        Add=_each(1, "outputs"), Mul=_each(1, "outputs"),
+        Lrn=Count("outputs * (37 + size)", lambda node: _outputs(node) * (37 + int(getattr(node.op, "size", 0)))),
+    ),
+    _tool(
+        "convnet-burden", "FLOPs (one per MAC, and extras)", "the public table convnet-burden",
+        ("BatchNorm", "Softmax"),
+        Conv=MAC_AND_BIAS, Linear=MAC_AND_BIAS, Relu=_each(2, "inputs"), GlobalAveragePool=_each(1, "inputs"),
+        Add=_each(1, "outputs"),
+        AveragePool=Count("2 stride^2 outputs", lambda node: 2 * _stride(node) * _outputs(node)),
+        MaxPool=Count("2 stride^2 outputs", lambda node: 2 * _stride(node) * _outputs(node)),
+    ),
+    _tool(
+        "torchvision", "MACs", "torchvision's _ops: products of convolutions, linear layers and matrices",
+        (*ACTIVATIONS, *POOLS, "GlobalAveragePool", "BatchNorm", "Softmax", "Add", "Mul", "Lrn"),
+        Conv=MAC, Linear=MAC, MatMul=MAC,
+    ),
+)  # fmt: skip
+
+CONVENTIONS: Final[Mapping[str, Convention]] = {convention.name: convention for convention in (STANDARD, *TOOLS)}
+
+
+def convention(name: str) -> Convention:
+    """Look a convention up by name."""
+    if name not in CONVENTIONS:
+        raise CostModelError(f"no convention {name!r}; {suggestion(name, CONVENTIONS)}")
+    return CONVENTIONS[name]

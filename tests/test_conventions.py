@@ -1,0 +1,139 @@
+"""Other tools' numbers under their own rules; the oracles are the totals that the tools themselves printed."""
+
+import subprocess
+import sys
+
+import pytest
+
+import costmodel
+from costmodel import zoo
+from costmodel.counting.tools import CONVENTIONS, TOOLS, convention
+from costmodel.errors import CostModelError
+from costmodel.graph import Graph, Input, Op
+from costmodel.ops import Conv, Lrn, Softmax, Tanh
+from costmodel.profile import profile
+
+
+def total(graph, name):
+    return profile(graph, CONVENTIONS[name]).layers.total("counted")
+
+
+def without_softmax(graph):
+    (result,) = graph.outputs
+    assert isinstance(result.node.op, Softmax)
+    return Graph(result.node.inputs[0], graph.name)
+
+
+# Totals of the tools on the weightless models shipped in the onnx package, which the torch tools read without softmax.
+@pytest.mark.parametrize(
+    ("name", "tool", "printed"),
+    [
+        ("vgg19", "fvcore", 19_632_062_464),
+        ("vgg19", "flop_counter", 39_264_124_928),
+        ("vgg19", "torchinfo", 19_646_923_752),
+        ("vgg19", "ptflops", 19_688_887_272),
+        ("vgg19", "thop", 19_632_062_464),
+        ("vgg19", "calflops", 39_299_958_784),
+        ("resnet50", "flop_counter", 8_178_368_512),
+        ("resnet50", "torchinfo", 4_089_238_376),
+        ("resnet50", "calflops", 8_211_108_352),
+        ("densenet121", "flop_counter", 5_668_323_328),
+        ("densenet121", "torchinfo", 2_834_246_312),
+        ("squeezenet_v1_1", "flop_counter", 698_303_872),
+        ("squeezenet_v1_1", "torchinfo", 351_741_288),
+    ],
+)
+def test_totals_of_torch_tools(name, tool, printed):
+    assert total(without_softmax(zoo.get(name)(size=224)), tool) == printed
+
+
+@pytest.mark.parametrize(("name", "printed"), [("vgg19", 19_667_941_512), ("squeezenet_v1_1", 357_511_224)])
+def test_totals_of_onnx_tool(name, printed):
+    assert total(zoo.get(name)(size=224), "onnx-tool") == printed
+
+
+# The FLOPs column of the table, as a lecture on compact networks quotes it.
+@pytest.mark.parametrize(
+    ("name", "quoted"),
+    [
+        ("alexnet", "727 M"),
+        ("vgg16", "16 G"),
+        ("vgg19", "20 G"),
+        ("resnet18", "2 G"),
+        ("resnet34", "4 G"),
+        ("densenet121", "3 G"),
+        ("googlenet", "2 G"),
+    ],
+)
+def test_convnet_burden_in_the_digits_that_it_is_quoted_with(name, quoted):
+    digits, unit = quoted.split()
+    assert round(total(zoo.get(name)(), "convnet-burden") / {"M": 1e6, "G": 1e9}[unit]) == int(digits)
+
+
+def test_torchvision_counts_what_standard_calls_macs():
+    for name in ("resnet50", "mobilenet_v2", "googlenet"):
+        assert total(zoo.get(name)(), "torchvision") == total(zoo.get(name)(), "standard") == zoo.get(name)().macs
+
+
+def test_batch_norm_of_fvcore_is_two_per_input():
+    graph = zoo.get("resnet50")()
+    norms = sum(node.inputs[0].elements for node in graph.nodes.values() if node.op.kind == "BatchNorm")
+    pool = 2048 * 7 * 7
+    assert total(graph, "fvcore") == graph.macs + 2 * norms + pool
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
+def test_a_tool_knows_operators_that_there_are(tool):
+    assert set(tool.counts) <= set(Op.registry)
+    assert {"Conv", "Linear", "BatchNorm", "Relu", "MaxPool"} <= set(tool.counts)
+    assert tool.number
+    assert tool.meaning
+    assert all(count.formula for count in tool.counts.values())
+
+
+def unknown():
+    x = Conv(4, 3)(Input((1, 3, 8, 8))(), name="conv")
+    return Graph(Tanh()(Lrn()(x, name="norm"), name="tanh"), "unknown")
+
+
+def test_an_operator_without_a_rule_is_named_and_not_silently_zero():
+    needs = profile(unknown(), CONVENTIONS["convnet-burden"])
+    assert needs.uncounted == ("Lrn", "Tanh")
+    assert profile(unknown(), CONVENTIONS["fvcore"]).uncounted == ()
+    assert profile(unknown()).uncounted == ()
+    run = costmodel.cost(unknown(), "paper-2012", convention=CONVENTIONS["convnet-burden"])
+    assert run.profile.number == "FLOPs (one per MAC, and extras)"
+
+
+def test_a_convention_changes_no_time():
+    for tool in TOOLS:
+        assert costmodel.cost("squeezenet", "paper-2012", convention=tool).seconds == (
+            costmodel.cost("squeezenet", "paper-2012").seconds
+        )
+
+
+def test_an_unknown_convention_is_answered():
+    with pytest.raises(CostModelError, match="no convention 'fvcor'; did you mean 'fvcore'"):
+        convention("fvcor")
+
+
+def run(*args):
+    return subprocess.run([sys.executable, "-m", "costmodel", *args], capture_output=True, text=True, encoding="utf-8")
+
+
+def test_the_command_line_shows_whose_number_it_is():
+    done = run("profile", "alexnet", "--hw", "paper-2012", "--convention", "ptflops", "--top", "1")
+    assert done.returncode == 0, done.stderr
+    assert (
+        f"counted    {total(zoo.get('alexnet')(), 'ptflops')} MACs and extras, by the rules of ptflops" in done.stdout
+    )
+    assert "warning: ptflops has no rule for Lrn: its number leaves them out" in done.stdout
+    assert "counted" not in run("profile", "lenet5", "--hw", "paper-2012").stdout
+    shown = run("show", "onnx-tool").stdout
+    assert "31 outputs" in shown
+    assert "onnx-tool: MACs and extras" in shown
+    wrong = run("profile", "lenet5", "--hw", "paper-2012", "--convention", "fvcor")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "did you mean 'fvcore'" in wrong.stderr
+    for tool in TOOLS:
+        assert tool.name in run("list").stdout
