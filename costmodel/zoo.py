@@ -43,6 +43,11 @@ class Architecture:
         values = (missing + (self.builder.__defaults__ or ()))[-code.co_argcount :] if code.co_argcount else ()
         return dict(zip(code.co_varnames[: code.co_argcount], values, strict=True))
 
+    @property
+    def takes(self) -> str:
+        """The parameters with their default values, for people."""
+        return ", ".join(f"{name}={value}" for name, value in self.defaults.items())
+
     def __call__(self, **parameters: Any) -> Graph:
         """Build the network; a parameter may be given as text and is read as its default's type."""
         chosen = {name: self._value(name, value) for name, value in parameters.items()}

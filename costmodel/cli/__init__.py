@@ -134,8 +134,10 @@ def profile(
     graph = _graph(network, batch, dtype, size=size, classes=classes, width=width, param=param)
     machine = costmodel.machine(hw, settings or ())
     simulation = costmodel.cost(graph, machine, overlap=overlap, placement=place, convention=counting)
-    shown, rest = _rows(simulation, group_by, top)
-    view = _view(shown, group_by, columns, counted=counting is not None)
+    whole = _grouped(simulation, group_by)
+    shown, rest = _rows(whole, top)
+    view = _view(whole, group_by, columns, counted=counting is not None)
+    table = _cells(whole, shown, rest, list(view))
     machine_view = shown.select(list(view)) if columns else shown
     alerts = warnings(simulation)
     if csv:
@@ -143,7 +145,7 @@ def profile(
     if json:
         files.write(json, formats.to_json(simulation, machine_view, alerts))
     if markdown:
-        files.write(markdown, formats.to_markdown(_cells(simulation, shown, rest, view, group_by)))
+        files.write(markdown, formats.to_markdown(table))
     if quiet or any(str(path) == "-" for path in outputs):
         for alert in alerts:
             typer.echo(f"warning: {alert}", err=True)
@@ -152,7 +154,7 @@ def profile(
 
     overfull = shown["overfull"] if group_by == "layer" else ()
     marked = {row for row, memory in enumerate(overfull) if memory}
-    pages.run(simulation, _cells(simulation, shown, rest, view, group_by), view, marked)
+    pages.run(simulation, table, view, marked)
 
 
 @app.command(epilog="Example: costmodel compare mobilenet_v1 mobilenet_v2 hairnet --hw paper-2012")
@@ -176,13 +178,11 @@ def compare(
 
     One row per network and machine: parameters, MACs, memory, time, what bounds it, and the ratios to the first row.
     """
-    from costmodel import zoo
     from costmodel.compare import compare as side_by_side
     from costmodel.report import files, formats
     from costmodel.report import show as pages
 
-    names = zoo.names() if networks == ["all"] else networks
-    graphs = [_graph(name, batch, dtype, size=size, param=None) for name in names]
+    graphs = [_graph(name, batch, dtype, size=size, param=None) for name in _names(networks)]
     machines = [costmodel.machine(name, settings or ()) for name in hw]
     runs = [
         costmodel.cost(graph, machine, overlap=overlap, placement=place) for graph in graphs for machine in machines
@@ -221,7 +221,7 @@ def snapshot(
     parameters = _parameters(param, size=size, classes=classes, width=width)
     requests = [
         guard.Request(zoo.get(name).name, parameters, hw, tuple(settings or ()), batch, dtype, overlap, place)
-        for name in (zoo.names() if networks == ["all"] else networks)
+        for name in _names(networks)
     ]
     files.write(output, guard.to_text([guard.take(request) for request in requests]))
 
@@ -385,6 +385,13 @@ def _refuse(name: str, options: dict[str, Any]) -> None:
             raise CostModelError(f"{option} does not apply to {name!r}")
 
 
+def _names(networks: list[str]) -> list[str]:
+    """The networks that were named; ``all`` is the whole zoo."""
+    from costmodel import zoo
+
+    return zoo.names() if networks == ["all"] else networks
+
+
 def _graph(network: str, batch: int, dtype: str, *, param: Sequence[str] | None, **chosen: Any) -> "Graph":
     return costmodel.network(network, batch=batch, dtype=dtype, **_parameters(param, **chosen))
 
@@ -403,11 +410,15 @@ def _parameters(param: Sequence[str] | None, **chosen: Any) -> dict[str, Any]:
     return parameters
 
 
-def _rows(simulation: "Simulation", group_by: str, top: int | None) -> "tuple[Table, Table | None]":
-    """The rows to show one by one, and those to show as one."""
+def _grouped(simulation: "Simulation", group_by: str) -> "Table":
+    """A row per layer, or per group of layers."""
     if group_by not in GROUPS:
         raise CostModelError(f"--group-by {group_by!r} is not accepted; {suggestion(group_by, GROUPS)}")
-    table = simulation.layers if group_by == "layer" else simulation.layers.group(group_by)
+    return simulation.layers if group_by == "layer" else simulation.layers.group(group_by)
+
+
+def _rows(table: "Table", top: int | None) -> "tuple[Table, Table | None]":
+    """The rows to show one by one, and those to show as one."""
     if top is None or top >= len(table):
         return table, None
     times = table["total_seconds"]
@@ -435,14 +446,11 @@ def _after(view: dict[str, int], name: str, added: str) -> dict[str, int]:
     return {key: rank for old, kept in view.items() for key, rank in ([(old, kept)] + [(added, 1)] * (old == name))}
 
 
-def _cells(
-    simulation: "Simulation", shown: "Table", rest: "Table | None", view: dict[str, int], group_by: str
-) -> "Cells":
+def _cells(whole: "Table", shown: "Table", rest: "Table | None", names: Sequence[str]) -> "Cells":
+    """The rows as people read them, the rest as one line, and the totals of the whole."""
     from costmodel.report.cells import cells
     from costmodel.report.text import can_draw
 
-    whole = simulation.layers if group_by == "layer" else simulation.layers.group(group_by)
-    names = list(view)
     bar = "█" if can_draw() else "#"
     return cells(shown.select(names), bar=bar, totals=whole.select(names), others=rest.select(names) if rest else None)
 

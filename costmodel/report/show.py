@@ -71,13 +71,12 @@ def network(architecture: Architecture, graph: Graph) -> None:
     declared = [
         f"{value} {name}" for name, value in (("parameters", architecture.params), ("MACs", architecture.macs)) if value
     ]
-    defaults = ", ".join(f"{name}={value}" for name, value in architecture.defaults.items())
     show(
         [
             plain(graph.name, "bold"),
             plain(architecture.summary),
             plain(f"source: {architecture.source}{': ' if declared else ''}{', '.join(declared)}"),
-            plain(f"takes: {defaults}"),
+            plain(f"takes: {architecture.takes}"),
             *page(profile(graph).layers.select(list(STRUCTURE)), STRUCTURE),
         ]
     )
@@ -181,8 +180,10 @@ def catalogue(
     """Print what can be named."""
     lines: list[Line] = [plain("networks", "bold")]
     for architecture in networks:
-        defaults = ", ".join(f"{name}={value}" for name, value in architecture.defaults.items())
-        lines += [plain(f"  {architecture.name:<22}{architecture.summary}"), plain(f"{'':24}{defaults}", "dim")]
+        lines += [
+            plain(f"  {architecture.name:<22}{architecture.summary}"),
+            plain(f"{'':24}{architecture.takes}", "dim"),
+        ]
     lines.append(plain("machines", "bold"))
     lines += [plain(f"  {machine.name:<22}{machine.source}") for machine in machines]
     lines.append(plain("conventions", "bold"))
