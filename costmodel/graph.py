@@ -34,6 +34,11 @@ def dims(shape: Shape) -> str:
     return "x".join(map(str, shape)) if shape else "scalar"
 
 
+def size_in_bytes(elements: int, bits: int) -> int:
+    """Elements * bits / 8, rounded up."""
+    return -(-elements * bits // 8)
+
+
 class Weight(NamedTuple):
     """A constant operand: a learned ``parameter``, or a ``buffer`` that is stored but not learned."""
 
@@ -222,7 +227,7 @@ class Tensor:
     @property
     def bytes(self) -> int:
         """Its size: elements * bits / 8, rounded up."""
-        return -(-self.elements * self.bits // 8)
+        return size_in_bytes(self.elements, self.bits)
 
     def __repr__(self) -> str:
         return f"Tensor({dims(self.shape)} from {self.node.label})"

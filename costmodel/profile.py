@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from costmodel.counting import STANDARD, Convention
 from costmodel.errors import WiringError
 from costmodel.fuse import Kernel, Pattern, fuse
-from costmodel.graph import NO_LOOPS, Graph, Tensor, Window, Work, dims
+from costmodel.graph import NO_LOOPS, Graph, Tensor, Window, Work, dims, size_in_bytes
 from costmodel.table import Column, Table
 
 AXES: Final = ("depth", "height", "width")
@@ -251,7 +251,7 @@ class _Tensors:
 
     def _add(self, name: str, kind: str, shape: tuple[int, ...], bits: int, born: int, dies: int) -> int:
         elements = prod(shape)
-        self.rows.append(TensorRow(name, kind, dims(shape), elements, bits, -(-elements * bits // 8), born, dies))
+        self.rows.append(TensorRow(name, kind, dims(shape), elements, bits, size_in_bytes(elements, bits), born, dies))
         return len(self.rows) - 1
 
     def accesses(self, layer: int, kernel: Kernel) -> list[tuple[int, int, str, int]]:
