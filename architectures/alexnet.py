@@ -8,7 +8,7 @@ from costmodel.ops import Conv, Dropout, Flatten, Input, Linear, Lrn, MaxPool, R
 from costmodel.zoo import architecture
 
 
-@architecture(params="61.0 M", source="Krizhevsky et al. 2012, section 3; parameters as released, 60 M in the text")
+@architecture(params="61.0 M", source="Krizhevsky et al. 2012, section 3; parameters: ONNX package, 60 M in the text")
 def alexnet(size: int = 227, classes: int = 1000, groups: int = 2) -> Tensor:
     """AlexNet: five convolutions, three of them in two groups, and three dense layers; groups=1 is one tower."""
     x = Input((1, 3, size, size))()

@@ -23,19 +23,19 @@ SQUEEZE = 4  # a layer's 1x1 convolution has 4k filters
 REPEATS = {121: [6, 12, 24, 16], 169: [6, 12, 32, 32], 201: [6, 12, 48, 32]}
 
 
-@architecture(params="8.0 M", macs="2.8 G", source="Huang et al. 2017, table 1; figures as released")
+@architecture(params="8.0 M", macs="2.8 G", source="Huang et al. 2017, table 1; figures: torchvision")
 def densenet121(size: int = 224, classes: int = 1000) -> Tensor:
     """DenseNet-121: dense blocks of 6, 12, 24 and 16 layers."""
     return densenet(REPEATS[121], size, classes)
 
 
-@architecture(params="14.1 M", macs="3.4 G", source="Huang et al. 2017, table 1; figures as released")
+@architecture(params="14.1 M", macs="3.4 G", source="Huang et al. 2017, table 1; figures: torchvision")
 def densenet169(size: int = 224, classes: int = 1000) -> Tensor:
     """DenseNet-169: dense blocks of 6, 12, 32 and 32 layers."""
     return densenet(REPEATS[169], size, classes)
 
 
-@architecture(params="20.0 M", macs="4.3 G", source="Huang et al. 2017, table 1; figures as released")
+@architecture(params="20.0 M", macs="4.3 G", source="Huang et al. 2017, table 1; figures: torchvision")
 def densenet201(size: int = 224, classes: int = 1000) -> Tensor:
     """DenseNet-201: dense blocks of 6, 12, 48 and 32 layers."""
     return densenet(REPEATS[201], size, classes)

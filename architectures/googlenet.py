@@ -33,7 +33,7 @@ POOL_AFTER = {"3b", "4e"}
 HEAD_AFTER = {"4a", "4d"}  # the auxiliary classifiers
 
 
-@architecture(params="7.0 M", macs="1.6 G", source="Szegedy et al. 2015, table 1; figures as released")
+@architecture(params="7.0 M", source="Szegedy et al. 2015, table 1; parameters as in the model of the ONNX package")
 def googlenet(size: int = 224, classes: int = 1000, auxiliary_heads: bool = False) -> Tensor:
     """GoogLeNet: nine inception modules; auxiliary_heads adds the two classifiers of the training."""
     x = Input((1, 3, size, size))()

@@ -10,7 +10,7 @@ STEM, HEAD = 32, 1280
 STAGES = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
 
 
-@architecture(params="3.5 M", macs="301 M", source="Sandler et al. 2018, table 2; figures as released")
+@architecture(params="3.5 M", macs="301 M", source="Sandler et al. 2018, table 2; figures: torchvision")
 def mobilenet_v2(size: int = 224, classes: int = 1000, width: float = 1.0, expansion: int = 6) -> Tensor:
     """MobileNetV2: seventeen inverted residual blocks; expansion is the t of all but the first."""
     x = Input((1, 3, size, size))()

@@ -12,19 +12,19 @@ CHANNELS = [64, 128, 256, 512]
 Block = Callable[[Tensor, int, int], Tensor]
 
 
-@architecture(params="11.7 M", macs="1.8 G", source="He et al. 2016, table 1, with option B; parameters as released")
+@architecture(params="11.7 M", macs="1.8 G", source="He et al. 2016, table 1, with option B; parameters: torchvision")
 def resnet18(size: int = 224, classes: int = 1000, width: float = 1.0) -> Tensor:
     """ResNet-18: stages of 2, 2, 2, 2 basic blocks."""
     return resnet(basic, [2, 2, 2, 2], size, classes, width)
 
 
-@architecture(params="21.8 M", source="He et al. 2016, table 1, with option B; parameters as released")
+@architecture(params="21.8 M", source="He et al. 2016, table 1, with option B; parameters: torchvision")
 def resnet34(size: int = 224, classes: int = 1000, width: float = 1.0) -> Tensor:
     """ResNet-34: stages of 3, 4, 6, 3 basic blocks."""
     return resnet(basic, [3, 4, 6, 3], size, classes, width)
 
 
-@architecture(params="25.6 M", macs="4.1 G", source="He et al. 2016, table 1; stride in the 3x3, figures as released")
+@architecture(params="25.6 M", macs="4.1 G", source="He et al. 2016, table 1; stride in the 3x3; figures: torchvision")
 def resnet50(size: int = 224, classes: int = 1000, width: float = 1.0) -> Tensor:
     """ResNet-50: stages of 3, 4, 6, 3 bottleneck blocks."""
     return resnet(bottleneck, [3, 4, 6, 3], size, classes, width)

@@ -24,14 +24,16 @@ from costmodel.zoo import architecture
 # groups -> channels of stages 2, 3 and 4 at scale 1
 CHANNELS = {1: (144, 288, 576), 2: (200, 400, 800), 3: (240, 480, 960), 4: (272, 544, 1088), 8: (384, 768, 1536)}
 
-# scale -> filters of conv1; eight groups need a number they divide, 16 where it would be 12 (as released)
+# scale -> filters of conv1; eight groups need a number they divide, 16 where it would be 12 (as released for 0.5x)
 STEM = {0.25: 12, 0.5: 12, 1.0: 24, 1.5: 24, 2.0: 48}
 
 REPEATS = (3, 7, 3)  # units of stride 1 after the one of stride 2
 REDUCTION = 16  # of the squeeze-and-excitation
 
 
-@architecture(params="1.9 M", macs="137 M", source="Zhang et al. 2018, table 1; as released, g = 3")
+@architecture(
+    params="1.9 M", macs="137 M", source="Zhang et al. 2018, table 1, g = 3; parameters worked out from its rows"
+)
 def shufflenet(
     size: int = 224, classes: int = 1000, groups: int = 3, scale: float = 1.0, squeeze_excite: bool = False
 ) -> Tensor:

@@ -8,23 +8,29 @@ from costmodel.graph import Graph
 
 # network, parameters of it, learned values, MACs (None where no independent count is at hand), whose count
 COUNTS = [
-    ("alexnet", {}, 60_965_224, None, "BVLC reference model"),
-    ("alexnet", {"groups": 1}, 62_378_344, None, "11*11*3*96 + 5*5*96*256 + ... without groups, the 62 M of surveys"),
-    ("vgg16", {}, 138_357_544, 15_470_264_320, "torchvision 0.20: num_params; fvcore 0.1.5 without batch norm"),
+    ("alexnet", {}, 60_965_224, None, "every counter on the ONNX light model (bvlc_alexnet)"),
+    ("alexnet", {"groups": 1}, 62_378_344, None, "asserted by pytorchcv for its alexnet"),
+    ("vgg16", {}, 138_357_544, 15_470_264_320, "torchvision: num_params; MACs as a public per-layer count adds up"),
     ("vgg19", {}, 143_667_240, 19_632_062_464, "fvcore 0.1.5 on the ONNX light model"),
     ("googlenet", {}, 6_998_552, None, "onnx-tool 1.0.1 on the ONNX light model (inception_v1)"),
-    ("googlenet", {"auxiliary_heads": True}, 13_378_280, None, "BVLC GoogLeNet, both heads"),
-    ("resnet18", {}, 11_689_512, 1_814_073_344, "torchvision 0.20: num_params; fvcore 0.1.5 without batch norm"),
-    ("resnet34", {}, 21_797_672, 3_663_761_408, "torchvision 0.20: num_params; fvcore 0.1.5 without batch norm"),
+    (
+        "googlenet",
+        {"auxiliary_heads": True},
+        13_378_280,
+        None,
+        "6,998,552 + 3,188,840 + 3,190,888, the two heads",
+    ),
+    ("resnet18", {}, 11_689_512, 1_814_073_344, "torchvision: num_params; MACs asserted by several public counters"),
+    ("resnet34", {}, 21_797_672, 3_663_761_408, "asserted by pytorchcv; MACs as a public baseline has them"),
     ("resnet50", {}, 25_557_032, 4_089_184_256, "flop_counter of torch 2.13 on the ONNX light model, halved"),
     ("densenet121", {}, 7_978_856, 2_834_161_664, "flop_counter of torch 2.13 on the ONNX light model, halved"),
-    ("densenet169", {}, 14_149_480, None, "torchvision 0.20: num_params"),
-    ("densenet201", {}, 20_013_928, None, "torchvision 0.20: num_params"),
+    ("densenet169", {}, 14_149_480, None, "asserted by pytorchcv"),
+    ("densenet201", {}, 20_013_928, None, "torchvision: num_params"),
     ("squeezenet", {}, 1_248_424, None, "the paper's table 1, total"),
     ("squeezenet_v1_1", {"size": 224}, 1_235_496, 349_151_936, "fvcore 0.1.5 on the ONNX light model"),
-    ("mobilenet_v1", {}, 4_231_976, 568_740_352, "Keras applications: trainable; table 4 rounds to 4.2 M and 569 M"),
-    ("mobilenet_v2", {}, 3_504_872, 300_774_272, "torchvision 0.20: num_params; fvcore 0.1.5 without batch norm"),
-    ("nasnet_a_mobile", {}, 5_289_978, None, "pretrained-models.pytorch: nasnetamobile"),
+    ("mobilenet_v1", {}, 4_231_976, 568_740_352, "asserted by pytorchcv; the MACs round to the 569 M of table 4"),
+    ("mobilenet_v2", {}, 3_504_872, 300_774_272, "torchvision: num_params; MACs in public counts"),
+    ("nasnet_a_mobile", {}, 5_289_978, None, "asserted by pytorchcv"),
     ("lenet5", {}, 61_706, 416_520, "156 + 2416 + 48120 + 10164 + 850; 6*28*28*25 + 16*10*10*150 + 400*120 + ..."),
 ]
 
@@ -100,6 +106,21 @@ def test_mobilenets_of_other_widths_and_sizes(chosen, macs, parameters):
 def test_conv_mobilenet_without_its_classifier_is_the_papers_figure():
     graph = zoo.get("conv_mobilenet")()
     assert round(macs_of(graph, "Conv") / 1e6) == 4866
+
+
+def test_macs_of_googlenet_row_by_row():
+    # table 1: input channels, map size, then #1x1, #3x3 reduce, #3x3, #5x5 reduce, #5x5, pool proj
+    rows = [
+        (192, 28, 64, 96, 128, 16, 32, 32), (256, 28, 128, 128, 192, 32, 96, 64),
+        (480, 14, 192, 96, 208, 16, 48, 64), (512, 14, 160, 112, 224, 24, 64, 64),
+        (512, 14, 128, 128, 256, 24, 64, 64), (512, 14, 112, 144, 288, 32, 64, 64),
+        (528, 14, 256, 160, 320, 32, 128, 128), (832, 7, 256, 160, 320, 32, 128, 128),
+        (832, 7, 384, 192, 384, 48, 128, 128),
+    ]  # fmt: skip
+    macs = 64 * 112**2 * 7 * 7 * 3 + 64 * 56**2 * 64 + 192 * 56**2 * 9 * 64 + 1024 * 1000
+    for channels, side, one, reduce3, three, reduce5, five, project in rows:
+        macs += side**2 * (channels * (one + reduce3 + reduce5 + project) + 9 * reduce3 * three + 25 * reduce5 * five)
+    assert zoo.get("googlenet")().macs == macs
 
 
 def test_nasnet_joins_cells_to_the_penultimate_filters():

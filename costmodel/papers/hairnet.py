@@ -235,14 +235,14 @@ def _appendix() -> Report:
     labels, wrong = differences(file, built, expected, expected[0][:2])
     headline = general(as_printed.seconds)
     if headline != HEADLINE:
-        wrong = (*wrong, f"{file}: the total_time column sums to {headline}, the print says {HEADLINE}")
+        wrong = (*wrong, f"{file}: the total_time column sums to {headline}, not to {HEADLINE}")
     same = count - len(found)
     verdict = f"{same} of {count} cells and {labels - len(wrong)} of {labels} labels as printed, total {headline} s"
     return Report(file, built, count + labels, found + wrong, verdict)
 
 
 HEADLINE: Final = "0.177158"
-"""Sum of the appendix's total_time; the abstract rounds it to "0.177 secs / input image"."""
+"""What the appendix's total_time adds up to before rounding its cells; the headline is "0.177 secs / input image"."""
 
 STRAY_UNDERSCORES: Final = frozenset({25, 29, 31, 33, 35, 37, 39, 43, 45, 47})
 """Rows in which the print writes BN_RELU_0 for BN_RELU0."""
