@@ -46,6 +46,11 @@ class Weight(NamedTuple):
     shape: Shape
     kind: Literal["parameter", "buffer"] = "parameter"
 
+    @property
+    def elements(self) -> int:
+        """How many values it holds."""
+        return prod(self.shape)
+
 
 class Loops(NamedTuple):
     """The loop nest of multiply-accumulates: ``groups`` products of (pixels x reduction) by (reduction x filters)."""
@@ -271,7 +276,7 @@ class Node:
     def parameters(self) -> int:
         """Learned values: the elements of every weight that is not a buffer."""
         weights = self.op.weights(*self.input_shapes)
-        return sum(prod(weight.shape) for weight in weights if weight.kind == "parameter")
+        return sum(weight.elements for weight in weights if weight.kind == "parameter")
 
     def _error(self, problem: str) -> WiringError:
         shapes = ", ".join(map(dims, self.input_shapes)) or "none"

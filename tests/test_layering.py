@@ -16,7 +16,7 @@ LEVELS = [
     {"ops"},
     {"counting", "fuse", "zoo"},
     {"profile"},
-    {"place"},
+    {"place", "memory"},
     {"simulate"},
     {"costmodel"},
     {"compare", "guard", "papers"},

@@ -1,6 +1,7 @@
 """The arguments and options that several commands share, and what completes them in a shell."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -67,6 +68,9 @@ def complete_dtype(incomplete: str) -> list[str]:
 NetworkArgument = Annotated[
     str, typer.Argument(help="A network of the zoo (see 'costmodel list').", autocompletion=complete_network)
 ]
+NetworksArgument = Annotated[
+    list[str], typer.Argument(help="Networks of the zoo, or 'all'.", autocompletion=complete_network)
+]
 MachineOption = Annotated[
     str,
     typer.Option("--hw", help="A shipped machine, or the path of a .yaml file.", autocompletion=complete_machine),
@@ -103,3 +107,4 @@ PlaceOption = Annotated[
     str | None,
     typer.Option("--place", help="Placement policy: threshold or liveness.", autocompletion=complete_policy),
 ]
+CsvOption = Annotated[Path | None, typer.Option("--csv", help="Write the rows as CSV; - is standard output.")]

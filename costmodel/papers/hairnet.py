@@ -5,23 +5,26 @@ The print is the true network on a machine that could really hold it, plus named
 come out as printed; with some off, the same code gives the corrected figures.
 """
 
-from collections.abc import Callable, Collection
+import math
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from fractions import Fraction
+from typing import Any, Final
 
 import costmodel
 from costmodel.counting import STANDARD, Convention
 from costmodel.fuse import fuse
 from costmodel.graph import Graph, Node, Work
 from costmodel.hardware import Hardware
-from costmodel.papers import Report, differences, general, printed
 from costmodel.papers.edit import insert, repeat, without_accesses
+from costmodel.papers.ledger import Entry, Figure, Value, entry
+from costmodel.papers.prints import Report, differences, general, printed
 from costmodel.place import Placement
 from costmodel.place.liveness import liveness
 from costmodel.place.threshold import threshold
 from costmodel.profile import Profile, TensorRow, profile
 from costmodel.simulate import Simulation, simulate
-from costmodel.units import SI, exact, human
+from costmodel.units import SI, human
 
 APPENDIX: Final = "hairnet_appendix.csv"
 TABLE1: Final = "hairnet_table1.csv"
@@ -204,9 +207,11 @@ def run(rules: Collection[Erratum]) -> Simulation:
     return simulate(needs, Placement("+".join(e.name for e in active) or "liveness", memories), machine)
 
 
-def reports() -> tuple[Report, ...]:
-    """The appendix as printed, table 1, the corrected appendix, and the errata with their prices."""
-    return (_appendix(), _table1(), _corrected(), _errata())
+def rebuild() -> tuple[list[Report], list[Entry]]:
+    """The appendix as printed and corrected, table 1, the errata with their prices; and every figure judged."""
+    grid = _table1()
+    reports = [_appendix(), grid, _corrected(), _errata()]
+    return reports, [*_appendix_entries(), *_table1_entries(grid), *_claims()]
 
 
 def _appendix() -> Report:
@@ -336,65 +341,119 @@ def _errata() -> Report:
         rows.append(
             [erratum.name, erratum.kind, erratum.prints, erratum.right, repr(alone), repr(total), str(parameters)]
         )
-        following = ERRATA[position + 1].kind if position + 1 < len(ERRATA) else "claim"
+        following = ERRATA[position + 1].kind if position + 1 < len(ERRATA) else ""
         if erratum.kind == "erratum" and following != "erratum":
             right = "the true network on the stated machine, placed as the paper does"
             rows.append(["corrected", "headline", "", right, repr(total - as_printed), repr(total), "0"])
         if erratum.kind == "departure" and following != "departure":
             right = "the true network as the stated machine can really run it"
             rows.append(["feasible", "headline", "", right, repr(total - as_printed), repr(total), "0"])
-    rows += [[name, "claim", said, found, "0.0", repr(total), "0"] for name, said, found in _claims(graph)]
     corrected = run(DEPARTURES).seconds
     verdict = f"{as_printed:.6f} s as printed -> {corrected:.6f} s corrected -> {total:.6f} s feasible"
     return Report("hairnet-errata.csv", [header, *rows], 0, (), verdict)
 
 
-def _claims(graph: Graph) -> list[tuple[str, str, str]]:
-    """What the text says besides, and what the model finds."""
-    dense = costmodel.network("hairnet", dense_head=True).parameters
-    simulation = run(DEPARTURES)
-    norms = [row for row in simulation.layers.rows() if row["operator"].startswith("BatchNorm")]
-    compute, share = sum(row["compute_seconds"] for row in norms), sum(row["share"] for row in norms)
-    transfer = sum(row["transfer_seconds"] for row in norms)
-    table1 = sum(int(row[3]) for row in printed(TABLE1)[1:] if row[3])
-    as_printed = run(ERRATA)
-    room = exact(as_printed.hardware.memories[0].size, "B")
-    held = f"{len(as_printed.overfull)} of {len(as_printed.layers)} rows hold more than {room} at once"
-    one_tower = costmodel.network("alexnet", groups=1)
+APPENDIX_RULES: Final[dict[str, tuple[str, Callable[[Mapping[str, Any]], Value]]]] = {
+    "in_map_mb": ("bytes read / 10^6", lambda row: Fraction(row["input_bytes"], SI["M"])),
+    "out_map_mb": ("bytes written / 10^6", lambda row: Fraction(row["output_bytes"], SI["M"])),
+    "param_mb": ("bytes of parameters / 10^6", lambda row: Fraction(row["weight_bytes"], SI["M"])),
+    "ops": ("2 per MAC, and elementwise operations", lambda row: int(row["operations"])),
+    "in_map_loc": ("internal if at most 1 MB", lambda row: str(row["input_memory"])),
+    "out_map_loc": ("internal if at most 1 MB", lambda row: str(row["output_memory"])),
+    "param_loc": ("always external", lambda row: str(row["weight_memory"] or "external")),
+    "transfer_time": ("external bytes / 1 GB/s", lambda row: float(row["transfer_seconds"])),
+    "compute_time": ("operations / peak", lambda row: float(row["compute_seconds"])),
+    "total_time": ("transfer + compute", lambda row: float(row["total_seconds"])),
+}
+"""Column of the appendix -> how it is made, in words and from a layer's row."""
+
+
+def _appendix_rows(simulation: Simulation) -> dict[tuple[str, int], dict[str, Value]]:
+    """The appendix's figures by layer and by which time it stands there."""
+    found: dict[tuple[str, int], dict[str, Value]] = {}
+    for row in simulation.layers.rows():
+        again = sum(layer == row["layer"] for layer, _ in found)
+        found[row["layer"], again] = {column: value(row) for column, (_, value) in APPENDIX_RULES.items()}
+    return found
+
+
+def _appendix_entries() -> list[Entry]:
+    """The 660 cells; a cell is blamed on the errata without which it would not be what it is."""
+    header, *rows = printed(APPENDIX)
+    own, true = _appendix_rows(run(ERRATA)), _appendix_rows(run(DEPARTURES))
+    without = {
+        erratum.name: _appendix_rows(run(set(ERRATA) - {erratum})) for erratum in ERRATA if erratum.kind == "erratum"
+    }
+    entries = []
+    for (key, figures), cells in zip(own.items(), rows, strict=True):
+        for column, text in list(zip(header, cells, strict=True))[2:]:
+            right = true.get(key, {}).get(column)
+            blamed = [name for name, other in without.items() if _shown(other.get(key, {}).get(column)) != text]
+            figure = Figure(figures[column], APPENDIX_RULES[column][0], right, erratum=", ".join(blamed))
+            item = f"{cells[0]} {cells[1]}: {column.replace('_', ' ')}"
+            entries.append(entry("hairnet", "appendix", item, text, figure))
+    return entries
+
+
+def _shown(value: Value | None) -> str:
+    """A figure as the appendix writes it."""
+    return value if isinstance(value, str) else "" if value is None else general(float(value))
+
+
+def _table1_entries(table: Report) -> list[Entry]:
+    header, *rows = printed(TABLE1)
+    entries = []
+    for number, (cells, built) in enumerate(zip(rows, table.cells[1:], strict=True), start=1):
+        *_, corrected, errata = built
+        for column, text, own in zip(header, cells, built, strict=False):
+            counts = column == "total_parameters_printed"
+            figure = (
+                Figure(int(own), "learned values of the rows' layers", int(corrected), erratum=errata)
+                if counts and text
+                else Figure(own, "as the network has it")
+            )
+            if text:
+                item = f"row {number} {cells[0]}: {column.removesuffix('_printed').replace('_', ' ')}"
+                entries.append(entry("hairnet", "table 1", item, text, figure))
+    return entries
+
+
+def _claims() -> list[Entry]:
+    """What the text says besides."""
+    graph, one_tower, alexnet = (
+        costmodel.network("hairnet"), costmodel.network("alexnet", groups=1), costmodel.network("alexnet"),
+    )  # fmt: skip
+    corrected = run(DEPARTURES)
+    norms = [row for row in corrected.layers.rows() if row["operator"].startswith("BatchNorm")]
+    transfer, compute = (math.fsum(row[f"{part}_seconds"] for row in norms) for part in ("transfer", "compute"))
+    share = math.fsum(row["share"] for row in norms)
     dense_layers = sum(node.parameters for node in one_tower.nodes.values() if node.op.kind == "Linear")
+    dense_true = sum(node.parameters for node in alexnet.nodes.values() if node.op.kind == "Linear")
+    variant = Fraction(costmodel.network("hairnet", dense_head=True).parameters, graph.parameters)
+    errata = ", ".join(erratum.name for erratum in ERRATA if erratum.kind == "erratum")
     spent = f"{human(transfer, 's')} moving maps, {human(compute, 's')} computing"
-    return [
-        (
-            "parameters",
-            "2.4M parameters",
-            f"{graph.parameters}, as in the appendix; the rows of table 1 add up to {table1}",
-        ),
-        (
-            "internal-maps",
-            "rows whose maps are both called internal",
-            f"{held}; the largest holds {human(as_printed.layers.total('live_bytes'), 'B')}",
-        ),
-        (
-            "alexnet-parameters",
-            "AlexNet has 62 M parameters, 58.63 M of them in its dense layers",
-            (
-                f"that is AlexNet without groups: {one_tower.parameters}, {dense_layers} of them dense; "
-                f"in two groups it has {costmodel.network('alexnet').parameters}"
-            ),
-        ),
-        (
-            "dense-variant",
-            "the variant with a dense layer has 1.3x parameters",
-            f"{dense} with bias, {dense / graph.parameters:.2f}x",
-        ),
-        (
-            "batch-norm-slow",
-            "slow because of the computation of batch norm",
-            f"its layers take {share:.1%} of the corrected time, but by transfer: {spent}",
-        ),
-        (
-            "normalization-squared",
-            "Algorithm 1 squares the numerator of x-hat",
-            "x-hat = (x - mean) / sqrt(variance + epsilon); squared, it would have neither mean 0 nor variance 1",
-        ),
-    ]
+    as_printed = run(ERRATA)
+    largest = human(as_printed.layers.total("live_bytes"), "B")
+    held = f"{len(as_printed.overfull)} of {len(as_printed.layers)} rows hold more at once, the largest {largest}"
+    million = SI["M"]
+    alexnets = [Fraction(graph.parameters, million) for graph in (one_tower, alexnet)]
+    claims = [
+        ("time of an image", "0.177 secs / input image",
+         Figure(as_printed.seconds, "the sum of the column total_time", corrected.seconds, erratum=errata)),
+        ("maps called internal", "at most 1 MB of internal memory",
+         Figure(None, "", held, erratum="each map is judged alone, see maps-judged-alone")),
+        ("parameters", "2.4M", Figure(Fraction(graph.parameters, million), "learned values, as in the appendix")),
+        ("parameters with a dense layer", "1.3x",
+         Figure(None, "", variant, erratum="a dense layer of 1000 x 1000 and its bias add more")),
+        ("parameters of AlexNet", "62 M",
+         Figure(alexnets[0], "AlexNet without groups", alexnets[1])),
+        ("parameters of AlexNet's dense layers", "58.63 M",
+         Figure(Fraction(dense_layers, million), "learned values of the dense layers", Fraction(dense_true, million))),
+        ("why it is slow", "the computation of batch norm",
+         Figure(None, "", f"the transfer of its maps: {spent}",
+                erratum=f"its layers take {share:.1%} of the corrected time, but not by computing")),
+        ("Algorithm 1: x-hat", "(x - mean)^2 / sqrt(variance + epsilon)",
+         Figure(None, "", "(x - mean) / sqrt(variance + epsilon)",
+                erratum="with a squared numerator it has neither mean 0 nor variance 1")),
+    ]  # fmt: skip
+    return [entry("hairnet", "text", item, text, figure) for item, text, figure in claims]

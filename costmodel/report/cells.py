@@ -19,10 +19,13 @@ class Cells(NamedTuple):
     footer: Sequence[str]
 
 
-def cells(table: Table, *, bar: str = "█", totals: Table | None = None, others: Table | None = None) -> Cells:
+def cells(
+    table: Table, *, bar: str = "█", totals: Table | None = None, others: Table | None = None, label: str = "total"
+) -> Cells:
     """Format a table; ``totals`` is what the footer adds up (by default the table itself).
 
-    ``others`` are rows that are not shown one by one but as one line, so that the column still adds up.
+    The footer's ``label`` says what it holds. ``others`` are rows that are not shown one by one but as one line,
+    so that the column still adds up.
     """
     whole = totals or table
     columns = table.columns
@@ -31,7 +34,7 @@ def cells(table: Table, *, bar: str = "█", totals: Table | None = None, others
     if others:
         shown.append(_sums(others, columns, f"({len(others)} others)", bar))
     summed = any(column.total for column in columns)
-    footer = _sums(whole, columns, "total", bar) if summed else []
+    footer = _sums(whole, columns, label, bar) if summed else []
     return Cells(
         [column.name for column in columns],
         [_head(column) for column in columns],

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from costmodel.memory import Memory
 from costmodel.report.cells import Cells
 from costmodel.report.summary import unread_inputs
 from costmodel.simulate import Simulation
@@ -44,6 +45,23 @@ def to_json(simulation: Simulation, table: Table, warnings: Sequence[str]) -> st
         "layers": list(table.rows()),
         "totals": {column.name: whole.total(column.name) for column in whole.columns if column.total},
         "resources": [{name: _finite(value) for name, value in row.items()} for row in simulation.resources.rows()],
+    }
+    return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def memory_to_json(memory: Memory, table: Table) -> str:
+    """What a network keeps: the rows of ``table``, the terms of the formula, and the sizes on disk by width in bits."""
+    document = {
+        "network": memory.profile.network,
+        "batch": memory.profile.batch,
+        "training": {**memory.training._asdict(), "bytes": memory.training.bytes},
+        "training_by_report": {**memory.training_by_report._asdict(), "bytes": memory.training_by_report.bytes},
+        "peak_map_bytes": memory.profile.peak_map_bytes,
+        "stored": memory.stored,
+        "kept": memory.kept,
+        "disk_bytes": {str(bits): size for bits, size in memory.disk.items()},
+        "columns": [_described(column) for column in table.columns],
+        "layers": list(table.rows()),
     }
     return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 

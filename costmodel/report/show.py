@@ -6,6 +6,7 @@ from typing import Final
 from costmodel.counting import Convention, standard_table
 from costmodel.graph import Graph
 from costmodel.hardware import Hardware
+from costmodel.memory import Memory, Training
 from costmodel.profile import profile
 from costmodel.report.cells import Cells, cells
 from costmodel.report.explain import Figure
@@ -14,7 +15,7 @@ from costmodel.report.text import Line, Span, plain, room, show
 from costmodel.report.text import table as layout
 from costmodel.simulate import Simulation
 from costmodel.table import Column, Table
-from costmodel.units import exact
+from costmodel.units import exact, human
 from costmodel.zoo import Architecture
 
 SHEET_COLUMNS: Final = (
@@ -40,6 +41,12 @@ COUNT_COLUMNS: Final = (
     Column("operator", str, "", "operator"),
     Column("counts", str, "", "what the tool counts for it"),
 )
+
+KEPT: Final = {
+    "operator": 3, "map_size": 4, "map_memory": 2, "map_bytes": 6, "report_map_memory": 5, "parameters": 1,
+    "filter_size": 2, "filter_bytes": 7, "report_filter_size": 5, "kept": 0, "input_memory": 8, "output_memory": 8,
+    "live_bytes": 1,
+}  # fmt: skip
 
 CONVENTION: Final = {"why": 9, "per": 2, "special": 8, "divide": 7, "compare": 6, "multiply": 5, "add": 4, "macs": 3}
 
@@ -172,6 +179,54 @@ def changes(table: Table, file: str) -> None:
     layers = len({(row["network"], row["layer"]) for row in table.rows()})
     title = f"{file}: {len(table)} changes in {layers} places"
     show([plain(title, "bold"), *page(table, {"network": 1, "difference": 2})])
+
+
+def kept_table(memory: Memory, simulation: Simulation | None) -> Table:
+    """What each layer keeps; with a machine also where its maps live, and what must be held there at once."""
+    if simulation is None:
+        return memory.layers
+    names = ("input_memory", "output_memory", "weight_memory", "live_bytes", "overfull")
+    homes = simulation.layers.select(names)
+    return memory.layers.extend(homes.columns, homes.data())
+
+
+def kept(memory: Memory, simulation: Simulation | None, table: Table) -> None:
+    """Print what a network keeps: the layers, the formula with its numbers, the sizes on disk."""
+    machine = f" on {simulation.hardware.title}, placement {simulation.placement.policy}" if simulation else ""
+    shown = [column.name for column in table.columns if column.name not in {"weight_memory", "overfull"}]
+    marked = {row for row, home in enumerate(table["overfull"]) if home} if simulation else set()
+    lines, hidden = layout(
+        cells(table.select(shown), label="sum or largest"), drop=KEPT, marked=marked, available=room()
+    )
+    sentences = [
+        ("training", _formula(memory.training)),
+        ("by report", _formula(memory.training_by_report)),
+        ("maps", f"{human(memory.profile.peak_map_bytes, 'B')} at most must be kept at once in a forward pass"),
+        ("on disk", ", ".join([f"{human(size, 'B')} at {bits} bit" for bits, size in memory.disk.items()])),
+    ]
+    if memory.kept is not None:
+        share = f"{memory.kept} of {memory.stored} stored values are kept, {memory.kept / memory.stored:.2%}"
+        sentences.insert(3, ("pruned", f"{share}; on disk without the index that says which"))
+    show(
+        [
+            plain(f"{memory.profile.network}{machine}", "bold"),
+            *lines,
+            *left_out(hidden),
+            *[line for heading, sentence in sentences for line in paragraph(heading, sentence)],
+            *[
+                [Span(span.text, "yellow") for span in line]
+                for alert in (warnings(simulation, marked=bool(marked)) if simulation else ())
+                for line in paragraph("warning:", alert, indent=9)
+            ],
+        ]
+    )
+
+
+def _formula(terms: Training) -> str:
+    """The memory formula with its numbers."""
+    names = "parameters + gradients + largest map + largest filter"
+    numbers = " + ".join(map(str, terms[:4]))
+    return f"({names}) * {terms.bits} / 8 = ({numbers}) * {terms.bits} / 8 = {human(terms.bytes, 'B')}"
 
 
 def catalogue(

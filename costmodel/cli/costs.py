@@ -1,0 +1,144 @@
+"""``costmodel compare``, ``explain`` and ``memory``: figures side by side, as formulas, and what is kept."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import costmodel
+from costmodel.cli.options import (
+    BatchOption,
+    ClassesOption,
+    CsvOption,
+    DtypeOption,
+    MachineOption,
+    NetworkArgument,
+    NetworksArgument,
+    OverlapOption,
+    ParamOption,
+    PlaceOption,
+    SettingOption,
+    SizeOption,
+    WidthOption,
+    complete_machine,
+)
+from costmodel.cli.requests import graph_of, names_of
+from costmodel.errors import CostModelError
+
+
+def compare(
+    networks: NetworksArgument,
+    hw: Annotated[
+        list[str],
+        typer.Option("--hw", help="A machine; repeat it to compare machines.", autocompletion=complete_machine),
+    ],
+    batch: BatchOption = 1,
+    dtype: DtypeOption = "float32",
+    size: SizeOption = None,
+    settings: SettingOption = None,
+    overlap: OverlapOption = None,
+    place: PlaceOption = None,
+    csv: CsvOption = None,
+) -> None:
+    """Networks and machines side by side.
+
+    One row per network and machine: parameters, MACs, memory, time, what bounds it, and the ratios to the first row.
+    """
+    from costmodel.compare import compare as side_by_side
+    from costmodel.report import files, formats
+    from costmodel.report import show as pages
+
+    graphs = [graph_of(name, batch, dtype, size=size, param=None) for name in names_of(networks)]
+    machines = [costmodel.machine(name, settings or ()) for name in hw]
+    runs = [
+        costmodel.cost(graph, machine, overlap=overlap, placement=place) for graph in graphs for machine in machines
+    ]
+    table = side_by_side(runs)
+    if csv:
+        files.write(csv, formats.to_csv(table))
+    if str(csv) != "-":
+        pages.comparison(table)
+
+
+def explain(
+    network: NetworkArgument,
+    hw: MachineOption,
+    layer: Annotated[
+        str,
+        typer.Argument(
+            help="A layer as 'costmodel profile' names it, or a node fused into one; without it, the total."
+        ),
+    ] = "total",
+    batch: BatchOption = 1,
+    dtype: DtypeOption = "float32",
+    size: SizeOption = None,
+    classes: ClassesOption = None,
+    width: WidthOption = None,
+    param: ParamOption = None,
+    settings: SettingOption = None,
+    overlap: OverlapOption = None,
+    place: PlaceOption = None,
+) -> None:
+    """Each figure of a layer: formula, numbers, result."""
+    from costmodel.report import explain as explaining
+    from costmodel.report import show as pages
+
+    graph = graph_of(network, batch, dtype, size=size, classes=classes, width=width, param=param)
+    simulation = costmodel.cost(graph, costmodel.machine(hw, settings or ()), overlap=overlap, placement=place)
+    if layer == "total":
+        pages.explanation(simulation, None, explaining.explain_total(simulation))
+        return
+    row = explaining.find(simulation, graph, layer)
+    pages.explanation(simulation, row, explaining.explain(simulation, graph, row))
+
+
+def memory(
+    network: NetworkArgument,
+    hw: Annotated[
+        str | None,
+        typer.Option(
+            "--hw", help="A machine: adds where each map lives and what is held there.", autocompletion=complete_machine
+        ),
+    ] = None,
+    batch: BatchOption = 1,
+    dtype: DtypeOption = "float32",
+    size: SizeOption = None,
+    classes: ClassesOption = None,
+    width: WidthOption = None,
+    param: ParamOption = None,
+    settings: SettingOption = None,
+    place: PlaceOption = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Prune: keep a share of a layer's weights, as in 'fire*.e3x3=33%'. May be repeated.",
+            metavar="LAYER=SHARE",
+        ),
+    ] = None,
+    csv: CsvOption = None,
+    json: Annotated[Path | None, typer.Option(help="Write rows and sums as JSON; - is standard output.")] = None,
+) -> None:
+    """What a network keeps: maps, filters, a training step, a file.
+
+    One row per layer with its feature maps and filters; below it the memory of a training step by the formula
+    (parameters + gradients + largest map + largest filter) * bytes, and the size on disk at several widths.
+    """
+    from costmodel import memory as keeping
+    from costmodel.report import files, formats
+    from costmodel.report import show as pages
+
+    if hw is None and (settings or place):
+        raise CostModelError("--set and --place need a machine: --hw")
+    graph = graph_of(network, batch, dtype, size=size, classes=classes, width=width, param=param)
+    simulation = None
+    if hw is not None:
+        simulation = costmodel.cost(graph, costmodel.machine(hw, settings or ()), placement=place)
+    patterns = simulation.hardware.fuse if simulation else ()
+    kept = keeping.memory(graph, patterns, keeping.shares(keep or ()))
+    table = pages.kept_table(kept, simulation)
+    if csv:
+        files.write(csv, formats.to_csv(table))
+    if json:
+        files.write(json, formats.memory_to_json(kept, table))
+    if "-" not in {str(csv), str(json)}:
+        pages.kept(kept, simulation, table)

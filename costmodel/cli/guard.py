@@ -1,0 +1,84 @@
+"""``costmodel snapshot`` and ``check``: per-layer figures kept, and compared later."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from costmodel.cli.options import (
+    BatchOption,
+    ClassesOption,
+    CsvOption,
+    DtypeOption,
+    MachineOption,
+    NetworksArgument,
+    OverlapOption,
+    ParamOption,
+    PlaceOption,
+    SettingOption,
+    SizeOption,
+    WidthOption,
+)
+from costmodel.cli.requests import names_of, parameters_of
+
+
+def snapshot(
+    networks: NetworksArgument,
+    hw: MachineOption,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write; - is standard output.")],
+    batch: BatchOption = 1,
+    dtype: DtypeOption = "float32",
+    size: SizeOption = None,
+    classes: ClassesOption = None,
+    width: WidthOption = None,
+    param: ParamOption = None,
+    settings: SettingOption = None,
+    overlap: OverlapOption = None,
+    place: PlaceOption = None,
+) -> None:
+    """Keep every layer's figures, to check later.
+
+    The file holds what was run and what came out, one layer per line; 'costmodel check' runs it again.
+    """
+    from costmodel import guard, zoo
+    from costmodel.report import files
+
+    parameters = parameters_of(param, size=size, classes=classes, width=width)
+    requests = [
+        guard.Request(zoo.get(name).name, parameters, hw, tuple(settings or ()), batch, dtype, overlap, place)
+        for name in names_of(networks)
+    ]
+    files.write(output, guard.to_text([guard.take(request) for request in requests]))
+
+
+def check(
+    file: Annotated[Path, typer.Argument(help="A file that 'costmodel snapshot' wrote.")],
+    rtol: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Relative tolerance of a column, or of every time. May be repeated.", metavar="COLUMN=NUMBER"
+        ),
+    ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--max", help="A budget: latency=0.2s, params=5M, peak_memory=1MB. May be repeated.", metavar="NAME=LIMIT"
+        ),
+    ] = None,
+    csv: CsvOption = None,
+) -> None:
+    """Compare today's figures with a snapshot.
+
+    The exit code is 0 when nothing changed and every budget holds, 1 with a table of what changed when not.
+    """
+    from costmodel import guard
+    from costmodel.report import files, formats
+    from costmodel.report import show as pages
+
+    changes = guard.check(file, rtol or (), limit or ())
+    if csv:
+        files.write(csv, formats.to_csv(changes))
+    if str(csv) != "-":
+        pages.changes(changes, str(file))
+    if len(changes):
+        raise typer.Exit(1)

@@ -1,0 +1,36 @@
+"""Options as given -> the networks and parameters that they ask for."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import costmodel
+from costmodel.errors import CostModelError
+
+if TYPE_CHECKING:
+    from costmodel.graph import Graph
+
+
+def names_of(networks: list[str]) -> list[str]:
+    """The networks that were named; ``all`` is the whole zoo."""
+    from costmodel import zoo
+
+    return zoo.names() if networks == ["all"] else networks
+
+
+def graph_of(network: str, batch: int, dtype: str, *, param: Sequence[str] | None, **chosen: Any) -> "Graph":
+    """The network that was named, with the parameters that were given."""
+    return costmodel.network(network, batch=batch, dtype=dtype, **parameters_of(param, **chosen))
+
+
+def parameters_of(param: Sequence[str] | None, **chosen: Any) -> dict[str, Any]:
+    """The network's parameters out of the options that were given, and of NAME=VALUE pairs."""
+    parameters = {name: value for name, value in chosen.items() if value is not None}
+    for assignment in param or ():
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise CostModelError(f"--param {assignment!r}: expected NAME=VALUE, such as dense_head=true")
+        key = name.strip().replace("-", "_")
+        if key in parameters:
+            raise CostModelError(f"--param {assignment!r}: {key} is given twice")
+        parameters[key] = value.strip()
+    return parameters

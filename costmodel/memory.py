@@ -1,0 +1,173 @@
+"""Graph -> what a network keeps: maps and filters layer by layer, the memory of a training step, the size on disk.
+
+The terms are those of the report "MobileNetV2: The Same but Better", appendices A1 and A2, each as it really is and,
+beside it, by the report's own rule. What a pruning leaves is counted as SqueezeNet's table 1 does it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from fractions import Fraction
+from math import ceil, prod
+from typing import Final, NamedTuple
+
+from costmodel.errors import CostModelError, suggestion
+from costmodel.fuse import Pattern, fuse
+from costmodel.graph import Graph, size_in_bytes
+from costmodel.profile import AXES, MAPS, Profile, profile
+from costmodel.table import Column, Table
+
+COLUMNS: Final = (
+    Column("layer", str, "", "the kernel's name: block and node, fused nodes joined by +"),
+    Column("operator", str, "", "operators in the order they run, fused ones joined by +"),
+    Column("map_size", int, "", "values read: Lr * Lc * Ni for one map", "max"),
+    Column("map_memory", int, "", "values read and written: (Ni + No) * Lr * Lc where the size stays", "max"),
+    Column("map_bytes", int, "B", "bytes of the maps read and written", "max"),
+    Column("report_map_memory", int, "", "by the report's rule: (Ni + No) * Lr * Lc of the input, always", "max"),
+    Column("parameters", int, "", "learned values", "sum"),
+    Column("filter_size", int, "", "coefficients of the filters: kernel * Ni / groups * No", "max"),
+    Column("filter_bytes", int, "B", "bytes of the coefficients", "max"),
+    Column("report_filter_size", int, "", "by the report's rule: kernel * Ni * No, grouped or not", "max"),
+)
+
+KEPT: Final = Column("kept", int, "", "parameters left after pruning: ceil(share * weights) + all others", "sum")
+
+DISK_BITS: Final = (32, 16, 8, 6)
+"""The widths that the size on disk is given for."""
+
+
+class Training(NamedTuple):
+    """The terms of the report's formula for a training step: their sum, in values, times the width of a value."""
+
+    parameters: int
+    gradients: int
+    largest_map: int
+    largest_filter: int
+    bits: int
+
+    @property
+    def bytes(self) -> int:
+        """(parameters + gradients + largest map + largest filter) * bits / 8."""
+        return size_in_bytes(sum(self[:4]), self.bits)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a network keeps."""
+
+    profile: Profile
+    layers: Table
+    """One row per layer, under :data:`COLUMNS`, with :data:`KEPT` where something was pruned."""
+    training: Training
+    training_by_report: Training
+    stored: int
+    """Parameters and buffers: what a model file holds."""
+    kept: int | None
+    """Of these, what a pruning leaves."""
+
+    @property
+    def disk(self) -> dict[int, int]:
+        """The bytes of a model file at each width, pruned if something was; no headers, no index, no compression."""
+        values = self.stored if self.kept is None else self.kept
+        return {bits: size_in_bytes(values, bits) for bits in DISK_BITS}
+
+
+def memory(graph: Graph, patterns: Sequence[Pattern] = (), shares: Mapping[str, Fraction] | None = None) -> Memory:
+    """Measure a network fused as the patterns say, pruned to the shares (see :func:`pruned`)."""
+    needs = profile(graph, patterns=patterns)
+    layers = _layers(needs)
+    stored = needs.layers.total("parameters") + needs.layers.total("buffers")
+    kept = None
+    if shares:
+        left = pruned(graph, shares)
+        names = {node: name for name, node in graph.nodes.items()}
+        column = [sum(left[names[node]] for node in kernel.nodes) for kernel in fuse(graph, patterns)]
+        layers = layers.extend((KEPT,), {"kept": column})
+        kept = sum(column) + needs.layers.total("buffers")
+    return Memory(needs, layers, _training(needs, layers, ""), _training(needs, layers, "report_"), stored, kept)
+
+
+def _training(needs: Profile, layers: Table, prefix: str) -> Training:
+    parameters = layers.total("parameters")
+    largest = (layers.total(f"{prefix}map_memory"), layers.total(f"{prefix}filter_size"))
+    return Training(parameters, parameters, *largest, needs.tensors["bits"][0])
+
+
+def _layers(needs: Profile) -> Table:
+    read, moved = ([0] * len(needs.layers) for _ in range(2))
+    kinds, sizes = needs.tensors["kind"], needs.tensors["elements"]
+    for layer, tensor, mode, _ in needs.accesses.tuples():
+        if kinds[tensor] in MAPS:
+            moved[layer] += sizes[tensor]
+            read[layer] += sizes[tensor] if mode == "read" else 0
+    bits = needs.tensors["bits"][0]
+    rows = []
+    for row, taken, both in zip(needs.layers.rows(), read, moved, strict=True):
+        taps = prod(row[f"kernel_{axis}"] or 1 for axis in AXES)
+        filters, channels = row["groups"] * row["filters"], row["groups"] * row["reduction"] // taps
+        learned = row["parameters"] and row["batch"]  # a product with a learned matrix, not of two maps
+        coefficients = filters * row["reduction"] if learned else 0
+        rows.append(
+            (
+                row["layer"],
+                row["operator"],
+                taken,
+                both,
+                row["input_bytes"] + row["output_bytes"],
+                taken // channels * (channels + filters) if learned else 0,
+                row["parameters"],
+                coefficients,
+                size_in_bytes(coefficients, bits),
+                taps * channels * filters if learned else 0,
+            )
+        )
+    return Table.of(COLUMNS, rows)
+
+
+def pruned(graph: Graph, shares: Mapping[str, Fraction]) -> dict[str, int]:
+    """Node name, or pattern such as ``fire*.e3x3`` -> share of its weights that is kept; -> every node's parameters.
+
+    ceil(share * weights) are kept of a node's weights, and all its other parameters, such as biases. Of the patterns
+    that fit a node the last one holds; a node that none fits keeps all. A pattern that fits no node with weights is an
+    error.
+    """
+    counts = {}
+    unused = set(shares)
+    prunable = []
+    for name, node in graph.nodes.items():
+        share = Fraction(1)
+        weights = node.op.weights(*node.input_shapes)
+        if any(weight.name == "weight" for weight in weights):
+            prunable.append(name)
+            for pattern, wanted in shares.items():
+                if fnmatchcase(name, pattern):
+                    share = wanted
+                    unused.discard(pattern)
+        counts[name] = sum(
+            ceil(share * weight.elements) if weight.name == "weight" else weight.elements
+            for weight in weights
+            if weight.kind == "parameter"
+        )
+    for pattern in unused:
+        raise CostModelError(f"no layer with weights is called {pattern!r}; {suggestion(pattern, prunable)}")
+    return counts
+
+
+def shares(assignments: Sequence[str]) -> dict[str, Fraction]:
+    """``["fire*.e3x3=33%"]`` -> the share of each pattern; a share is a percentage or a number from 0 to 1."""
+    found = {}
+    for assignment in assignments:
+        pattern, equals, text = assignment.rpartition("=")
+        digits = text.strip().removesuffix("%")
+        percent = text.strip().endswith("%")
+        try:
+            share = Fraction(digits) / (100 if percent else 1) if len(digits) <= 20 and "/" not in digits else None
+        except ValueError:
+            share = None
+        if not equals or not pattern or share is None or not 0 <= share <= 1:
+            raise CostModelError(
+                f"--keep {assignment!r}: expected LAYER=SHARE with a share from 0 to 1 or 0 % to 100 %, "
+                "such as 'fire*.e3x3=33%'"
+            )
+        found[pattern.strip()] = share
+    return found
