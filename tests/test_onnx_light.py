@@ -14,6 +14,7 @@ import onnx
 import pytest
 
 import costmodel
+from costmodel.counting.tools import CONVENTIONS
 from costmodel.profile import profile
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
@@ -130,6 +131,12 @@ def test_densenet_is_its_file_but_for_the_form_of_the_last_layer():
 
 # The same layers on other maps: the pools of the files round down, where the authors' released models round up.
 
+# Inputs that give operators of our networks the maps of the file. GoogLeNet: the first convolution and its activation
+# have them from 224; from 221 the next map is odd, and so are those behind it, which round up and down alike. AlexNet:
+# the first three operators have them from 224, the next four, up to the second norm, from 219, the rest from 211.
+GOOGLENET = [(224, slice(2)), (221, slice(2, None))]
+ALEXNET = [(224, slice(3)), (219, slice(3, 7)), (211, slice(7, None))]
+
 
 def heights(ours, theirs):
     """The heights of our maps -> those of the file's."""
@@ -140,21 +147,34 @@ def heights(ours, theirs):
 def test_googlenet_is_its_file_on_the_maps_that_pools_leave_which_round_down():
     file, ours = in_file("inception_v1"), in_zoo("googlenet")
     assert heights(ours, file) == [(112, 112), (56, 55), (28, 27), (14, 13), (7, 6), (1, 1)]
-    # From an input of 221 the first map is 111, and rounding up and down are the same from there on.
-    first = 2  # the first convolution and its activation
-    assert ours[:first] + in_zoo("googlenet", size=221)[first:] == file
+    assert [row for size, part in GOOGLENET for row in in_zoo("googlenet", size=size)[part]] == file
     assert totals(ours) == (totals(file)[0], 1_582_671_872)
 
 
 def test_alexnet_is_its_file_on_the_maps_that_pools_leave_which_round_down():
     file, ours = in_file("bvlc_alexnet"), in_zoo("alexnet")
-    # It takes an input of 224 and not of the 227 that the first map of 55 needs; the last pool, padded, makes the 6.
+    # The file takes an input of 224, not the 227 that a first map of 55 needs; its last pool is padded and makes the 6.
     assert heights(ours, file) == [(55, 54), (27, 26), (13, 12), (6, 6)]
-    # No one input gives our network all of these maps: the first three operators see them from 224, the next four, up
-    # to the second norm, from 219, and the rest from 211.
-    parts = [(224, slice(3)), (219, slice(3, 7)), (211, slice(7, None))]
-    assert [row for size, part in parts for row in in_zoo("alexnet", size=size)[part]] == file
+    assert [row for size, part in ALEXNET for row in in_zoo("alexnet", size=size)[part]] == file
     assert totals(ours) == (totals(file)[0], 724_406_816)
+
+
+# What onnx-tool 1.0.1 prints for the files, by its rules on our networks; ``beside`` is what operators of the file add.
+@pytest.mark.parametrize(
+    ("name", "parts", "beside", "printed"),
+    [
+        ("alexnet", ALEXNET, 0, 675_839_112),
+        # a mean pool of 7x7 on a padded map of 6x6 in the place of a global one
+        ("googlenet", GOOGLENET, (49 - 36 - 4) * 1024, 1_481_545_240),
+        # a mean pool of 7x7 in the place of a global one
+        ("resnet50", [(224, slice(None))], -4 * 2048, 4_450_789_512),
+        # gamma and beta as operators on the 15,667,456 outputs of batch norms; no softmax
+        ("densenet121", [(224, slice(None))], 2 * 15_667_456 - 36 * 1000, 3_369_419_240),
+    ],
+)
+def test_onnx_tools_number_for_the_files(name, parts, beside, printed):
+    whole = {size: profile(costmodel.network(name, size=size), CONVENTIONS["onnx-tool"]).layers for size, _ in parts}
+    assert sum(sum(whole[size]["counted"][part]) for size, part in parts) + beside == printed
 
 
 # Another network of the same family: both from the paper's table, by the rules that they differ in.
