@@ -1,5 +1,6 @@
 """NASNet: Learning Transferable Architectures for Scalable Image Recognition, 2018, figure 4 and appendix A."""
 
+from costmodel.errors import CostModelError
 from costmodel.graph import Tensor, block
 from costmodel.ops import (
     Add,
@@ -21,12 +22,15 @@ from costmodel.zoo import architecture
 
 STEM = 32
 CONCATENATED = 6  # maps that a normal cell joins
+STEP = 4 * 4 * CONCATENATED  # two doublings to the last stage, and a stem cell with a quarter of the filters
 REPEATS = 4  # N, normal cells per stage
 
 
 @architecture(params="5.3 M", macs="564 M", source="Zoph et al. 2018, table 2, NASNet-A (4 @ 1056)")
 def nasnet_a_mobile(size: int = 224, classes: int = 1000, penultimate: int = 1056) -> Tensor:
     """NASNet-A mobile, 4 @ 1056: two reduction cells as stem, then three stages of four normal cells."""
+    if penultimate % STEP:
+        raise CostModelError(f"network 'nasnet_a_mobile': penultimate must be a multiple of {STEP}, not {penultimate}")
     filters = penultimate // (4 * CONCATENATED)
     image = Input((1, 3, size, size))()
     with block("stem"):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from costmodel import resources
-from costmodel.errors import CostModelError, suggestion
+from costmodel.errors import CostModelError, WiringError, suggestion
 from costmodel.graph import Graph, Tensor
 
 PACKAGE: Final = "costmodel.architectures"
@@ -52,7 +52,32 @@ class Architecture:
         """Build the network; a parameter may be given as text and is read as its default's type."""
         chosen = {name: self._value(name, value) for name, value in parameters.items()}
         changed = ", ".join(f"{name}={value}" for name, value in chosen.items() if value != self.defaults[name])
-        return Graph(self.builder(**chosen), f"{self.name}({changed})" if changed else self.name)
+        try:
+            output = self.builder(**chosen)
+        except WiringError as error:
+            raise WiringError(f"{error}{self._hint(chosen)}") from None
+        return Graph(output, f"{self.name}({changed})" if changed else self.name)
+
+    def _hint(self, chosen: Mapping[str, Any]) -> str:
+        """The smallest size that works where the chosen one does not, if that is what is wrong."""
+        usual = self.defaults.get("size")
+        if usual is None or chosen.get("size", usual) >= usual or not self._works({**chosen, "size": usual}):
+            return ""
+        too_small, works = chosen["size"], usual
+        while works - too_small > 1:
+            middle = (too_small + works) // 2
+            if self._works({**chosen, "size": middle}):
+                works = middle
+            else:
+                too_small = middle
+        return f"; the smallest size that works is {works}"
+
+    def _works(self, chosen: Mapping[str, Any]) -> bool:
+        try:
+            self.builder(**chosen)
+        except CostModelError:
+            return False
+        return True
 
     def _value(self, name: str, value: Any) -> Any:
         if name not in self.defaults:

@@ -145,14 +145,35 @@ def test_maps_of_squeezenet_are_those_of_its_table():
         ("shufflenet", {"groups": 5}, "groups must be one of 1, 2, 3, 4, 8, not 5"),
         ("shufflenet", {"scale": 0.75}, "scale must be one of 0.25, 0.5, 1.0, 1.5, 2.0, not 0.75"),
         ("alexnet", {"groups": 7}, r"stage2.conv: .* 7 groups, which do not divide 96 channels into 256 filters"),
-        ("vgg16", {"size": 16}, r"stage5.max_pool: .* larger than the padded map 1x1"),
+        ("alexnet", {"groups": 7}, r"groups that do: 1, 2, 4, 8, 16, 32; input"),
+        (
+            "vgg16",
+            {"size": 16},
+            r"^stage5.max_pool: .* larger than the padded map 1x1.*; the smallest .* is 32$",
+        ),
         ("densenet121", {"size": 8}, r"transition\d.pool: .* larger than the padded map 1x1"),
-        ("nasnet_a_mobile", {"penultimate": 24}, r"filters must be a positive integer, not 0"),
+        ("nasnet_a_mobile", {"penultimate": 24}, r"penultimate must be a multiple of 96, not 24"),
     ],
 )
 def test_what_cannot_be_built_says_where_and_why(name, chosen, message):
     with pytest.raises(CostModelError, match=message):
         zoo.get(name)(**chosen)
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen"),
+    [(name, {}) for name in zoo.names()] + [("googlenet", {"auxiliary_heads": True}), ("alexnet", {"groups": 1})],
+)
+def test_the_smallest_size_that_is_named_is_the_smallest_that_works(name, chosen):
+    try:
+        zoo.get(name)(size=1, **chosen)
+    except CostModelError as error:
+        smallest = int(str(error).rpartition("the smallest size that works is ")[2])
+    else:
+        return
+    zoo.get(name)(size=smallest, **chosen)
+    with pytest.raises(CostModelError, match=f"the smallest size that works is {smallest}$"):
+        zoo.get(name)(size=smallest - 1, **chosen)
 
 
 @pytest.mark.parametrize("name", zoo.names())

@@ -1,7 +1,7 @@
 """Convolutions of any rank, grouped, strided, dilated, padded per side."""
 
 from dataclasses import dataclass
-from math import prod
+from math import gcd, prod
 
 from costmodel.errors import WiringError
 from costmodel.graph import Loops, Shape, Weight
@@ -36,7 +36,12 @@ class Conv(Windowed):
         n, c, spatial = channels_and_spatial(x)
         same_channels(self.channels, c)
         if c % self.groups or self.filters % self.groups:
-            raise WiringError(f"has {self.groups} groups, which do not divide {c} channels into {self.filters} filters")
+            common = gcd(c, self.filters)
+            fitting = [str(groups) for groups in range(1, min(common, 1024) + 1) if common % groups == 0]
+            raise WiringError(
+                f"has {self.groups} groups, which do not divide {c} channels into {self.filters} filters; "
+                f"groups that do: {', '.join(fitting)}"
+            )
         return (n, self.filters, *self.window.output(spatial))
 
     def weights(self, x: Shape) -> tuple[Weight, ...]:
