@@ -201,6 +201,10 @@ class Op:
         units = self.units(*inputs)
         return Work(macs, *[count * units for count in self.each[1:]])
 
+    def run(self, *inputs: Any, **weights: Any) -> Any:
+        """Operand arrays, and the weights by name -> the output array: the equation in plain NumPy."""
+        raise NotImplementedError(f"{self.kind} cannot run")
+
     def __call__(self, *inputs: "Tensor", name: str | None = None) -> "Tensor":
         """Apply the operator; ``name`` is the layer's name inside the current block."""
         outputs = self.apply(*inputs, name=name)

@@ -10,13 +10,13 @@ PACKAGE = ROOT / "costmodel"
 
 # lowest first; modules of one level do not import each other unless listed in SIDEWAYS
 LEVELS = [
-    {"errors", "resources"},
+    {"errors", "resources", "arrays"},
     {"units", "table", "document"},
     {"graph", "hardware"},
     {"ops"},
     {"counting", "fuse", "zoo"},
     {"profile"},
-    {"place", "memory"},
+    {"place", "memory", "execute"},
     {"simulate"},
     {"costmodel"},
     {"compare", "guard", "papers"},
@@ -31,7 +31,7 @@ HOMES = {
     "typer": {"cli"},
     "yaml": {"document"},
     "pandas": {"table", "simulate"},
-    "numpy": {"table"},
+    "numpy": {"arrays", "table"},
     "pytest": {"pytest_plugin"},
     "numba": set(),
     "onnx": set(),

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from math import gcd, prod
 
+from costmodel.arrays import Array
 from costmodel.errors import WiringError
 from costmodel.graph import Loops, Shape, Weight
 from costmodel.ops.checks import channels_and_spatial, positive, same_channels
+from costmodel.ops.patches import along_channels, patches
 from costmodel.ops.windowed import Axes, Windowed
 
 
@@ -55,3 +57,15 @@ class Conv(Windowed):
         n, c, spatial = channels_and_spatial(x)
         reduction = prod(self.window.kernel) * (c // self.groups)
         return Loops(n, self.groups, prod(self.window.output(spatial)), self.filters // self.groups, reduction)
+
+    def run(self, x: Array, weight: Array, bias: Array | None = None) -> Array:
+        """Per image and group one product: filters x reduction by reduction x positions."""
+        n, *_ = x.shape
+        _, _, *positions = self.shape(x.shape)
+        under = patches(x, self.window, tuple(positions)).reshape(
+            n, self.groups, -1, prod(positions), prod(self.window.kernel)
+        )
+        columns = under.swapaxes(3, 4).reshape(n, self.groups, -1, prod(positions))
+        y = weight.reshape(self.groups, self.filters // self.groups, -1) @ columns
+        y = y.reshape(n, self.filters, *positions)
+        return y if bias is None else y + along_channels(bias, y)

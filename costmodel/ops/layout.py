@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
 
+from costmodel.arrays import Array, np
 from costmodel.errors import WiringError
 from costmodel.graph import Op, Shape, dims
 from costmodel.ops.checks import axis_of, integers, positive
@@ -27,6 +28,10 @@ class Concat(Op):
                 raise WiringError(f"cannot join {dims(x)} to {dims(first)} along axis {self.axis}")
         return (*before, sum(x[axis] for x in inputs), *after)
 
+    def run(self, *inputs: Array) -> Array:
+        """The inputs one after another."""
+        return np.concatenate(inputs, axis=self.axis)
+
 
 @dataclass(frozen=True)
 class Transpose(Op):
@@ -42,6 +47,10 @@ class Transpose(Op):
         if sorted(self.axes) != list(range(len(x))):
             raise WiringError(f"needs each axis of {dims(x)} once, not {self.axes}")
         return tuple(x[axis] for axis in self.axes)
+
+    def run(self, x: Array) -> Array:
+        """The axes in another order."""
+        return x.transpose(self.axes)
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,10 @@ class Slice(Op):
         ranges = [range(size)[slice(*ends)] for size, *ends in zip(x, self.start, self.stop, strict=True)]
         return tuple(map(len, ranges))
 
+    def run(self, x: Array) -> Array:
+        """The kept ranges."""
+        return x[tuple(slice(*ends) for ends in zip(self.start, self.stop, strict=True))]
+
 
 @dataclass(frozen=True)
 class Pad(Op):
@@ -86,6 +99,10 @@ class Pad(Op):
             raise WiringError(f"needs {2 * rank} pads for {dims(x)}, not {self.pads}")
         return tuple(sum(sizes) for sizes in zip(x, self.pads[:rank], self.pads[rank:], strict=True))
 
+    def run(self, x: Array) -> Array:
+        """Zeros around x."""
+        return np.pad(x, list(zip(self.pads[: x.ndim], self.pads[x.ndim :], strict=True)))
+
 
 @dataclass(frozen=True)
 class ChannelShuffle(Op):
@@ -105,11 +122,20 @@ class ChannelShuffle(Op):
             raise WiringError(f"cannot deal the channels of {dims(x)} out to {self.groups} groups")
         return x
 
+    def run(self, x: Array) -> Array:
+        """Channels as a matrix of groups by channels per group, transposed."""
+        n, c, *rest = x.shape
+        return x.reshape(n, self.groups, c // self.groups, *rest).swapaxes(1, 2).reshape(x.shape)
+
 
 class View(Op, abstract=True):
     """An operator whose output is its input's memory under another shape."""
 
     view: ClassVar[bool] = True
+
+    def run(self, x: Array) -> Array:
+        """The same values under the other shape."""
+        return x.reshape(self.shape(x.shape))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from math import prod
 
+from costmodel.arrays import Array
 from costmodel.errors import WiringError
 from costmodel.graph import Loops, Op, Shape, Weight, dims
 from costmodel.ops.checks import positive, same_channels
@@ -43,6 +44,11 @@ class Linear(Op):
         n, *rows, c = x
         return Loops(n, 1, prod(rows), self.features, c)
 
+    def run(self, x: Array, weight: Array, bias: Array | None = None) -> Array:
+        """Rows of x times the matrix, plus b."""
+        y = x @ weight.T
+        return y if bias is None else y + bias
+
 
 @dataclass(frozen=True)
 class MatMul(Op):
@@ -66,3 +72,7 @@ class MatMul(Op):
         *outer, i, j = self.shape(a, b)
         *_, k = a
         return Loops(prod(outer), 1, i, j, k)
+
+    def run(self, a: Array, b: Array) -> Array:
+        """The product of the last two axes."""
+        return a @ b

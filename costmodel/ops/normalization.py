@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from costmodel.arrays import Array, np
 from costmodel.errors import WiringError
 from costmodel.graph import Op, Shape, Weight, Work, dims
 from costmodel.ops.checks import axis_of, positive, same_channels
+from costmodel.ops.patches import along_channels
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,18 @@ class BatchNorm(Op):
             Weight("variance", (c,), "buffer"),
         )
 
+    def run(self, x: Array, gamma: Array, beta: Array, mean: Array, variance: Array) -> Array:
+        """With the running statistics, as at inference."""
+        scale = 1 / np.sqrt(variance + self.epsilon)
+        return (x - along_channels(mean, x)) * along_channels(scale, x) * along_channels(gamma, x) + along_channels(
+            beta, x
+        )
+
+    def train(self, x: Array, gamma: Array, beta: Array) -> Array:
+        """With the statistics of x itself, over the batch and the positions of each channel, as in training."""
+        axes = (0, *range(2, x.ndim))
+        return self.run(x, gamma, beta, x.mean(axis=axes), x.var(axis=axes))
+
 
 @dataclass(frozen=True)
 class Lrn(Op):
@@ -69,6 +83,14 @@ class Lrn(Op):
             raise WiringError(f"needs batch x channels, not {dims(x)}")
         return x
 
+    def run(self, x: Array) -> Array:
+        """The sum has (size - 1) // 2 channels before c, and the rest behind; outside there are none."""
+        before = (self.size - 1) // 2
+        around = [(before, self.size - 1 - before) if axis == 1 else (0, 0) for axis in range(x.ndim)]
+        squares = np.pad(x * x, around)
+        summed = np.lib.stride_tricks.sliding_window_view(squares, self.size, axis=1).sum(axis=-1)
+        return x / (self.k + self.alpha / self.size * summed) ** self.beta
+
 
 @dataclass(frozen=True)
 class Softmax(Op):
@@ -86,3 +108,8 @@ class Softmax(Op):
         """Any shape with that axis -> the same."""
         axis_of(self.axis, x)
         return x
+
+    def run(self, x: Array) -> Array:
+        """The largest value is subtracted first, so that no power overflows."""
+        powers = np.exp(x - x.max(axis=self.axis, keepdims=True))
+        return powers / powers.sum(axis=self.axis, keepdims=True)

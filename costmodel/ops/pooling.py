@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
 
+from costmodel.arrays import Array, np
 from costmodel.errors import WiringError
 from costmodel.graph import Op, Shape, Work
 from costmodel.ops.checks import channels_and_spatial
+from costmodel.ops.patches import patches
 from costmodel.ops.windowed import Axes, Windowed
 
 
@@ -33,6 +35,10 @@ class Pool(Windowed, abstract=True):
         """Window elements: the kernel's size times the outputs."""
         return prod(self.window.kernel) * prod(self.shape(x))
 
+    def _taps(self, x: Array) -> tuple[int, ...]:
+        """The axes of a map's patches that lie under the window."""
+        return tuple(range(x.ndim, x.ndim + len(self.window.kernel)))
+
 
 @dataclass(frozen=True)
 class MaxPool(Pool):
@@ -49,6 +55,11 @@ class MaxPool(Pool):
 
     each: ClassVar[Work] = Work(compare=1)
     why: ClassVar[str] = "compare with the largest so far"
+
+    def run(self, x: Array) -> Array:
+        """The largest under each window; padding is smaller than anything."""
+        _, _, *positions = self.shape(x.shape)
+        return patches(x, self.window, tuple(positions), outside=-np.inf).max(axis=self._taps(x))
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,17 @@ class AveragePool(Pool):
     each: ClassVar[Work] = Work(add=1)
     why: ClassVar[str] = "add to the sum; the one multiplication by 1/(K*K) takes the place of the first addition"
 
+    def run(self, x: Array) -> Array:
+        """The sum under each window by how many elements of x, or of x and its padding, are there."""
+        _, _, *positions = self.shape(x.shape)
+        there = np.ones((1, 1, *x.shape[2:]), x.dtype)
+        window = self.window
+        if self.count_include_pad:
+            there = np.pad(there, [(0, 0), (0, 0), *window.pads], constant_values=1)
+            window = window._replace(pads=((0, 0),) * len(positions))
+        summed = patches(x, self.window, tuple(positions)).sum(axis=self._taps(x))
+        return summed / patches(there, window, tuple(positions)).sum(axis=self._taps(x))
+
 
 @dataclass(frozen=True)
 class GlobalAveragePool(Op):
@@ -86,3 +108,7 @@ class GlobalAveragePool(Op):
     def units(self, x: Shape) -> int:
         """Input elements."""
         return prod(x)
+
+    def run(self, x: Array) -> Array:
+        """The mean over the spatial axes, which stay with size 1."""
+        return x.mean(axis=tuple(range(2, x.ndim)), keepdims=True)

@@ -1,0 +1,108 @@
+"""Graph x arrays x weights -> arrays: a network run for real, operator by operator, in plain NumPy.
+
+Weights that are not given are made from a seed, the same on every machine.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from costmodel.arrays import Array, np
+from costmodel.errors import CostModelError, suggestion
+from costmodel.execute.weights import seeded_input, seeded_weights
+from costmodel.graph import Graph, Input, Node, Tensor, dims
+
+DTYPES: Final = ("float32", "float64", "float16")
+"""Element types that networks run in."""
+
+Weights = Mapping[str, Mapping[str, Array]]
+"""Node name -> weight name -> array."""
+
+
+def execute(
+    graph: Graph, inputs: Sequence[Array] | None = None, weights: Weights | None = None, *, seed: int = 0
+) -> tuple[Array, ...]:
+    """Run a network; inputs and weights that are not given follow from the seed."""
+    made: dict[Tensor, Array] = {}
+    for _, node, arrays in walk(graph, inputs, weights, seed=seed):
+        made |= {tensor: array for tensor, array in zip(node.outputs, arrays, strict=True) if tensor in graph.outputs}
+    return tuple(made[tensor] for tensor in graph.outputs)
+
+
+def walk(
+    graph: Graph, inputs: Sequence[Array] | None = None, weights: Weights | None = None, *, seed: int = 0
+) -> Iterator[tuple[str, Node, tuple[Array, ...]]]:
+    """Run a network node by node -> each node's name, the node, and what it makes; arrays go after their last use."""
+    given = checked_inputs(graph, inputs, seed)
+    readers: dict[Tensor, int] = dict.fromkeys(graph.outputs, 1)
+    for node in graph.nodes.values():
+        for tensor in node.inputs:
+            readers[tensor] = readers.get(tensor, 0) + 1
+    alive: dict[Tensor, Array] = {}
+    for name, node in graph.nodes.items():
+        if isinstance(node.op, Input):
+            results = (given[node.outputs[0]],)
+        else:
+            operands = [alive[tensor] for tensor in node.inputs]
+            constants = weights_of(graph, name, node, weights, seed)
+            with np.errstate(over="ignore", under="ignore"):  # exp(-x) of a very negative x is meant to be infinite
+                results = (node.op.run(*operands, **constants),)
+        check_results(name, node, results)
+        alive |= zip(node.outputs, results, strict=True)
+        yield name, node, results
+        for tensor in node.inputs:
+            readers[tensor] -= 1
+            if not readers[tensor]:
+                del alive[tensor]
+
+
+def checked_inputs(graph: Graph, inputs: Sequence[Array] | None, seed: int) -> dict[Tensor, Array]:
+    """The arrays for a network's inputs: those given, with the declared shapes and types, or made from the seed."""
+    tensors = graph.inputs
+    if inputs is None:
+        return {tensor: seeded_input(tensor, number, seed) for number, tensor in enumerate(tensors)}
+    if len(inputs) != len(tensors):
+        raise CostModelError(f"{graph.name}: takes {len(tensors)} inputs, not {len(inputs)}")
+    for number, (tensor, array) in enumerate(zip(tensors, inputs, strict=True)):
+        wanted = dtype_of(tensor)
+        shape, dtype = tuple(np.shape(array)), getattr(getattr(array, "dtype", None), "name", type(array).__name__)
+        if shape != tensor.shape or dtype != wanted:
+            raise CostModelError(
+                f"{graph.name}: input {number} must be {wanted} of {dims(tensor.shape)}, not {dtype} of {dims(shape)}"
+            )
+    return dict(zip(tensors, inputs, strict=True))
+
+
+def weights_of(graph: Graph, name: str, node: Node, weights: Weights | None, seed: int) -> dict[str, Array]:
+    """A node's constants: those given, with the declared shapes, or made from the seed."""
+    declared = node.op.weights(*node.input_shapes)
+    if weights is None or not declared:
+        return seeded_weights(name, node, seed)
+    given: Mapping[str, Any] = weights.get(name, {})
+    if not given:
+        raise CostModelError(f"{graph.name}: no weights for {name!r}; {suggestion(name, weights)}")
+    for weight in declared:
+        if weight.name not in given:
+            raise CostModelError(f"{graph.name}: {name!r} has no {weight.name!r}; {suggestion(weight.name, given)}")
+        shape = tuple(np.shape(given[weight.name]))
+        if shape != weight.shape:
+            raise CostModelError(
+                f"{graph.name}: {weight.name!r} of {name!r} must be {dims(weight.shape)}, not {dims(shape)}"
+            )
+        if not np.isfinite(given[weight.name]).all():
+            raise CostModelError(f"{graph.name}: {weight.name!r} of {name!r} has values that are not finite")
+    return {weight.name: given[weight.name] for weight in declared}
+
+
+def check_results(name: str, node: Node, results: Sequence[Array]) -> None:
+    """What an operator makes must have the shape that it declares."""
+    for tensor, array in zip(node.outputs, results, strict=True):
+        if array.shape != tensor.shape:
+            raise AssertionError(f"{name}: {node.op} made {dims(array.shape)}, declared {dims(tensor.shape)}")
+
+
+def dtype_of(tensor: Tensor) -> str:
+    """The element type of a network's input."""
+    dtype = str(getattr(tensor.node.op, "dtype", ""))
+    if dtype not in DTYPES:
+        raise CostModelError(f"networks run in {', '.join(DTYPES)}, not in {dtype}")
+    return dtype
