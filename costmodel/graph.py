@@ -59,7 +59,7 @@ class Loops(NamedTuple):
     @property
     def macs(self) -> int:
         """Multiply-accumulates: the product of the extents."""
-        return self.batch * self.groups * self.pixels * self.filters * self.reduction
+        return prod(self)
 
 
 class Window(NamedTuple):
