@@ -28,19 +28,20 @@ def fuse(graph: Graph, patterns: Sequence[Pattern] = ()) -> tuple[Kernel, ...]:
     A chain's inner results must have no other reader and must not be outputs of the network. A kernel stands where its
     last node stood, so that all it reads is there. Inputs are no kernels.
     """
-    readers: dict[Tensor, list[Node]] = {}
+    inner: dict[Tensor, Node | None] = {}  # the one reader of each tensor that has one
     for node in graph.nodes.values():
         for tensor in node.inputs:
-            readers.setdefault(tensor, []).append(node)
-    inner = {tensor: nodes[0] for tensor, nodes in readers.items() if len(nodes) == 1}
+            inner[tensor] = None if tensor in inner else node
     for tensor in graph.outputs:
-        inner.pop(tensor, None)
-    longest_first = sorted(patterns, key=len, reverse=True)
+        inner[tensor] = None
+    starts: dict[str, list[Pattern]] = {}  # by first operator
+    for pattern in sorted(patterns, key=len, reverse=True):
+        starts.setdefault(pattern[0], []).append(pattern)
     chains: dict[Node, tuple[Node, ...]] = {}  # by last node
     done: set[Node] = set()
     for node in graph.nodes.values():
         if node.inputs and node not in done:
-            matches = [_match(node, pattern, inner, done) for pattern in longest_first]
+            matches = [_match(node, pattern, inner, done) for pattern in starts.get(node.op.kind, ())]
             chain = next(filter(None, matches), (node,))
             chains[chain[-1]] = chain
             done.update(chain)
@@ -49,12 +50,10 @@ def fuse(graph: Graph, patterns: Sequence[Pattern] = ()) -> tuple[Kernel, ...]:
 
 
 def _match(
-    node: Node, pattern: Pattern, inner: Mapping[Tensor, Node], done: Collection[Node]
+    first: Node, pattern: Pattern, inner: Mapping[Tensor, Node | None], done: Collection[Node]
 ) -> tuple[Node, ...] | None:
-    """The chain of a pattern's operators that begins at a node, through results that only the next node reads."""
-    if node.op.kind != pattern[0]:
-        return None
-    chain = [node]
+    """The chain that continues a pattern's first operator, through results that only the next node reads."""
+    chain = [first]
     for kind in pattern[1:]:
         result, *others = chain[-1].outputs
         following = inner.get(result)
@@ -65,10 +64,10 @@ def _match(
 
 
 def _kernel(chain: tuple[Node, ...], names: Mapping[Node, str]) -> Kernel:
-    first, *others = chain
-    if not others:
-        return Kernel(names[first], chain, first.inputs, first.outputs)
-    name = "+".join([names[first], *[names[node].rpartition(".")[2] for node in others]])
-    inside = {tensor for node in chain[:-1] for tensor in node.outputs}
-    inputs = tuple([tensor for node in chain for tensor in node.inputs if tensor not in inside])
-    return Kernel(name, chain, inputs, chain[-1].outputs)
+    first = before = chain[0]
+    name, inputs = names[first], first.inputs
+    for node in chain[1:]:
+        name += "+" + names[node].rpartition(".")[2]
+        inputs += tuple([tensor for tensor in node.inputs if tensor not in before.outputs])
+        before = node
+    return Kernel(name, chain, inputs, before.outputs)

@@ -64,7 +64,7 @@ class Loops(NamedTuple):
     @property
     def macs(self) -> int:
         """Multiply-accumulates: the product of the extents."""
-        return self.batch * self.groups * self.pixels * self.filters * self.reduction
+        return prod(self)
 
 
 class Window(NamedTuple):
@@ -136,6 +136,9 @@ class Op:
 
     registry: ClassVar[dict[str, type["Op"]]] = {}
 
+    kind: ClassVar[str] = "Op"
+    """The operator's registered name: that of its class."""
+
     operands: ClassVar[int | None] = None
     """How many inputs it takes, read off the signature of :meth:`shape`; None for any number."""
 
@@ -153,6 +156,7 @@ class Op:
 
     def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls.kind = cls.__name__
         if abstract:
             return
         signature = cls.shape.__code__
@@ -162,11 +166,6 @@ class Op:
                 f"operator {cls.__name__!r} is registered already, by {Op.registry[cls.__name__].__module__}"
             )
         Op.registry[cls.__name__] = cls
-
-    @property
-    def kind(self) -> str:
-        """The operator's registered name."""
-        return type(self).__name__
 
     @property
     def window(self) -> Window | None:
@@ -199,7 +198,8 @@ class Op:
         if self.each is NO_WORK:
             return Work(macs)
         units = self.units(*inputs)
-        return Work(macs, *[count * units for count in self.each[1:]])
+        _, add, multiply, compare, divide, special = self.each
+        return Work(macs, add * units, multiply * units, compare * units, divide * units, special * units)
 
     def run(self, *inputs: Any, **weights: Any) -> Any:
         """Operand arrays, and the weights by name -> the output array: the equation in plain NumPy."""
@@ -342,15 +342,15 @@ class Graph:
         self.outputs: Final = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
         if not self.outputs or not all(isinstance(tensor, Tensor) for tensor in self.outputs):
             raise WiringError(f"{name}: a graph is made from its output tensors, not from {outputs!r}")
-        reached: set[Node] = set()
-        waiting = [tensor.node for tensor in self.outputs]
+        reached = {tensor.node for tensor in self.outputs}
+        waiting = list(reached)
         while waiting:
-            node = waiting.pop()
-            if node not in reached:
-                reached.add(node)
-                waiting.extend(tensor.node for tensor in node.inputs)
+            for tensor in waiting.pop().inputs:
+                if tensor.node not in reached:
+                    reached.add(tensor.node)
+                    waiting.append(tensor.node)
         # A node can only read tensors that exist already, so the order of making is a topological order.
-        self.nodes: Final[Mapping[str, Node]] = _named(sorted(reached, key=lambda node: node.serial))
+        self.nodes: Final[Mapping[str, Node]] = _named(sorted(reached, key=operator.attrgetter("serial")))
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:

@@ -4,7 +4,7 @@ From here on nothing knows operators: a trace or another tool's table can enter 
 """
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import prod
@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from costmodel.counting import STANDARD, Convention
 from costmodel.errors import WiringError
 from costmodel.fuse import Kernel, Pattern, fuse
-from costmodel.graph import NO_LOOPS, Graph, Tensor, Window, Work, dims, size_in_bytes
+from costmodel.graph import NO_LOOPS, Graph, Loops, Node, Shape, Tensor, Window, Work, dims, size_in_bytes
 from costmodel.table import Column, Table
 
 AXES: Final = ("depth", "height", "width")
@@ -28,6 +28,8 @@ WINDOW_COLUMNS: Final = tuple(
     )
     for axis in AXES
 )
+WINDOW_NAMES: Final = tuple(column.name for column in WINDOW_COLUMNS)
+NO_WINDOW: Final = (0,) * len(WINDOW_COLUMNS)
 
 LAYER_COLUMNS: Final = (
     Column("layer", str, "", "the kernel's name: block and node, fused nodes joined by +"),
@@ -79,6 +81,13 @@ PART_COLUMNS: Final = (
 
 MAPS: Final = frozenset({"input", "map", "output"})
 """The kinds of tensors that flow between layers; the other kinds are weights."""
+
+
+_Data = dict[str, Sequence[Any]]
+"""Columns on their way into a table."""
+
+_Held = tuple[str, str, Shape, int, int, int]
+"""A tensor's name, kind, shape, bits, and the layers of its birth and of its last use."""
 
 
 class TensorRow(NamedTuple):
@@ -140,126 +149,173 @@ def profile(graph: Graph, convention: Convention = STANDARD, patterns: Sequence[
     kernels = fuse(graph, patterns)
     if not kernels:
         raise WiringError(f"{graph.name}: a network needs at least one layer")
-    tensors = _Tensors(graph, kernels)
-    accesses: list[tuple[int, int, str, int]] = []
-    layers = []
-    parts = []
-    uncounted: dict[str, None] = {}
-    for row, kernel in enumerate(kernels):
-        touched = tensors.accesses(row, kernel)
-        accesses += touched
-        works = [convention.work(node) for node in kernel.nodes]
-        parts += [
-            (row, node.op.kind, work.macs, work.elementwise) for node, work in zip(kernel.nodes, works, strict=True)
-        ]
-        counted = 0
-        for node, work in zip(kernel.nodes, works, strict=True):
-            number = convention.counted(node, work)
-            if number is None:
-                uncounted[node.op.kind] = None
-            else:
-                counted += number
-        work = functools.reduce(Work.plus, works)
-        layers.append(_layer(kernel, work, counted, [(tensors.rows[tensor], mode) for _, tensor, mode, _ in touched]))
-    batch = next((size for tensor in graph.inputs for size in tensor.shape[:1]), 1)
+    tensors, accesses = _memory(graph, kernels)
+    moved = _moved(tensors, accesses, len(kernels))
+    nodes = [node for kernel in kernels for node in kernel.nodes]
+    layer_of = [layer for layer, kernel in enumerate(kernels) for _ in kernel.nodes]
+    works = [convention.work(node) for node in nodes]
+    elementwise = [work.elementwise for work in works]
+    numbers = [convention.counted(node, work) for node, work in zip(nodes, works, strict=True)]
+    kinds = [node.op.kind for node in nodes]
+    amounts: dict[str, Sequence[int]] = {
+        **dict(zip(Work._fields, zip(*works, strict=True), strict=True)),
+        "elementwise": elementwise,
+        "counted": [number or 0 for number in numbers],
+    }
+    parts: _Data = {"layer": layer_of, "operator": kinds, "macs": amounts["macs"], "elementwise": elementwise}
+    layers: _Data = {
+        "layer": [kernel.name for kernel in kernels],
+        "block": [kernel.nodes[0].block for kernel in kernels],
+        "operator": [kernel.operator for kernel in kernels],
+        "input_shape": [_shapes(kernel.inputs) for kernel in kernels],
+        "output_shape": [_shapes(kernel.outputs) for kernel in kernels],
+        "input_bytes": moved["read"],
+        "output_bytes": moved["write"],
+        "weight_bytes": moved["weight"],
+        "parameters": moved["parameter"],
+        "buffers": moved["buffer"],
+        **{name: _per_layer(layer_of, values, len(kernels)) for name, values in amounts.items()},
+        **dict(zip(Loops._fields, zip(*map(_nest, kernels), strict=True), strict=True)),
+        **dict(zip(WINDOW_NAMES, zip(*map(_window, kernels), strict=True), strict=True)),
+    }
     return Profile(
         graph.name,
         convention.name,
-        batch,
-        Table.of(LAYER_COLUMNS, layers),
-        Table.of(TENSOR_COLUMNS, tensors.rows),
-        Table.of(ACCESS_COLUMNS, accesses),
-        Table.of(PART_COLUMNS, parts),
+        next((size for tensor in graph.inputs for size in tensor.shape[:1]), 1),
+        Table(LAYER_COLUMNS, layers),
+        Table(TENSOR_COLUMNS, tensors),
+        Table(ACCESS_COLUMNS, accesses),
+        Table(PART_COLUMNS, parts),
         convention.number,
-        tuple(sorted(uncounted)),
+        tuple(sorted({kind for kind, number in zip(kinds, numbers, strict=True) if number is None})),
     )
 
 
-def _layer(kernel: Kernel, work: Work, counted: int, touched: Sequence[tuple[TensorRow, str]]) -> tuple[Any, ...]:
-    """A kernel's row of :data:`LAYER_COLUMNS`."""
+def _memory(graph: Graph, kernels: Sequence[Kernel]) -> tuple[_Data, _Data]:
+    """The columns of the tensors, maps before weights, and those of what each kernel reads and writes of them."""
+    names = {node: name for name, node in graph.nodes.items()}
+    rows, touched = _maps(graph, kernels, names)
+    layer_of: list[int] = []
+    tensor_of: list[int] = []
+    modes: list[str] = []
+    for layer, (kernel, (read, written)) in enumerate(zip(kernels, touched, strict=True)):
+        weights = [
+            (f"{names[node]}.{name}", kind, shape, node.outputs[0].bits, 0, len(kernels) - 1)
+            for node in kernel.nodes
+            for name, shape, kind in node.op.weights(*node.input_shapes)
+        ]
+        if written:  # a view touches nothing
+            taken = [*read, *range(len(rows), len(rows) + len(weights))]
+            tensor_of += taken + written
+            modes += ["read"] * len(taken) + ["write"] * len(written)
+            layer_of += [layer] * (len(taken) + len(written))
+        rows += weights
+    tensors, kinds, shapes, bits, born, dies = zip(*rows, strict=True)
+    elements = list(map(prod, shapes))
+    sizes = list(map(size_in_bytes, elements, bits))
+    columns: _Data = {
+        "tensor": tensors,
+        "kind": kinds,
+        "shape": list(map(dims, shapes)),
+        "elements": elements,
+        "bits": bits,
+        "bytes": sizes,
+        "born": born,
+        "dies": dies,
+    }
+    moved = [sizes[row] for row in tensor_of]
+    return columns, {"layer": layer_of, "tensor": tensor_of, "mode": modes, "bytes": moved}
+
+
+def _maps(
+    graph: Graph, kernels: Sequence[Kernel], names: Mapping[Node, str]
+) -> tuple[list[_Held], list[tuple[Iterable[int], list[int]]]]:
+    """The maps, and for each kernel the rows that it reads, each once, and the rows that it makes.
+
+    A view shares the row of the memory that it looks at, so that a kernel of views makes none.
+    """
+    memory: dict[Tensor, Tensor] = {}  # of each view
+    for node in graph.nodes.values():
+        if node.op.view:
+            memory |= dict.fromkeys(node.outputs, memory.get(node.inputs[0], node.inputs[0]))
+    row_of = {tensor: row for row, tensor in enumerate(graph.inputs)}
+    born, dies = [0] * len(row_of), [0] * len(row_of)
+    touched: list[tuple[Iterable[int], list[int]]] = []
+    for layer, kernel in enumerate(kernels):
+        read: dict[int, None] = {}
+        for tensor in kernel.inputs:
+            row = row_of[memory.get(tensor, tensor)]
+            read[row] = None
+            dies[row] = layer
+        written = []
+        for tensor in kernel.outputs:
+            root = memory.get(tensor, tensor)  # not the tensor itself where the kernel ends with a view
+            if root not in row_of:
+                row_of[root] = len(born)
+                written.append(len(born))
+                born.append(layer)
+                dies.append(layer)
+        touched.append((read, written))
+    outputs = {memory.get(tensor, tensor) for tensor in graph.outputs}
+    rows = [
+        (
+            names[tensor.node] + (f":{tensor.index}" if tensor.index else ""),
+            "output" if tensor in outputs else "map" if tensor.node.inputs else "input",
+            tensor.shape,
+            tensor.bits,
+            start,
+            len(kernels) - 1 if tensor in outputs else end,
+        )
+        for tensor, start, end in zip(row_of, born, dies, strict=True)
+    ]
+    return rows, touched
+
+
+def _moved(tensors: _Data, accesses: _Data, count: int) -> dict[str, list[int]]:
+    """Per layer, the bytes of maps read and written and of weights, and the elements of each kind of weight."""
+    kinds, elements = tensors["kind"], tensors["elements"]
+    moved = {name: [0] * count for name in ("read", "write", "weight", "parameter", "buffer")}
+    for layer, row, mode, size in zip(*accesses.values(), strict=True):
+        kind = kinds[row]
+        if kind in MAPS:
+            moved[mode][layer] += size
+        else:
+            moved["weight"][layer] += size
+            moved[kind][layer] += elements[row]
+    return moved
+
+
+def _per_layer(layer_of: Sequence[int], amounts: Sequence[int], count: int) -> list[int]:
+    """Amounts, and the layer of each -> their sum for each layer."""
+    sums = [0] * count
+    for layer, amount in zip(layer_of, amounts, strict=True):
+        sums[layer] += amount
+    return sums
+
+
+def _shapes(tensors: Sequence[Tensor]) -> str:
+    return ", ".join([dims(tensor.shape) for tensor in tensors])
+
+
+def _nest(kernel: Kernel) -> Loops:
+    """The one loop nest that a kernel may hold; all zero without any."""
     nests = [nest for node in kernel.nodes if (nest := node.op.loops(*node.input_shapes)).batch]
     if len(nests) > 1:
         raise WiringError(f"{kernel.name}: a fused kernel can hold one loop nest, {kernel.operator} has {len(nests)}")
-    moved = {"read": 0, "write": 0, "weight": 0}
-    stored = {"parameter": 0, "buffer": 0}
-    for tensor, mode in touched:
-        moved[mode if tensor.kind in MAPS else "weight"] += tensor.bytes
-        if tensor.kind in stored:
-            stored[tensor.kind] += tensor.elements
-    return (
-        kernel.name,
-        kernel.nodes[0].block,
-        kernel.operator,
-        ", ".join([dims(tensor.shape) for tensor in kernel.inputs]),
-        ", ".join([dims(tensor.shape) for tensor in kernel.outputs]),
-        *moved.values(),
-        *stored.values(),
-        *work,
-        work.elementwise,
-        counted,
-        *(nests[0] if nests else NO_LOOPS),
-        *_window_row(next(filter(None, [node.op.window for node in kernel.nodes]), None)),
-    )
+    return nests[0] if nests else NO_LOOPS
+
+
+def _window(kernel: Kernel) -> tuple[int, ...]:
+    """The first window of a kernel, as the values of :data:`WINDOW_COLUMNS`."""
+    for node in kernel.nodes:
+        if node.op.window:
+            return _window_row(node.op.window)
+    return NO_WINDOW
 
 
 @functools.lru_cache(maxsize=1024)
-def _window_row(window: Window | None) -> tuple[int, ...]:
-    if window is None:
-        return (0,) * len(WINDOW_COLUMNS)
+def _window_row(window: Window) -> tuple[int, ...]:
     absent = (0,) * (len(AXES) - len(window.kernel))
     before, after = zip(*window.pads, strict=True)
     parts = (window.kernel, window.stride, window.dilation, before, after)
     return tuple([number for part in parts for number in (*absent, *part)])
-
-
-class _Tensors:
-    """The tensor rows of a graph under construction: views share the row of the memory they look at."""
-
-    def __init__(self, graph: Graph, kernels: Sequence[Kernel]) -> None:
-        self.rows: list[TensorRow] = []
-        self._row_of: dict[Tensor, int] = {}
-        self._weights: list[list[int]] = []
-        names = {node: name for name, node in graph.nodes.items()}
-        self._root: dict[Tensor, Tensor] = {}
-        for node in graph.nodes.values():
-            for tensor in node.outputs:
-                self._root[tensor] = self._root[node.inputs[0]] if node.op.view else tensor
-        born = dict.fromkeys(graph.inputs, 0)
-        dies = dict.fromkeys(graph.inputs, 0)
-        for row, kernel in enumerate(kernels):
-            for tensor in kernel.inputs:
-                dies[self._root[tensor]] = row
-            for tensor in kernel.outputs:
-                root = self._root[tensor]  # not the tensor itself where the kernel ends with a view
-                if root not in born:
-                    born[root] = dies[root] = row
-        outputs = {self._root[tensor] for tensor in graph.outputs}
-        last = len(kernels) - 1
-        for tensor, start in born.items():
-            kind = "output" if tensor in outputs else "input" if not tensor.node.inputs else "map"
-            name = names[tensor.node] + (f":{tensor.index}" if tensor.index else "")
-            end = last if tensor in outputs else dies[tensor]
-            self._row_of[tensor] = self._add(name, kind, tensor.shape, tensor.bits, start, end)
-        for kernel in kernels:
-            self._weights.append(
-                [
-                    self._add(f"{names[node]}.{weight.name}", weight.kind, weight.shape, node.outputs[0].bits, 0, last)
-                    for node in kernel.nodes
-                    for weight in node.op.weights(*node.input_shapes)
-                ]
-            )
-
-    def _add(self, name: str, kind: str, shape: tuple[int, ...], bits: int, born: int, dies: int) -> int:
-        elements = prod(shape)
-        self.rows.append(TensorRow(name, kind, dims(shape), elements, bits, size_in_bytes(elements, bits), born, dies))
-        return len(self.rows) - 1
-
-    def accesses(self, layer: int, kernel: Kernel) -> list[tuple[int, int, str, int]]:
-        """What a kernel reads and writes; a view touches nothing, a map read twice by one kernel is read once."""
-        if all(node.op.view for node in kernel.nodes):
-            return []
-        rows = self.rows
-        read = dict.fromkeys([self._row_of[self._root[tensor]] for tensor in kernel.inputs])
-        touched = [(layer, row, "read", rows[row].bytes) for row in (*read, *self._weights[layer])]
-        written = [self._row_of[self._root[tensor]] for tensor in kernel.outputs]
-        return touched + [(layer, row, "write", rows[row].bytes) for row in written]

@@ -99,21 +99,23 @@ def simulate(profile: Profile, placement: Placement, hardware: Hardware, overlap
     count = len(layers)
 
     moved = [[0] * count for _ in memories]
-    homes: list[dict[str, dict[str, None]]] = [{"read": {}, "write": {}, "weight": {}} for _ in range(count)]
+    homes: dict[str, list[dict[str, None]]] = {mode: [{} for _ in range(count)] for mode in ("read", "write", "weight")}
     kinds = profile.tensors["kind"]
     for layer, tensor, mode, size in profile.accesses.tuples():
         memory = placement.memory[tensor]
         moved[memory][layer] += size
-        homes[layer][mode if kinds[tensor] in MAPS else "weight"][names[memory]] = None
+        homes[mode if kinds[tensor] in MAPS else "weight"][layer][names[memory]] = None
 
-    engines = {kind: hardware.engine_for(kind) for kind in dict.fromkeys(profile.parts["operator"])}
-    worked = {engine: [0] * count for engine in hardware.engines}
+    engines = hardware.engines
+    engine_of = {kind: engines.index(hardware.engine_for(kind)) for kind in dict.fromkeys(profile.parts["operator"])}
+    worked = [[0] * count for _ in engines]
     runs_on: list[dict[str, None]] = [{} for _ in range(count)]
     for layer, kind, macs, other in profile.parts.tuples():
-        worked[engines[kind]][layer] += 2 * macs + other
-        runs_on[layer][engines[kind].name] = None
-    operations = [sum(amounts) for amounts in zip(*worked.values(), strict=True)]
-    works = [[amount / engine.peak for amount in amounts] for engine, amounts in worked.items()]
+        engine = engine_of[kind]
+        worked[engine][layer] += 2 * macs + other
+        runs_on[layer][engines[engine].name] = None
+    operations = [sum(amounts) for amounts in zip(*worked, strict=True)]
+    works = [[amount / engine.peak for amount in worked[n]] for n, engine in enumerate(engines)]
     compute = [math.fsum(times) for times in zip(*works, strict=True)]
     waits = [[size / memory.bandwidth for size in moved[n]] for n, memory in enumerate(memories)]
     transfer = [math.fsum(times) for times in zip(*waits, strict=True)]
@@ -124,20 +126,18 @@ def simulate(profile: Profile, placement: Placement, hardware: Hardware, overlap
         profile.live_bytes([row for row, home in enumerate(placement.memory) if home == n])
         for n in range(len(memories))
     ]
-    timed = [n for n, memory in enumerate(memories) if memory.bandwidth < math.inf]
-    resource_names = [*names, *(engine.name for engine in hardware.engines)]
+    full = [[memory.name if held > memory.size else "" for held in live[n]] for n, memory in enumerate(memories)]
+    timed = [moved[n] if memory.bandwidth < math.inf else [0] * count for n, memory in enumerate(memories)]
+    resource_names = [*names, *(engine.name for engine in engines)]
     columns: dict[str, Sequence[object]] = {
-        "input_memory": ["+".join(home["read"]) for home in homes],
-        "output_memory": ["+".join(home["write"]) for home in homes],
-        "weight_memory": ["+".join(home["weight"]) for home in homes],
+        "input_memory": ["+".join(home) for home in homes["read"]],
+        "output_memory": ["+".join(home) for home in homes["write"]],
+        "weight_memory": ["+".join(home) for home in homes["weight"]],
         "live_bytes": live[0],
-        "overfull": [
-            "+".join([name for name, memory, held in zip(names, memories, layer, strict=True) if held > memory.size])
-            for layer in zip(*live, strict=True)
-        ],
+        "overfull": ["+".join(filter(None, overfull)) for overfull in zip(*full, strict=True)],
         "operations": operations,
         "engine": ["+".join(home) for home in runs_on],
-        "transfer_bytes": [sum([moved[n][row] for n in timed]) for row in range(count)],
+        "transfer_bytes": [sum(sizes) for sizes in zip(*timed, strict=True)],
         "transfer_seconds": transfer,
         "compute_seconds": compute,
         "total_seconds": total,
@@ -146,7 +146,7 @@ def simulate(profile: Profile, placement: Placement, hardware: Hardware, overlap
     }
     resources = [
         *((m.name, "memory", sum(moved[n]), m.bandwidth, sum(moved[n]) / m.bandwidth) for n, m in enumerate(memories)),
-        *((e.name, "engine", sum(amounts), e.peak, sum(amounts) / e.peak) for e, amounts in worked.items()),
+        *((e.name, "engine", sum(worked[n]), e.peak, sum(worked[n]) / e.peak) for n, e in enumerate(engines)),
     ]
     return Simulation(
         profile, hardware, placement, overlap, layers.extend(COLUMNS, columns), Table.of(RESOURCE_COLUMNS, resources)

@@ -1,7 +1,9 @@
 """Columns declared once x their values -> a frozen, checked table that every stage and every report reads."""
 
 import math
+import struct
 from collections.abc import Iterator, Mapping, Sequence
+from operator import countOf
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from costmodel.errors import CostModelError, suggestion
@@ -53,13 +55,13 @@ class Table:
         values = self._data[column.name]
         if len(values) != rows:
             raise ValueError(f"column {column.name!r} has {len(values)} values, not {rows}")
-        if not {*map(type, values)} <= {column.dtype}:
+        if countOf(map(type, values), column.dtype) != rows:
             wrong = next(value for value in values if type(value) is not column.dtype)
             raise TypeError(f"column {column.name!r} holds {column.dtype.__name__}, not {wrong!r}")
-        if column.dtype is not int or not values:
-            return
-        for value in (min(values), max(values), sum(values) if column.total == "sum" else 0):
-            if value not in INT64:
+        if column.dtype is int:
+            amounts = (*values, sum(values)) if column.total == "sum" else values
+            if not _fit(amounts):
+                value = next(value for value in (min(values), max(values), sum(values)) if value not in INT64)
                 place = f" in {self.label(values.index(value))!r}" if value in values else " in total"
                 raise CostModelError(f"{column.name} = {value}{place} does not fit a 64-bit integer")
 
@@ -161,3 +163,12 @@ class Table:
         import pandas as pd
 
         return pd.DataFrame({column.name: self.array(column.name) for column in self.columns})
+
+
+def _fit(integers: Sequence[int]) -> bool:
+    """Whether all fit int64; packing them is faster than looking for the smallest and the largest."""
+    try:
+        struct.pack(f"{len(integers)}q", *integers)
+    except struct.error:
+        return False
+    return True
