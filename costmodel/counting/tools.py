@@ -41,8 +41,8 @@ def _images(node: Node) -> int:
     return node.input_shapes[0][0]
 
 
-def _softmax_length(node: Node) -> int:
-    return node.input_shapes[0][getattr(node.op, "axis", -1)]
+def _softmax_rows(node: Node) -> int:
+    return _inputs(node) // node.input_shapes[0][getattr(node.op, "axis", -1)]
 
 
 NOTHING: Final = Count("0", lambda _: 0)
@@ -100,7 +100,7 @@ TOOLS: Final[tuple[Convention, ...]] = (
         (*(name for name in ACTIVATIONS if name != "PRelu"), "MaxPool", "MatMul", "Add", "Mul", "Lrn"),
         Conv=MAC, PRelu=_each(1, "inputs"), Linear=MAC, BatchNorm=_each(4, "inputs"), AveragePool=_each(1, "outputs"),
         GlobalAveragePool=Count("inputs + outputs", lambda node: _inputs(node) + _outputs(node)),
-        Softmax=Count("rows * (3 length - 1)", lambda node: _inputs(node) // _softmax_length(node) * (3 * _softmax_length(node) - 1)),
+        Softmax=Count("rows * (3 length - 1)", lambda node: _inputs(node) * 3 - _softmax_rows(node)),
     ),
     _tool(
         "calflops", "FLOPs (two per MAC, and extras)", "calflops 0.3.2",
