@@ -4,6 +4,7 @@ The terms are those of the report "MobileNetV2: The Same but Better", appendices
 beside it, by the report's own rule. What a pruning leaves is counted as SqueezeNet's table 1 does it.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -34,6 +35,9 @@ KEPT: Final = Column("kept", int, "", "parameters left after pruning: ceil(share
 
 DISK_BITS: Final = (32, 16, 8, 6)
 """The widths that the size on disk is given for."""
+
+SHARE: Final = re.compile(r"((?:\d{1,20}\.?|\d{0,20}\.\d{1,20})(?:[eE][+-]?\d{1,2})?)\s*(%?)", re.ASCII)
+"""A number, with or without a percent sign; short enough that its exact value is worked out at once."""
 
 
 class Training(NamedTuple):
@@ -132,7 +136,7 @@ def pruned(graph: Graph, shares: Mapping[str, Fraction]) -> dict[str, int]:
     error.
     """
     counts = {}
-    unused = set(shares)
+    unused = dict.fromkeys(shares)
     prunable = []
     for name, node in graph.nodes.items():
         share = Fraction(1)
@@ -142,32 +146,29 @@ def pruned(graph: Graph, shares: Mapping[str, Fraction]) -> dict[str, int]:
             for pattern, wanted in shares.items():
                 if fnmatchcase(name, pattern):
                     share = wanted
-                    unused.discard(pattern)
+                    unused.pop(pattern, None)
         counts[name] = sum(
             ceil(share * weight.elements) if weight.name == "weight" else weight.elements
             for weight in weights
             if weight.kind == "parameter"
         )
-    for pattern in unused:
+    for pattern in unused:  # the first of them
         raise CostModelError(f"no layer with weights is called {pattern!r}; {suggestion(pattern, prunable)}")
     return counts
 
 
 def shares(assignments: Sequence[str]) -> dict[str, Fraction]:
     """``["fire*.e3x3=33%"]`` -> the share of each pattern; a share is a percentage or a number from 0 to 1."""
-    found = {}
+    found: dict[str, Fraction] = {}
     for assignment in assignments:
-        pattern, equals, text = assignment.rpartition("=")
-        digits = text.strip().removesuffix("%")
-        percent = text.strip().endswith("%")
-        try:
-            share = Fraction(digits) / (100 if percent else 1) if len(digits) <= 20 and "/" not in digits else None
-        except ValueError:
-            share = None
-        if not equals or not pattern or share is None or not 0 <= share <= 1:
+        pattern, _, text = [part.strip() for part in assignment.rpartition("=")]
+        match = SHARE.fullmatch(text)
+        share = Fraction(match[1]) / (100 if match[2] else 1) if match else None
+        if not pattern or share is None or share > 1:
             raise CostModelError(
                 f"--keep {assignment!r}: expected LAYER=SHARE with a share from 0 to 1 or 0 % to 100 %, "
                 "such as 'fire*.e3x3=33%'"
             )
-        found[pattern.strip()] = share
+        found.pop(pattern, None)  # given again, it comes after what was given in between
+        found[pattern] = share
     return found
