@@ -100,6 +100,8 @@ def compare(text: str, value: Value | None, *, form: str = "", digits: int = 0) 
         return ""
     if isinstance(value, str):
         return EXACT if text == value else ""
+    if not NUMBER.search(text):
+        return ""
     if form and form.format(NUMBER.findall(text)[-1]) != text:
         return ""
     number, unit = _number(text, digits)
@@ -234,15 +236,17 @@ def restate(text: str, figure: Figure) -> str:
     """The value under the document's own rule, written in the style of a printed text; empty without a rule."""
     if figure.own is None:
         return ""
-    if isinstance(figure.own, str):
-        return figure.own
+    if isinstance(figure.own, str) or not NUMBER.search(text):
+        return spell(figure.own)
     _, unit = _number(text, figure.digits)
     half = Fraction(0) if compare(text, figure.own, digits=figure.digits) == TRUNCATED else Fraction(1, 2)
     value = unit * ((Fraction(figure.own) / unit + half) // 1)
     place = list(NUMBER.finditer(text))[-1]
-    decimals = len(place.group().partition(".")[2])
-    comma = "," if "," in place.group() else ""
-    shown = f"{Decimal(value.numerator) / Decimal(value.denominator):{comma}.{decimals}f}"
+    mantissa, scientific, _ = place.group().partition("E")
+    decimals = len(mantissa.partition(".")[2])
+    comma = "," if "," in mantissa else ""
+    number = Decimal(value.numerator) / Decimal(value.denominator)
+    shown = f"{float(number):.{decimals}E}" if scientific else f"{number:{comma}.{decimals}f}"
     return figure.form.format(shown) if figure.form else text[: place.start()] + shown + text[place.end() :]
 
 
