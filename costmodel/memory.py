@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from fractions import Fraction
-from math import ceil, prod
+from math import ceil
 from typing import Final, NamedTuple
 
 from costmodel.errors import CostModelError, suggestion
-from costmodel.fuse import Pattern, fuse
+from costmodel.fuse import Kernel, Pattern, fuse
 from costmodel.graph import Graph, size_in_bytes
-from costmodel.profile import AXES, MAPS, Profile, profile
+from costmodel.profile import MAPS, Profile, profile
 from costmodel.table import Column, Table
 
 COLUMNS: Final = (
@@ -79,13 +79,14 @@ class Memory:
 def memory(graph: Graph, patterns: Sequence[Pattern] = (), shares: Mapping[str, Fraction] | None = None) -> Memory:
     """Measure a network fused as the patterns say, pruned to the shares (see :func:`pruned`)."""
     needs = profile(graph, patterns=patterns)
-    layers = _layers(needs)
+    kernels = fuse(graph, patterns)
+    layers = _layers(needs, kernels)
     stored = needs.layers.total("parameters") + needs.layers.total("buffers")
     kept = None
     if shares:
         left = pruned(graph, shares)
         names = {node: name for name, node in graph.nodes.items()}
-        column = [sum(left[names[node]] for node in kernel.nodes) for kernel in fuse(graph, patterns)]
+        column = [sum(left[names[node]] for node in kernel.nodes) for kernel in kernels]
         layers = layers.extend((KEPT,), {"kept": column})
         kept = sum(column) + needs.layers.total("buffers")
     return Memory(needs, layers, _training(needs, layers, ""), _training(needs, layers, "report_"), stored, kept)
@@ -97,7 +98,7 @@ def _training(needs: Profile, layers: Table, prefix: str) -> Training:
     return Training(parameters, parameters, *largest, needs.tensors["bits"][0])
 
 
-def _layers(needs: Profile) -> Table:
+def _layers(needs: Profile, kernels: Sequence[Kernel]) -> Table:
     read, moved = ([0] * len(needs.layers) for _ in range(2))
     kinds, sizes = needs.tensors["kind"], needs.tensors["elements"]
     for layer, tensor, mode, _ in needs.accesses.tuples():
@@ -106,11 +107,8 @@ def _layers(needs: Profile) -> Table:
             read[layer] += sizes[tensor] if mode == "read" else 0
     bits = needs.tensors["bits"][0]
     rows = []
-    for row, taken, both in zip(needs.layers.rows(), read, moved, strict=True):
-        taps = prod(row[f"kernel_{axis}"] or 1 for axis in AXES)
-        filters, channels = row["groups"] * row["filters"], row["groups"] * row["reduction"] // taps
-        learned = row["parameters"] and row["batch"]  # a product with a learned matrix, not of two maps
-        coefficients = filters * row["reduction"] if learned else 0
+    for row, kernel, taken, both in zip(needs.layers.rows(), kernels, read, moved, strict=True):
+        by_report, coefficients, dense = _filters(kernel)
         rows.append(
             (
                 row["layer"],
@@ -118,14 +116,27 @@ def _layers(needs: Profile) -> Table:
                 taken,
                 both,
                 row["input_bytes"] + row["output_bytes"],
-                taken // channels * (channels + filters) if learned else 0,
+                by_report,
                 row["parameters"],
                 coefficients,
                 size_in_bytes(coefficients, bits),
-                taps * channels * filters if learned else 0,
+                dense,
             )
         )
     return Table.of(COLUMNS, rows)
+
+
+def _filters(kernel: Kernel) -> tuple[int, int, int]:
+    """Of the one product with a learned matrix: its maps by the report's rule, its coefficients, and those if dense."""
+    for node in kernel.nodes:
+        for weight in node.op.weights(*node.input_shapes):
+            if weight.name == "weight":
+                groups = node.op.loops(*node.input_shapes).groups
+                filters, reads, *_ = weight.shape
+                channels = groups * reads
+                maps = node.inputs[0].elements // channels * (channels + filters)
+                return maps, weight.elements, groups * weight.elements
+    return 0, 0, 0
 
 
 def pruned(graph: Graph, shares: Mapping[str, Fraction]) -> dict[str, int]:
