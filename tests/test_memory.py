@@ -439,6 +439,8 @@ def test_options_change_the_network():
         (["lenet5", "--keep", "conv9=50%"], "no layer with weights is called 'conv9'"),
         (["lenet5", "--keep", "features.C1=150%"], "--keep 'features.C1=150%': expected LAYER=SHARE"),
         (["lenet5", "--hw", "paper-2021"], "did you mean 'paper-2012'"),
+        (["lenet5", "--csv", "-", "--json", "-"], "--csv and --json cannot share standard output"),
+        (["lenet5", "--csv", "m", "--json", "./m"], "--csv and --json cannot share the file m"),
         (["lenet6"], "did you mean 'lenet5'"),
         (["lenet5", "--csv", "nowhere/m.csv"], "nowhere/m.csv"),
     ],
