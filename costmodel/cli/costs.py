@@ -22,7 +22,7 @@ from costmodel.cli.options import (
     WidthOption,
     complete_machine,
 )
-from costmodel.cli.requests import graph_of, names_of
+from costmodel.cli.requests import distinct, graph_of, names_of
 from costmodel.errors import CostModelError
 
 
@@ -129,6 +129,7 @@ def memory(
 
     if hw is None and (settings or place):
         raise CostModelError("--set and --place need a machine: --hw")
+    distinct({"--csv": csv, "--json": json})
     graph = graph_of(network, batch, dtype, size=size, classes=classes, width=width, param=param)
     simulation = None
     if hw is not None:
