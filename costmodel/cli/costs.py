@@ -126,6 +126,7 @@ def memory(
     from costmodel import memory as keeping
     from costmodel.report import files, formats
     from costmodel.report import show as pages
+    from costmodel.report.summary import warnings
 
     if hw is None and (settings or place):
         raise CostModelError("--set and --place need a machine: --hw")
@@ -140,6 +141,9 @@ def memory(
     if csv:
         files.write(csv, formats.to_csv(table))
     if json:
-        files.write(json, formats.memory_to_json(kept, table))
+        files.write(json, formats.memory_to_json(kept, table, simulation))
     if "-" not in {str(csv), str(json)}:
         pages.kept(kept, simulation, table)
+        return
+    for alert in warnings(simulation) if simulation else ():
+        typer.echo(f"warning: {alert}", err=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from costmodel.memory import Memory
 from costmodel.report.cells import Cells
-from costmodel.report.summary import unread_inputs
+from costmodel.report.summary import unread_inputs, warnings
 from costmodel.simulate import Simulation
 from costmodel.table import Column, Table
 
@@ -49,10 +49,14 @@ def to_json(simulation: Simulation, table: Table, warnings: Sequence[str]) -> st
     return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def memory_to_json(memory: Memory, table: Table) -> str:
+def memory_to_json(memory: Memory, table: Table, simulation: Simulation | None = None) -> str:
     """What a network keeps: the rows of ``table``, the terms of the formula, and the sizes on disk by width in bits."""
     document = {
         "network": memory.profile.network,
+        "machine": simulation.hardware.name if simulation else None,
+        "settings": list(simulation.hardware.settings) if simulation else [],
+        "placement": simulation.placement.policy if simulation else None,
+        "warnings": warnings(simulation) if simulation else [],
         "batch": memory.profile.batch,
         "training": {**memory.training._asdict(), "bytes": memory.training.bytes},
         "training_by_report": {**memory.training_by_report._asdict(), "bytes": memory.training_by_report.bytes},
