@@ -31,9 +31,9 @@ HOMES = {
     "typer": {"cli"},
     "yaml": {"document"},
     "pandas": {"table", "simulate"},
-    "numpy": {"arrays", "table"},
+    "numpy": {"arrays", "execute", "table"},
     "pytest": {"pytest_plugin"},
-    "numba": set(),
+    "numba": {"execute"},
     "onnx": set(),
     "torch": set(),
 }
