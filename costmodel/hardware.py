@@ -59,7 +59,7 @@ class Engine(Named):
     peak: float = key(quantity("OP/s"), "operations per second; one MAC is two operations")
     runs: tuple[str, ...] = key(
         _runs,
-        f"list of operators, such as Conv, or Conv depthwise for one form; or {REST!r} for all that no other engine runs",
+        f"list of operators, such as Conv, or of forms, such as Conv depthwise; or {REST!r} for all that no other runs",
     )
     source: str = key(Item.text, "where the figures are from", default="")
 

@@ -25,7 +25,7 @@ CLAMPED: Final[tuple[list[str], ...]] = ([], ["Relu"], ["Relu6"])
 
 PATTERNS: Final[tuple[Pattern, ...]] = (
     *[["Conv", "BatchNorm", *tail] for tail in (*CLAMPED, ["Add"], ["Add", "Relu"], ["Relu", "ChannelShuffle"])],
-    *[[head, *tail] for head in ("Conv", "Linear", "BatchNorm", "Add") for tail in CLAMPED[1:]],
+    *[[head, *tail] for head in ("Conv", "Linear", "BatchNorm", "Add", "Concat") for tail in CLAMPED[1:]],
 )
 """What this executor runs as one pass, unless a machine's patterns are asked for."""
 

@@ -67,40 +67,44 @@ def into_plane(x: Array, top: int, left: int, pitch: int, plane: Array) -> None:
 
 
 @compiled
+def nine(plane: Array, pitch: int, w: Array, shift: float, low: float, high: float, out: Array) -> None:
+    """out[i] = clamp(shift + the products of a 3x3 window) at consecutive positions of a flat plane."""
+    w0, w1, w2, w3, w4, w5, w6, w7, w8 = w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8]
+    a0, a1, a2 = plane, plane[1:], plane[2:]
+    b0, b1, b2 = plane[pitch:], plane[pitch + 1 :], plane[pitch + 2 :]
+    d0, d1, d2 = plane[2 * pitch :], plane[2 * pitch + 1 :], plane[2 * pitch + 2 :]
+    for i in range(out.size):
+        v = shift + w0 * a0[i] + w1 * a1[i] + w2 * a2[i] + w3 * b0[i] + w4 * b1[i] + w5 * b2[i]
+        out[i] = min(max(v + w6 * d0[i] + w7 * d1[i] + w8 * d2[i], low), high)
+
+
+@compiled
 def depthwise3(
     x: Array, weight: Array, bias: Array, low: float, high: float, stride: int, top: int, left: int, pitch: int,
     planes: Array, y: Array, worker: int, start: int, stop: int,
 ) -> None:  # fmt: skip
     """A 3x3 depthwise convolution; x: C x H x W, weight: C x 9, y: C x OH x OW.
 
-    With stride 1 it runs over the flat padded plane at once, and the two values at the end of each row are not taken.
+    It runs over every position of the flat padded plane, row by row where the stride leaves rows out, and takes those
+    that the stride asks for.
     """
     plane, acc = planes[worker, 0], planes[worker, 1]
     height, width = y.shape[1], y.shape[2]
     for c in range(start, stop):
         into_plane(x[c], top, left, pitch, plane)
-        w0, w1, w2, w3, w4 = weight[c, 0], weight[c, 1], weight[c, 2], weight[c, 3], weight[c, 4]
-        w5, w6, w7, w8 = weight[c, 5], weight[c, 6], weight[c, 7], weight[c, 8]
-        shift = bias[c]
-        count = (height - 1) * pitch + width if stride == 1 else (width - 1) * stride + 1
-        for h in range(1 if stride == 1 else height):
-            at = h * stride * pitch
-            a0, a1, a2 = plane[at:], plane[at + 1 :], plane[at + 2 :]
-            b0, b1, b2 = plane[at + pitch :], plane[at + pitch + 1 :], plane[at + pitch + 2 :]
-            d0, d1, d2 = plane[at + 2 * pitch :], plane[at + 2 * pitch + 1 :], plane[at + 2 * pitch + 2 :]
-            for i in range(count):
-                v = shift + w0 * a0[i] + w1 * a1[i] + w2 * a2[i] + w3 * b0[i] + w4 * b1[i] + w5 * b2[i]
-                v += w6 * d0[i] + w7 * d1[i] + w8 * d2[i]
-                acc[i] = min(max(v, low), high)
-            if stride > 1:
-                out = y[c, h]
-                for i in range(width):
-                    out[i] = acc[i * stride]
         if stride == 1:
+            nine(plane, pitch, weight[c], bias[c], low, high, acc[: (height - 1) * pitch + width])
             for h in range(height):
                 out, made = y[c, h], acc[h * pitch : h * pitch + width]
                 for i in range(width):
                     out[i] = made[i]
+        else:
+            row = acc[: (width - 1) * stride + 1]
+            for h in range(height):
+                nine(plane[h * stride * pitch :], pitch, weight[c], bias[c], low, high, row)
+                out = y[c, h]
+                for i in range(width):
+                    out[i] = row[i * stride]
 
 
 @compiled
@@ -133,41 +137,26 @@ def depthwise(
 
 @compiled
 def columns(
-    x: Array, kernel: Array, stride: Array, dilation: Array, top: int, left: int, width: int, first: int, last: int,
-    out: Array, start: int, stop: int,
+    x: Array, kernel: Array, stride: Array, dilation: Array, top: int, left: int, pitch: int, width: int, first: int,
+    last: int, planes: Array, out: Array, worker: int, start: int, stop: int,
 ) -> None:  # fmt: skip
     """The patches of output rows first to last as columns; x: C x H x W, out: (C * taps) x ((last - first) * width)."""
-    taps = kernel[0] * kernel[1]
+    plane = planes[worker, 0]
+    taps, step = kernel[0] * kernel[1], stride[1]
     for c in range(start, stop):
+        into_plane(x[c], top, left, pitch, plane)
         for tap in range(taps):
             kh, kw = tap // kernel[1], tap % kernel[1]
             row = out[c * taps + tap]
             for oh in range(first, last):
-                h = oh * stride[0] + kh * dilation[0] - top
+                under = plane[(oh * stride[0] + kh * dilation[0]) * pitch + kw * dilation[1] :]
                 into = row[(oh - first) * width : (oh - first + 1) * width]
-                if 0 <= h < x.shape[1]:
-                    under_tap(x[c, h], kw * dilation[1] - left, stride[1], into)
+                if step == 1:
+                    for w in range(width):
+                        into[w] = under[w]
                 else:
-                    into[:] = 0
-
-
-@compiled
-def under_tap(row: Array, shift: int, step: int, into: Array) -> None:
-    """into[w] = row[w * step + shift], and 0 where the row has no such element."""
-    width = into.size
-    begin = min(max(0, -(shift // step)), width)
-    end = max(begin, min(width, (row.size - 1 - shift) // step + 1))
-    for w in range(begin):
-        into[w] = 0
-    for w in range(end, width):
-        into[w] = 0
-    if step == 1:
-        under, onto = row[begin + shift : end + shift], into[begin:end]
-        for w in range(under.size):
-            onto[w] = under[w]
-    else:
-        for w in range(begin, end):
-            into[w] = row[w * step + shift]
+                    for w in range(width):
+                        into[w] = under[w * step]
 
 
 @compiled
@@ -230,6 +219,10 @@ def largest_along(line: Array, taps: int, step: int, apart: int, out: Array) -> 
 @compiled
 def sum_along(line: Array, taps: int, step: int, apart: int, factor: Array, out: Array) -> None:
     """The sum under each window along a row, times the position's factor."""
+    if step == 2 and taps == 3 and apart == 1:
+        for w in range(out.size):
+            out[w] = (line[2 * w] + line[2 * w + 1] + line[2 * w + 2]) * factor[w]
+        return
     for w in range(out.size):
         v = line[w * step]
         for kw in range(1, taps):
@@ -246,6 +239,22 @@ def means(x: Array, y: Array, start: int, stop: int) -> None:
         for p in range(row.size):
             total += row[p]
         y[c] = total / np.float32(row.size)
+
+
+@compiled
+def softmax(x: Array, y: Array, start: int, stop: int) -> None:
+    """y[n] = exp(x[n] - max) / their sum; x, y: N x C."""
+    for n in range(start, stop):
+        row, out = x[n], y[n]
+        largest = row[0]
+        for i in range(row.size):
+            largest = max(largest, row[i])
+        total = np.float32(0)
+        for i in range(row.size):
+            out[i] = np.exp(row[i] - largest)
+            total += out[i]
+        for i in range(row.size):
+            out[i] /= total
 
 
 # The same kernels on several threads: each works on its share of the channels or rows.
@@ -304,13 +313,13 @@ def depthwise_threaded(
 
 @threaded
 def columns_threaded(
-    x: Array, kernel: Array, stride: Array, dilation: Array, top: int, left: int, width: int, first: int, last: int,
-    out: Array, workers: int,
+    x: Array, kernel: Array, stride: Array, dilation: Array, top: int, left: int, pitch: int, width: int, first: int,
+    last: int, planes: Array, out: Array, workers: int,
 ) -> None:  # fmt: skip
-    """:func:`columns` on several threads."""
+    """:func:`columns` on several threads, each with its own planes."""
     for worker in numba.prange(workers):
         start, stop = x.shape[0] * worker // workers, x.shape[0] * (worker + 1) // workers
-        columns(x, kernel, stride, dilation, top, left, width, first, last, out, start, stop)
+        columns(x, kernel, stride, dilation, top, left, pitch, width, first, last, planes, out, worker, start, stop)
 
 
 @threaded
@@ -322,3 +331,38 @@ def pool_threaded(
     for worker in numba.prange(workers):
         start, stop = y.shape[0] * worker // workers, y.shape[0] * (worker + 1) // workers
         pool(x, kernel, stride, dilation, top, left, pitch, largest, factors, planes, y, worker, start, stop)
+
+
+# What memory delivers and takes: each thread works on its own part.
+
+
+@threaded
+def copied(x: Array, y: Array, workers: int) -> None:
+    """Y = x."""
+    for worker in numba.prange(workers):
+        source, into = (
+            x[x.size * worker // workers : x.size * (worker + 1) // workers],
+            y[x.size * worker // workers : x.size * (worker + 1) // workers],
+        )
+        for i in range(source.size):
+            into[i] = source[i]
+
+
+@threaded
+def written(y: Array, value: float, workers: int) -> None:
+    """Y = value."""
+    for worker in numba.prange(workers):
+        into = y[y.size * worker // workers : y.size * (worker + 1) // workers]
+        for i in range(into.size):
+            into[i] = value
+
+
+@numba.njit(nogil=True, cache=True, fastmath=True, parallel=True)
+def read(x: Array, sums: Array, workers: int) -> None:
+    """The sum of each thread's part of x."""
+    for worker in numba.prange(workers):
+        source = x[x.size * worker // workers : x.size * (worker + 1) // workers]
+        total = np.float32(0)
+        for i in range(source.size):
+            total += source[i]
+        sums[worker] = total

@@ -1,7 +1,8 @@
 """Kernel x buffers x weights -> a step: a function without arguments that does the kernel's work on its buffers."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from math import prod
 from typing import Final, NamedTuple
 
@@ -56,18 +57,33 @@ def build(
     first, *rest = kernel.nodes
     makers = {
         "Conv": _convolution, "Linear": _linear, "BatchNorm": _affine, "Add": _add, "MaxPool": _pool,
-        "AveragePool": _pool, "GlobalAveragePool": _means, "Concat": _concat,
+        "AveragePool": _pool, "GlobalAveragePool": _means, "Concat": _concat, "Relu": _clamp, "Relu6": _clamp,
+        "Softmax": _softmax,
     }  # fmt: skip
     if all(node.op.view for node in kernel.nodes):
         return lambda: None
     maker = makers.get(first.op.kind)
-    fits = all(len(tensor.shape) == 4 for tensor in (*kernel.inputs, *kernel.outputs)) or first.op.kind == "Linear"
     tail = _tail(first, rest, weights)
-    if tail and tail.groups not in {1, getattr(first.op, "groups", 1)} and getattr(first.op, "groups", 1) > 1:
-        tail = None
-    if maker is None or not fits or tail is None or (rest and maker in (_pool, _means, _concat)):
+    if maker is None or tail is None or not _fits(first, tail, kernel):
         return _reference(kernel, weights, buffer)
     return maker(first, tail, weights.get(first, {}), buffer, kernel.outputs[0], scratch, workers)
+
+
+def _fits(first: Node, tail: Tail, kernel: Kernel) -> bool:
+    """Whether a kernel's shapes and attributes, and what it ends with, are those that its fast form is for."""
+    op, rank = first.op, max(len(tensor.shape) for tensor in (*kernel.inputs, *kernel.outputs))
+    plain = len(kernel.nodes) == 1
+    if op.kind == "Linear":
+        return tail.other is None and not any(isinstance(node.op, BatchNorm) for node in kernel.nodes)
+    if op.kind == "Softmax":
+        return plain and getattr(op, "axis", 1) == 1 and prod(first.input_shapes[0][2:]) == 1
+    if rank != 4:
+        return False
+    if isinstance(op, Conv):
+        return tail.groups in {1, op.groups} or op.groups == 1
+    if op.kind == "Concat":
+        return getattr(op, "axis", 1) == 1 and tail.other is None and tail.groups == 1
+    return plain or (op.kind in {"BatchNorm", "Add"} and tail.other is None and tail.groups == 1)
 
 
 def _tail(first: Node, rest: Sequence[Node], weights: Mapping[Node, Mapping[str, Array]]) -> Tail | None:
@@ -164,12 +180,21 @@ def _patched(
                 out = scratch.columns[: reduction * (last - first) * width].reshape(reduction, -1)
                 jobs.append((source, first, last, out, matrices[g], y[image, slices[g], first * width : last * width]))
 
+    _, pitch = _padded(node)
+    planes = scratch.planes
+
     def patched() -> None:
+        planes[:, 0] = 0
         for source, first, last, out, matrix, target in jobs:
             if workers > 1:
-                compiled.columns_threaded(source, kernel, stride, dilation, top, left, width, first, last, out, workers)
+                compiled.columns_threaded(
+                    source, kernel, stride, dilation, top, left, pitch, width, first, last, planes, out, workers
+                )
             else:
-                compiled.columns(source, kernel, stride, dilation, top, left, width, first, last, out, 0, len(source))
+                compiled.columns(
+                    source, kernel, stride, dilation, top, left, pitch, width, first, last, planes, out, 0, 0,
+                    len(source),
+                )  # fmt: skip
             np.matmul(matrix, out, out=target)
         end()
 
@@ -259,9 +284,7 @@ def _linear(
 ) -> Step:  # fmt: skip
     del scratch, workers
     x, y = buffer(node.inputs[0]), buffer(result)
-    matrix = (
-        np.ascontiguousarray((weights["weight"] * tail.scale[:, None]).T) if x.shape[0] > 1 else weights["weight"].T
-    )
+    matrix = weights["weight"].T
     bias = weights.get("bias", np.float32(0))
 
     def linear() -> None:
@@ -367,21 +390,49 @@ def _concat(
     node: Node, tail: Tail, weights: Mapping[str, Array], buffer: Callable[[Tensor], Array], result: Tensor,
     scratch: Scratch, workers: int,
 ) -> Step:  # fmt: skip
+    del weights, scratch
+    y = buffer(result)
+    ends = list(accumulate([tensor.shape[1] for tensor in node.inputs], initial=0))
+    moves = [
+        (image.reshape(len(image), -1), y[n, start:stop].reshape(stop - start, -1))
+        for tensor, start, stop in zip(node.inputs, ends, ends[1:], strict=False)
+        for n, image in enumerate(buffer(tensor))
+    ]
+    return _clamped(moves, tail, workers)
+
+
+def _clamp(
+    node: Node, tail: Tail, weights: Mapping[str, Array], buffer: Callable[[Tensor], Array], result: Tensor,
+    scratch: Scratch, workers: int,
+) -> Step:  # fmt: skip
+    del weights, scratch
+    low, high = CLAMPS[node.op.kind]
+    n, channels, *_ = result.shape
+    x, y = (buffer(tensor).reshape(n * channels, -1) for tensor in (node.inputs[0], result))
+    return _clamped([(x, y)], replace(tail, low=np.float32(low), high=np.float32(high)), workers)
+
+
+def _clamped(moves: Sequence[tuple[Array, Array]], tail: Tail, workers: int) -> Step:
+    """Copies between the tail's clamps; each pair is of channels x positions."""
+    ones, zeros = (np.full(max(len(x) for x, _ in moves), value, np.float32) for value in (1, 0))
+
+    def clamped() -> None:
+        for x, y in moves:
+            if workers > 1:
+                compiled.affine_threaded(x, ones, zeros, tail.low, tail.high, y, workers)
+            else:
+                compiled.affine(x, ones, zeros, tail.low, tail.high, y, 0, len(y))
+
+    return clamped
+
+
+def _softmax(
+    node: Node, tail: Tail, weights: Mapping[str, Array], buffer: Callable[[Tensor], Array], result: Tensor,
+    scratch: Scratch, workers: int,
+) -> Step:  # fmt: skip
     del tail, weights, scratch, workers
-    inputs, y = [buffer(tensor) for tensor in node.inputs], buffer(result)
-    axis = getattr(node.op, "axis", 1)
-    places = []
-    at = 0
-    for x in inputs:
-        places.append((y[(*[slice(None)] * axis, slice(at, at + x.shape[axis]))], x))
-        at += x.shape[axis]
-    moved = [(into, x) for into, x in places if not np.shares_memory(into, x)]
-
-    def concat() -> None:
-        for into, x in moved:
-            np.copyto(into, x)
-
-    return concat
+    x, y = (buffer(tensor).reshape(result.shape[:2]) for tensor in (node.inputs[0], result))
+    return lambda: compiled.softmax(x, y, 0, len(y))
 
 
 def _reference(kernel: Kernel, weights: Mapping[Node, Mapping[str, Array]], buffer: Callable[[Tensor], Array]) -> Step:
