@@ -19,7 +19,7 @@ LEVELS = [
     {"place", "memory", "execute"},
     {"simulate"},
     {"costmodel"},
-    {"compare", "guard", "papers"},
+    {"compare", "guard", "measure", "papers"},
     {"report"},
     {"pytest_plugin"},
     {"cli"},

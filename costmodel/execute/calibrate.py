@@ -2,7 +2,7 @@
 
 Each class of kernels is measured on layers of several shapes, taken from real networks, through the same
 :class:`~costmodel.execute.fast.Program` that runs them; memories by reading, writing and copying blocks that fit into
-each level. A class's peak is the median over its shapes.
+each level. Of each the fastest run counts, and a class's peak is the median over its shapes.
 """
 
 import platform
@@ -108,10 +108,10 @@ def _graph(channels: int, size: int, *ops: Op) -> Graph:
 
 
 def _rate(graph: Graph, threads: int, overhead: float) -> float:
-    """Operations per second of a network's only kernel."""
+    """Operations per second of a network's only kernel, in its fastest run."""
     program = Program(graph, threads=threads)
     operations = 2 * program.profile.layers.total("macs") + program.profile.layers.total("elementwise")
-    return float(operations / max(median(program.times(REPEAT)[0]) - overhead, 1e-9))
+    return float(operations / max(min(program.times(REPEAT)[0]) - overhead, 1e-9))
 
 
 def _overhead(threads: int) -> float:
@@ -121,7 +121,7 @@ def _overhead(threads: int) -> float:
     for _ in range(20):
         y = Add()(x, y)
     times = Program(Graph(y, "overhead"), threads=threads).times(REPEAT)
-    return median(median(layer) for layer in times)
+    return median(min(layer) for layer in times)
 
 
 def _blocks(threads: int) -> Iterable[tuple[str, int | None, int]]:
@@ -163,7 +163,7 @@ def _bandwidth(block: int, threads: int) -> tuple[float, float, float]:
             for _ in range(rounds):
                 work()
             times.append((perf_counter() - before) / rounds)
-        return moved / median(times)
+        return moved / min(times)
 
     return (
         best(lambda: kernels.read(both, sums, threads), both.nbytes),

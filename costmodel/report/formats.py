@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from costmodel.measure import Verdict
 from costmodel.memory import Memory
 from costmodel.report.cells import Cells
 from costmodel.report.summary import unread_inputs, warnings
@@ -66,6 +67,24 @@ def memory_to_json(memory: Memory, table: Table, simulation: Simulation | None =
         "disk_bytes": {str(bits): size for bits, size in memory.disk.items()},
         "columns": [_described(column) for column in table.columns],
         "layers": list(table.rows()),
+    }
+    return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def run_to_json(
+    table: Table, network: str, threads: int, repeat: int, simulation: Simulation | None, verdict: Verdict | None
+) -> str:
+    """A measured run: how it was run, the rows, their sums, and how good the prediction is."""
+    document = {
+        "network": network,
+        "threads": threads,
+        "repeat": repeat,
+        "machine": simulation.hardware.name if simulation else None,
+        "settings": list(simulation.hardware.settings) if simulation else [],
+        "verdict": verdict._asdict() if verdict else None,
+        "columns": [_described(column) for column in table.columns],
+        "layers": [{name: _finite(value) for name, value in row.items()} for row in table.rows()],
+        "totals": {column.name: table.total(column.name) for column in table.columns if column.total},
     }
     return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
