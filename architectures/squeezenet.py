@@ -26,7 +26,10 @@ def squeezenet_v1_1(size: int = 227, classes: int = 1000) -> Tensor:
 
 
 def squeezed(filters: int, kernel: int, modules: list[tuple[int, int, int]], size: int, classes: int) -> Tensor:
-    """Stem, fire modules and pools, a 1x1 convolution to the classes, global mean."""
+    """Stem, fire modules and pools, a 1x1 convolution to the classes, global mean.
+
+    A last window of a pool that overhangs counts, as in the released models.
+    """
     x = Input((1, 3, size, size))()
     last = "conv1"
     with block(last):
@@ -35,7 +38,7 @@ def squeezed(filters: int, kernel: int, modules: list[tuple[int, int, int]], siz
     for squeeze, expand1, expand3 in modules:
         if not squeeze:
             with block(last):
-                x = MaxPool(kernel=3, stride=2)(x, name="max_pool")
+                x = MaxPool(kernel=3, stride=2, ceil_mode=True)(x, name="max_pool")
             continue
         fires += 1
         last = f"fire{fires}"

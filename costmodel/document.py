@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
 import yaml
 
+from costmodel import textfile
 from costmodel.errors import CostModelError, suggestion
 
 MAX_BYTES: Final = 1_000_000
@@ -66,17 +67,7 @@ class Item(NamedTuple):
 
 def load(path: Path) -> Item:
     """Read a file."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise CostModelError(f"{path}: cannot read it: {error.strerror}") from None
-    if len(data) > MAX_BYTES:
-        raise CostModelError(f"{path}: larger than {MAX_BYTES} bytes, which no data sheet is")
-    try:
-        return parse(data.decode("utf-8-sig"), str(path))
-    except UnicodeDecodeError as error:
-        raise CostModelError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    return parse(textfile.read(path, MAX_BYTES), str(path))
 
 
 def parse(text: str, file: str, *, key: str = "", numbered: bool = True) -> Item:

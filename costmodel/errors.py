@@ -11,6 +11,9 @@ class WiringError(CostModelError):
     """An operator that does not fit its operands; the message names the layer and the shapes."""
 
 
+LONGEST = 200
+"""How many characters of an unknown name are looked at."""
+
 LISTED = 12
 """How many known names a message lists at most."""
 
@@ -21,7 +24,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
     names = sorted(known)
     lowered = {candidate.lower(): candidate for candidate in names}
-    close = difflib.get_close_matches(name.lower(), lowered, n=1)
+    close = difflib.get_close_matches(name[:LONGEST].lower(), lowered, n=1)
     hint = f"did you mean {lowered[close[0]]!r}? " if close else ""
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return f"{hint}known: {', '.join(names[:LISTED]) or 'none'}{more}"

@@ -6,16 +6,18 @@ control shows a change where it is. Counts must be equal; times may differ by a 
 
 import json
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
 
 import costmodel
-from costmodel import units
+from costmodel import textfile, units
 from costmodel.errors import CostModelError, suggestion
-from costmodel.simulate import Simulation
-from costmodel.table import Column, Table
+from costmodel.profile import LAYER_COLUMNS
+from costmodel.simulate import COLUMNS, Simulation
+from costmodel.table import INT64, Column, Table
 
 FORMAT: Final = 1
 MAX_BYTES: Final = 100_000_000
@@ -27,6 +29,8 @@ GUARDED: Final = (
 )  # fmt: skip
 """The columns that a snapshot holds and a check compares."""
 
+DTYPES: Final = {column.name: column.dtype for column in (*LAYER_COLUMNS, *COLUMNS)}
+
 TIMES: Final = tuple(name for name in GUARDED if name.endswith("_seconds"))
 DEFAULT_RTOL: Final = 1e-9
 """Far above what another order of adding floats changes, far below what a person would call a change."""
@@ -34,12 +38,14 @@ DEFAULT_RTOL: Final = 1e-9
 CHANGE_COLUMNS: Final = (
     Column("network", str, "", "the network"),
     Column("layer", str, "", "the layer, or the total"),
-    Column("change", str, "", "changed, added, removed or renamed"),
-    Column("column", str, "", "what changed"),
-    Column("before", str, "", "in the snapshot"),
+    Column("change", str, "", "changed, added, removed, renamed, or over budget"),
+    Column("column", str, "", "what changed, or the budget"),
+    Column("before", str, "", "in the snapshot; for a budget its limit"),
     Column("after", str, "", "now"),
     Column("difference", str, "", "after - before, and relative to before"),
 )
+
+OVER: Final = "over budget"
 
 BUDGETS: Final[Mapping[str, tuple[str, str]]] = {
     "latency": ("s", "time of one batch"),
@@ -65,10 +71,11 @@ class Request:
     overlap: str | None = None
     placement: str | None = None
 
-    def run(self) -> Simulation:
-        """Build and simulate it with today's code."""
+    def run(self, folder: Path = Path()) -> Simulation:
+        """Build and simulate it with today's code; a machine's file is looked for from the folder on."""
         graph = costmodel.network(self.network, batch=self.batch, dtype=self.dtype, **self.parameters)
-        machine = costmodel.machine(self.machine, self.settings)
+        name = str(folder / self.machine) if self.machine.endswith((".yaml", ".yml")) else self.machine
+        machine = costmodel.machine(name, self.settings)
         return costmodel.cost(graph, machine, overlap=self.overlap, placement=self.placement)
 
 
@@ -101,6 +108,13 @@ def take(request: Request, simulation: Simulation | None = None) -> Snapshot:
     return Snapshot(request, list(layers.select(GUARDED).rows()))
 
 
+def seen_from(machine: str, folder: Path) -> str:
+    """A machine's name, or the path of its file as seen from the folder of the snapshot, so that both can move."""
+    if not machine.endswith((".yaml", ".yml")) or Path(machine).is_absolute():
+        return machine
+    return Path(os.path.relpath(machine, folder)).as_posix()
+
+
 def to_text(snapshots: Sequence[Snapshot]) -> str:
     """Snapshots -> JSON with one layer per line."""
     parts = []
@@ -118,17 +132,11 @@ def read(path: Path) -> list[Snapshot]:
     def fail(problem: str) -> NoReturn:
         raise CostModelError(f"{path}: {problem}; 'costmodel snapshot' writes such files")
 
+    text = textfile.read(path, MAX_BYTES)
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            fail(f"larger than {MAX_BYTES} bytes")
-        document = json.loads(data.decode("utf-8"))
-    except OSError as error:
-        raise CostModelError(f"{path}: cannot read it: {error.strerror}") from None
+        document = json.loads(text, parse_constant=lambda name: fail(f"{name} is no figure"))
     except (ValueError, RecursionError) as error:
-        reason = str(error) if isinstance(error, json.JSONDecodeError) else "not UTF-8 text, or nested too deep"
-        fail(f"not valid JSON: {reason}")
+        fail(f"not valid JSON: {error if isinstance(error, json.JSONDecodeError) else 'nested too deep'}")
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         fail(f"not a snapshot of format {FORMAT}")
     if document.get("columns") != list(GUARDED):
@@ -149,14 +157,25 @@ def _snapshot(entry: Any, place: str) -> Snapshot:
     rows = entry.get("layers")
     if not isinstance(rows, list) or not all(isinstance(row, list) and len(row) == len(GUARDED) for row in rows):
         raise CostModelError(f"{place}: its layers must be rows of {len(GUARDED)} values")
+    for number, row in enumerate(rows, start=1):
+        for name, value in zip(GUARDED, row, strict=True):
+            if not _fits(value, DTYPES[name]):
+                wanted = {int: "a 64-bit integer", float: "a number", str: "text"}[DTYPES[name]]
+                raise CostModelError(f"{place}: its layer {number} has {name} {value!r:.40}, which must be {wanted}")
     asked = Request(**request | {"settings": tuple(request["settings"])})
     return Snapshot(asked, [dict(zip(GUARDED, row, strict=True)) for row in rows])
+
+
+def _fits(value: Any, dtype: type) -> bool:
+    if dtype is float and type(value) is float:
+        return math.isfinite(value)
+    return type(value) is dtype and (dtype is not int or value in INT64)
 
 
 def tolerances(assignments: Sequence[str]) -> dict[str, float]:
     """``column=number`` pairs -> relative tolerance by column; ``time`` stands for every time."""
     chosen = dict.fromkeys(TIMES, DEFAULT_RTOL)
-    known = [name for name in GUARDED if name not in ("layer",)] + ["time"]
+    known = [name for name in GUARDED if DTYPES[name] is not str] + ["time"]
     for assignment in assignments:
         name, _, text = assignment.partition("=")
         if name not in known:
@@ -190,7 +209,9 @@ def compare(before: Snapshot, after: Snapshot, rtol: Mapping[str, float]) -> lis
     added = [name for name in new if name not in old and name not in renamed.values()]
     found += [(network, name, "added", "layer", "", name, "") for name in added]
     if not found and list(old) != list(new):
-        found.append((network, "order", "changed", "layer", ", ".join(old), ", ".join(new), ""))
+        first = next(place for place, names in enumerate(zip(old, new, strict=True)) if len(set(names)) > 1)
+        place = f"row {first + 1} and others"
+        found.append((network, "order", "changed", place, list(old)[first], list(new)[first], ""))
     return found + _differences(network, "total", _totals(before.rows), _totals(after.rows), rtol)
 
 
@@ -243,9 +264,23 @@ def budget(assignment: str) -> tuple[str, float]:
     if not equals or name not in BUDGETS:
         raise CostModelError(f"--max {assignment!r}: expected NAME=LIMIT; {suggestion(name, BUDGETS)}")
     try:
-        return name, units.parse(text, BUDGETS[name][0])
+        limit = units.parse(text, BUDGETS[name][0])
     except CostModelError as error:
         raise CostModelError(f"--max {assignment!r}: {error}") from None
+    if limit < 0:
+        raise CostModelError(f"--max {assignment!r}: a limit cannot be negative")
+    return name, limit
+
+
+def _budgets(assignments: Sequence[str]) -> dict[str, float]:
+    """Every budget, each given once."""
+    found: dict[str, float] = {}
+    for assignment in assignments:
+        name, limit = budget(assignment)
+        if name in found:
+            raise CostModelError(f"--max {assignment!r}: {name} is limited twice")
+        found[name] = limit
+    return found
 
 
 def spent(simulation: Simulation) -> dict[str, float]:
@@ -263,24 +298,19 @@ def spent(simulation: Simulation) -> dict[str, float]:
 
 def check(path: Path, rtol: Sequence[str] = (), limits: Sequence[str] = ()) -> Table:
     """A snapshot file -> the changes since it was taken, and the budgets that are exceeded; an empty table if none."""
-    allowed = tolerances(rtol)
-    budgets = [budget(assignment) for assignment in limits]
+    allowed, budgets = tolerances(rtol), _budgets(limits)
     found: list[tuple[str, ...]] = []
-    for before in read(path):
-        simulation = before.request.run()
+    for number, before in enumerate(read(path), start=1):
+        try:
+            simulation = before.request.run(path.parent)
+        except CostModelError as error:
+            raise CostModelError(f"{path}: snapshot {number}: {before.request.network}: {error}") from None
+        network = before.request.network
         found += compare(before, take(before.request, simulation), allowed)
         taken = spent(simulation)
         found += [
-            (
-                before.request.network,
-                "total",
-                "over budget",
-                name,
-                str(limit),
-                str(taken[name]),
-                _difference(limit, taken[name]),
-            )
-            for name, limit in budgets
+            (network, "total", OVER, name, f"at most {limit}", str(taken[name]), _difference(limit, taken[name]))
+            for name, limit in budgets.items()
             if taken[name] > limit
         ]
     return Table.of(CHANGE_COLUMNS, found)

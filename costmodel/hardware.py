@@ -1,6 +1,7 @@
 """A YAML data sheet -> Hardware: strict, frozen, every number with a unit; errors name file, line and key."""
 
 import math
+import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +122,8 @@ def load(
     shipped = profiles()
     looks_like_path = name.endswith((".yaml", ".yml")) or "/" in name or "\\" in name
     if not looks_like_path and name not in shipped:
-        hint = f"; a file's path must end in .yaml: {name}.yaml" if Path(f"{name}.yaml").exists() else ""
+        there = os.path.exists(f"{name}.yaml")  # noqa: PTH110 - never raises
+        hint = f"; a file's path must end in .yaml: {name}.yaml" if there else ""
         raise CostModelError(f"no machine {name!r}; {suggestion(name, shipped)}, or the path of a .yaml file{hint}")
     root = document.load(Path(name) if looks_like_path else shipped[name])
     root.mapping()

@@ -53,11 +53,12 @@ def parse(text: str, unit: str) -> int | float:
         return -math.inf if sign == "-" else math.inf
     if not name and unit:
         raise CostModelError(f"{text!r} has no unit; {accepted}")
+    spellings = list(filter(None, UNITS[unit]))
     factor = UNITS[unit].get(name or "")
     if factor is None and re.fullmatch(r"[kKMGT]?i?b(its?)?(/s|ps)", name or "") and unit == "B/s":
         raise CostModelError(f"{text!r} is in bits; divide by 8 and write bytes, such as {EXAMPLES[unit]!r}")
     if factor is None:
-        raise CostModelError(f"{text!r} has unit {name!r}; {suggestion(name, UNITS[unit])}")
+        raise CostModelError(f"{text!r} has unit {name!r}; {suggestion(name, spellings)}")
     value = _EXACT.multiply(_EXACT.create_decimal(sign + number), factor)
     if unit not in {"B", ""}:
         return float(value)

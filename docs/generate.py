@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import costmodel.ops  # noqa: F401 - the operators register themselves
-from costmodel import compare, measure, memory, profile, simulate, units
+from costmodel import compare, guard, measure, memory, profile, simulate, units
 from costmodel.counting import standard_table
 from costmodel.graph import Op
 from costmodel.hardware import Engine, Hardware, Memory
@@ -71,6 +71,12 @@ def policies() -> str:
     return "\n\n".join(f"`{name}`: {inspect.cleandoc(policy.__doc__ or '')}" for name, policy in POLICIES.items())
 
 
+def budgets() -> str:
+    """What ``costmodel check --max`` can limit."""
+    rows = [[f"`{name}`", units.EXAMPLES[unit], meaning] for name, (unit, meaning) in guard.BUDGETS.items()]
+    return grid(["name", "a limit", "what it limits"], rows)
+
+
 def page() -> str:
     """The whole page."""
     spelled = grid(
@@ -90,6 +96,8 @@ def page() -> str:
         ("Columns of memory", columns((*memory.COLUMNS, memory.KEPT))),
         ("Columns of a measured run", columns((*measure.MEASURED, *measure.PREDICTED))),
         ("Columns of the ledger", columns(ledger.COLUMNS)),
+        ("Columns of a check's changes", columns(guard.CHANGE_COLUMNS)),
+        ("Budgets of a check", budgets()),
         ("How time is computed", prose(simulate)),
         ("Placement policies", policies()),
         ("Machine file", keys(Hardware)),

@@ -154,7 +154,7 @@ def test_the_command_line_shows_whose_number_it_is():
     assert (
         f"counted    {total(zoo.get('alexnet')(), 'ptflops')} MACs and extras, by the rules of ptflops" in done.stdout
     )
-    assert "warning: ptflops has no rule for Lrn: its number leaves them out" in done.stdout
+    assert "warning: ptflops has no rule for Lrn, which its number leaves out" in done.stdout
     assert "counted" not in run("profile", "lenet5", "--hw", "paper-2012").stdout
     shown = run("show", "onnx-tool").stdout
     assert "31 outputs" in shown

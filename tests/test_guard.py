@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import costmodel
-from costmodel import guard, zoo
+from costmodel import guard, hardware, zoo
 from costmodel.errors import CostModelError
 from costmodel.guard import GUARDED, Request, Snapshot, budget, compare, read, spent, take, to_text, tolerances
 
@@ -252,3 +252,69 @@ def test_every_network_is_guarded():
     assert [snapshot.request.network for snapshot in read(REPORTS / "zoo.json")] == zoo.names()
     assert {snapshot.request.machine for snapshot in read(REPORTS / "zoo.json")} == {"paper-2012"}
     assert guard.FORMAT == 1
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("macs", '"361"'), ("macs", "null"), ("macs", "[[]]"), ("macs", "1" + "0" * 400), ("macs", "true"),
+     ("macs", "1.5"), ("total_seconds", "NaN"), ("total_seconds", "true"), ("layer", "7")],
+)  # fmt: skip
+def test_a_figure_of_another_type_is_answered(tmp_path, taken, column, value):
+    text = to_text([taken])
+    row = next(line for line in text.splitlines() if line.startswith("    ["))
+    cells = json.loads(row.strip().rstrip(","))
+    cells[guard.GUARDED.index(column)] = "@"
+    file = tmp_path / "costs.json"
+    file.write_text(text.replace(row.strip().rstrip(","), json.dumps(cells).replace('"@"', value)), encoding="utf-8")
+    done = run("check", str(file))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+    assert str(file) in done.stderr
+    assert column in done.stderr or value in done.stderr
+
+
+def test_what_a_command_reads_is_not_overwritten(tmp_path):
+    sheet = Path(hardware.profiles()["paper-2012"]).read_text(encoding="utf-8")
+    (tmp_path / "m.yaml").write_text(sheet, encoding="utf-8")
+    assert run("snapshot", "lenet5", "--hw", "m.yaml", "-o", "c.json", cwd=tmp_path).returncode == 0
+    for command in (
+        ["check", "c.json", "--csv", "./c.json"], ["snapshot", "lenet5", "--hw", "m.yaml", "-o", "m.yaml"],
+        ["profile", "lenet5", "--hw", "m.yaml", "--csv", "m.yaml"],
+        ["compare", "lenet5", "--hw", "m.yaml", "--csv", "m.yaml"],
+        ["memory", "lenet5", "--hw", "m.yaml", "--json", "m.yaml"],
+    ):  # fmt: skip
+        done = run(*command, cwd=tmp_path)
+        assert done.returncode == 2, command
+        assert "would be overwritten" in done.stderr
+    assert (tmp_path / "m.yaml").read_text(encoding="utf-8") == sheet
+
+
+def test_a_machine_file_is_found_from_the_snapshot(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    sheet = Path(hardware.profiles()["paper-2012"]).read_text(encoding="utf-8")
+    (tmp_path / "a" / "m.yaml").write_text(sheet, encoding="utf-8")
+    made = run("snapshot", "lenet5", "--hw", "a/m.yaml", "-o", "b/c.json", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    for folder, file in ((tmp_path, "b/c.json"), (tmp_path / "a", "../b/c.json"), (tmp_path / "b", "c.json")):
+        assert run("check", file, cwd=folder).returncode == 0
+    (tmp_path / "a" / "m.yaml").unlink()
+    lost = run("check", "b/c.json", cwd=tmp_path)
+    assert lost.returncode == 2
+    assert "b/c.json: snapshot 1: lenet5: b/../a/m.yaml: cannot read it" in lost.stderr.replace("\\", "/")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--max", "latency=-1s"], "cannot be negative"),
+        (["--max", "params=5M", "--max", "params=1M"], "limited twice"),
+        (["--rtol", "operator=1"], "no column 'operator'"),
+    ],
+)
+def test_limits_that_mean_nothing_are_refused(tmp_path, taken, arguments, message):
+    file = tmp_path / "costs.json"
+    file.write_text(to_text([taken]), encoding="utf-8")
+    done = run("check", str(file), *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr

@@ -11,6 +11,7 @@ PACKAGE = ROOT / "costmodel"
 # lowest first; modules of one level do not import each other unless listed in SIDEWAYS
 LEVELS = [
     {"errors", "resources", "arrays"},
+    {"textfile"},
     {"units", "table", "document"},
     {"graph", "hardware"},
     {"ops"},

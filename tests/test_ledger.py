@@ -252,7 +252,7 @@ def test_a_sheet_is_rebuilt_under_its_own_rule_and_corrected(reading):
     assert report.cells == [
         [*GRID[0], "macs_corrected", "note_corrected"],
         ["a", "s", "1,000", "x", "1000", "x"],
-        ["b", "s", "2.5 M", "-", "2.4", ""],
+        ["b", "s", "2.5 M", "-", "2.4 M", ""],
         ["b", "s", "", "z", "", "z"],
         ["", "", "", "z", "", "z"],
     ]
@@ -265,16 +265,18 @@ def test_a_sheet_is_rebuilt_under_its_own_rule_and_corrected(reading):
 
 def test_verdicts_that_are_not_on_record_are_named(reading):
     entries = [entry("d", "t", item, "5", Figure(value, "")) for item, value in (("a", 5), ("b", 5.2), ("c", 5))]
-    head = ["document", "table", "item", "verdict"]
-    same = [["d", "t", "a", EXACT], ["d", "t", "b", ROUNDED], ["d", "t", "c", EXACT], ["e", "t", "z", EXACT]]
+    head = ["document", "table", "item", "printed", "verdict"]
+    verdicts = {"a": EXACT, "b": ROUNDED, "c": EXACT}
+    same = [*[["d", "t", item, "5", verdict] for item, verdict in verdicts.items()], ["e", "t", "z", "5", EXACT]]
     reading(verdicts=[head, *same])
     assert changes("d", entries) == ()
-    reading(verdicts=[head, ["d", "t", "a", TRUNCATED], ["d", "u", "b", ROUNDED], same[2]])
-    text = "d, {}: the verdict is {!r}, on record is {!r}"
+    reading(verdicts=[head, ["d", "t", "a", "5", TRUNCATED], ["d", "u", "b", "5", ROUNDED], [*same[2][:3], "6", EXACT]])
+    text = "d, {}: on record are {!r} and {!r}, found {!r} and {!r}"
     assert changes("d", entries) == (
-        text.format("t, a", EXACT, TRUNCATED),
-        text.format("u, b", "gone", ROUNDED),
-        text.format("t, b", ROUNDED, "nothing"),
+        text.format("t, a", "5", TRUNCATED, "5", EXACT),
+        text.format("u, b", "5", ROUNDED, "", "nothing"),
+        text.format("t, c", "6", EXACT, "5", EXACT),
+        text.format("t, b", "", "nothing", "5", ROUNDED),
     )
     with pytest.raises(ValueError, match="d: two figures of the ledger have the same name"):
         changes("d", [*entries, entries[0]._replace(verdict=TRUNCATED)])
@@ -300,7 +302,7 @@ TABLES = {
     "deck_mobilenet_table7": ("deck", "MobileNet table 7", ["resolution"]),
     "deck_mobilenetv2_architecture": ("deck", "MobileNetV2 architecture", []),
     "deck_mobilenetv2_results": ("deck", "MobileNetV2 results", ["network"]),
-    "deck_resource_table": ("deck", "resource table", ["architecture", "input_size"]),
+    "deck_resource_table": ("deck", "resource table", ["architecture"]),
     "deck_shufflenet_architecture": ("deck", "ShuffleNet architecture", ["layer"]),
     "deck_shufflenet_latency": ("deck", "ShuffleNet latency", ["model"]),
     "deck_shufflenet_results": ("deck", "ShuffleNet results", ["model"]),
@@ -594,10 +596,11 @@ DENSE, NORMS = densenet()
     ],
 )
 def test_resource_table_memory_is_mebibytes_of_what_is_stored(name, values, parameters):
-    line = found("deck", "resource table")[f"{name} 224x224: param memory"]
+    line = found("deck", "resource table")[f"{name}: param memory"]
     assert Fraction(4 * values, 2**20) == pytest.approx(Fraction(line.own_rule), rel=1e-9)
-    assert line.corrected == spell(million(4 * parameters))
-    assert f"{values} stored values" in line.definition
+    assert Fraction(4 * parameters, 2**20) == pytest.approx(Fraction(line.corrected), rel=1e-9)
+    assert line.unit == "MiB"
+    assert f"{values:,} stored values" in line.definition
     assert line.kind == ROUNDED
 
 
@@ -611,11 +614,21 @@ def test_resource_table_memory_is_mebibytes_of_what_is_stored(name, values, para
     ],
 )
 def test_resource_table_memory_of_mobile_networks_is_four_bytes_of_a_short_count(name, count, short, parameters):
-    line = found("deck", "resource table")[f"{name} 224x224: param memory"]
+    line = found("deck", "resource table")[f"{name}: param memory"]
     assert (line.own_rule, line.kind) == (str(4 * Decimal(short)), EXACT)
     assert line.corrected == spell(million(4 * parameters))
-    assert str(count) in line.definition
+    assert f"{count:,} weights" in line.definition
+    assert line.unit == "MB"
 
+
+# SqueezeNet on 224: a first map of 109, then 54, 27 and 13 behind pools that round up
+SQUEEZENET_AT_224 = (
+    squeezenet().macs
+    + (109**2 - 111**2) * 147 * 96
+    + (54**2 - 55**2)
+    * sum(96 * 16 * (channels == 96) + channels * 16 * (channels == 128) + 16 * 64 * 10 for channels in (96, 128))
+    + (54**2 - 55**2) * (128 * 32 + 32 * 128 * 10)
+)
 
 VGG_POOLS = sum(filters * (112 >> number) ** 2 for number, filters in enumerate((64, 128, 256, 512, 512)))
 RESNET_EXTRAS = 8 * 64 * 56**2 + 512 * 49 + 1000  # the pool, the mean, the biases of the classifier
@@ -649,14 +662,14 @@ def densenet_burden():
         ("ResNet-18", resnet_burden((2, 2, 2, 2)), RESNET_18[0].macs, ROUNDED),
         ("ResNet-34", resnet_burden((3, 4, 6, 3)), RESNET_34[0].macs, ROUNDED),
         ("DenseNet-121", densenet_burden(), DENSE.macs, ROUNDED),
-        ("SqueezeNet", burden(alexnet(), 27**2 * 96 + 13**2 * 256 + 6**2 * 256), squeezenet().macs, ERRATUM),
+        ("SqueezeNet", burden(alexnet(), 27**2 * 96 + 13**2 * 256 + 6**2 * 256), SQUEEZENET_AT_224, ERRATUM),
         ("MobileNet", mobilenet().macs, mobilenet().macs, UNDERIVABLE),
         ("ShuffleNet", shufflenet(out=360).macs, shufflenet(out=360).macs, ROUNDED),
         ("MobileNet-V2", 300_774_272, 300_774_272, TRUNCATED),
     ],
 )
 def test_resource_table_operations(name, own, true, kind):
-    line = found("deck", "resource table")[f"{name} 224x224: macs"]
+    line = found("deck", "resource table")[f"{name}: macs"]
     unit = {"M": 10**6, "G": 10**9}[line.printed[-1]]
     assert (line.own_rule, line.corrected) == (spell(Fraction(own, unit)), spell(Fraction(true, unit)))
     assert line.kind == kind
@@ -815,7 +828,7 @@ def test_squeezenet_on_disk():
     table = found("deck", "SqueezeNet compression")
     size, times = (table[f"SqueezeNet (ours) None 32 bit: {column}"] for column in ("size", "reduction"))
     assert Fraction(size.own_rule) == pytest.approx(Fraction(4 * 1_248_424, 2**20), rel=1e-9)
-    assert size.corrected == "4.993696"
+    assert (size.corrected, size.unit) == (size.own_rule, "MiB")
     assert Fraction(times.own_rule) == pytest.approx(Fraction(60_965_224, 1_248_424), rel=1e-9)
     quotients = [line.definition for line in table.values() if " / " in line.definition and "MB" in line.definition]
     assert quotients == [f"240 MB / {after} MB = {240 / after:.1f}" for after in (48, 27, 6.9)] + [
@@ -1120,13 +1133,16 @@ def test_a_document_alone_writes_no_ledger(tmp_path):
 def test_a_verdict_that_is_not_on_record_is_named_and_fails(tmp_path, reading):
     record = [list(row) for row in printed("verdicts.csv")]
     row = next(row for row in record if row[2] == "Conv MobileNet: params M")
-    row[3] = EXACT
+    row[4] = EXACT
     reading(verdicts=record)
     done = reproduce("deck", "-o", tmp_path)
     assert done.exit_code == 1
     assert done.stderr.splitlines() == [
-        "  deck, MobileNet table 4, Conv MobileNet: params M: the verdict is 'rounds to', on record is 'exact'",
-        "1 differences from the prints and from the verdicts on record",
+        (
+            "  deck, MobileNet table 4, Conv MobileNet: params M: on record are '29.3' and 'exact', "
+            "found '29.3' and 'rounds to'"
+        ),
+        "1 difference from the prints and from the verdicts on record",
     ]
 
 
@@ -1141,5 +1157,5 @@ def test_a_printed_figure_that_differs_is_named_and_fails(tmp_path, reading, tex
     assert difference == (
         f"  deck-mobilenet-table4.csv: MobileNet: mult adds M: differs: the rule gives {shown}, printed {text!r}"
     )
-    assert "the verdict is 'differs', on record is 'rounds to'" in change
+    assert f"on record are '569' and 'rounds to', found {text!r} and 'differs'" in change
     assert f"deck: {tmp_path / 'deck-mobilenet-table4.csv'}: differs: " in done.stdout

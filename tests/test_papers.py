@@ -126,7 +126,7 @@ def test_main_job_is_the_corrected_figure():
 def test_each_erratum_alone_costs_what_its_own_formula_says(name, fixed):
     as_printed = {"host": 1e9, "dense": True, "pools": 2, "last_pool": True, "norm_values": 2}
     expected = seconds(**as_printed | fixed) - seconds(**as_printed)
-    effects = {row[0]: float(row[4]) for row in errata()}
+    effects = {row[0]: float(row[4]) for row in errata() if row[4]}
     assert expected != 0
     assert math.isclose(effects[name], expected, rel_tol=1e-9)
 
@@ -138,7 +138,7 @@ def errata():
 
 
 def test_waterfall_falls_from_the_print_to_the_corrected_figure():
-    steps = {row[0]: float(row[5]) for row in errata()}
+    steps = {row[0]: float(row[5]) for row in errata() if row[5]}
     host = {"host": 1e10}
     fixes = [
         ("as-printed", {}),

@@ -48,11 +48,15 @@ def compare(
     from costmodel.report import files, formats
     from costmodel.report import show as pages
 
-    graphs = [graph_of(name, batch, dtype, size=size, param=None) for name in names_of(networks)]
+    distinct({"--csv": csv}, hw)
     machines = [costmodel.machine(name, settings or ()) for name in hw]
-    runs = [
-        costmodel.cost(graph, machine, overlap=overlap, placement=place) for graph in graphs for machine in machines
-    ]
+    runs = []
+    for name in names_of(networks):
+        try:
+            graph = graph_of(name, batch, dtype, size=size, param=None)
+            runs += [costmodel.cost(graph, machine, overlap=overlap, placement=place) for machine in machines]
+        except CostModelError as error:
+            raise CostModelError(f"{name}: {error}") from None
     table = side_by_side(runs)
     if csv:
         files.write(csv, formats.to_csv(table))
@@ -130,7 +134,7 @@ def memory(
 
     if hw is None and (settings or place):
         raise CostModelError("--set and --place need a machine: --hw")
-    distinct({"--csv": csv, "--json": json})
+    distinct({"--csv": csv, "--json": json}, [hw or ""])
     graph = graph_of(network, batch, dtype, size=size, classes=classes, width=width, param=param)
     simulation = None
     if hw is not None:

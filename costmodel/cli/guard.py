@@ -19,7 +19,7 @@ from costmodel.cli.options import (
     SizeOption,
     WidthOption,
 )
-from costmodel.cli.requests import names_of, parameters_of
+from costmodel.cli.requests import distinct, names_of, parameters_of
 
 
 def snapshot(
@@ -44,11 +44,14 @@ def snapshot(
     from costmodel.report import files
 
     parameters = parameters_of(param, size=size, classes=classes, width=width)
+    distinct({"--output": output}, [hw])
+    folder = output.parent if str(output) != "-" else Path()
+    machine, chosen = guard.seen_from(hw, folder), tuple(settings or ())
     requests = [
-        guard.Request(zoo.get(name).name, parameters, hw, tuple(settings or ()), batch, dtype, overlap, place)
+        guard.Request(zoo.get(name).name, parameters, machine, chosen, batch, dtype, overlap, place)
         for name in names_of(networks)
     ]
-    files.write(output, guard.to_text([guard.take(request) for request in requests]))
+    files.write(output, guard.to_text([guard.take(request, request.run(folder)) for request in requests]))
 
 
 def check(
@@ -62,23 +65,27 @@ def check(
     limit: Annotated[
         list[str] | None,
         typer.Option(
-            "--max", help="A budget: latency=0.2s, params=5M, peak_memory=1MB. May be repeated.", metavar="NAME=LIMIT"
+            "--max",
+            help="A budget: latency=0.2s, params=5M, macs, weights, traffic or peak_memory=1MB. May be repeated.",
+            metavar="NAME=LIMIT",
         ),
     ] = None,
     csv: CsvOption = None,
 ) -> None:
     """Compare today's figures with a snapshot.
 
-    The exit code is 0 when nothing changed and every budget holds, 1 with a table of what changed when not.
+    Counts must be equal, and times within a relative tolerance of 1e-9 unless --rtol says otherwise. The exit code is 0
+    when nothing changed and every budget holds, 1 with a table of what changed when not.
     """
     from costmodel import guard
     from costmodel.report import files, formats
     from costmodel.report import show as pages
 
+    distinct({"--csv": csv}, [file])
     changes = guard.check(file, rtol or (), limit or ())
     if csv:
         files.write(csv, formats.to_csv(changes))
     if str(csv) != "-":
-        pages.changes(changes, str(file))
+        pages.changes(changes, str(file), budgets=bool(limit))
     if len(changes):
         raise typer.Exit(1)

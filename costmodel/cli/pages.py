@@ -127,7 +127,9 @@ def reproduce(
     for difference in wrong:
         typer.echo(f"  {difference}", err=True)
     if wrong:
-        typer.echo(f"{len(wrong)} differences from the prints and from the verdicts on record", err=True)
+        typer.echo(
+            f"{len(wrong)} difference{'s' * (len(wrong) > 1)} from the prints and from the verdicts on record", err=True
+        )
         raise typer.Exit(1)
 
 

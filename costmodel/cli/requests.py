@@ -16,6 +16,8 @@ def names_of(networks: list[str]) -> list[str]:
     """The networks that were named; ``all`` is the whole zoo."""
     from costmodel import zoo
 
+    if "all" in networks and networks != ["all"]:
+        raise CostModelError("'all' is every network and stands alone")
     return zoo.names() if networks == ["all"] else networks
 
 
@@ -38,11 +40,14 @@ def parameters_of(param: Sequence[str] | None, **chosen: Any) -> dict[str, Any]:
     return parameters
 
 
-def distinct(outputs: Mapping[str, Path | None]) -> None:
-    """Refuse two outputs in one place."""
+def distinct(outputs: Mapping[str, Path | None], inputs: Sequence[Path | str] = ()) -> None:
+    """Refuse two outputs in one place, and an output in the place of an input."""
     given = [path for path in outputs.values() if path is not None]
     places = [os.path.abspath(path) for path in given]  # noqa: PTH100 - "." and ".." go, links stay
+    read = {os.path.realpath(source) for source in inputs if os.path.exists(source)}  # noqa: PTH110 - never raises
     for path, place in zip(given, places, strict=True):
+        if str(path) != "-" and os.path.realpath(path) in read:
+            raise CostModelError(f"{path}: it is what this command reads, and would be overwritten")
         if places.count(place) > 1:
             where = "standard output" if str(path) == "-" else f"the file {path}"
             *others, last = outputs

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 import costmodel
-from costmodel.counting.tools import convention
+from costmodel.counting.tools import TOOLS, convention
 from costmodel.graph import Graph, Node
 from costmodel.profile import profile
 
@@ -57,3 +57,9 @@ def node_row(node: Node) -> dict[str, str]:
 def times(*sizes: int) -> str:
     """``(7, 7, 512) -> '7x7x512'``."""
     return "x".join(map(str, sizes))
+
+
+def not_575(graph: Graph) -> str:
+    """What the rules that were tried give for MobileNet, where a print has 575 M."""
+    found = sorted({round(counted(graph, tool.name) / 1e6) for tool in TOOLS if "two" not in tool.number})
+    return f"it has {round(graph.macs / 1e6)} M MACs, and other tools count {', '.join(map(str, found))} M"

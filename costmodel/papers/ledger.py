@@ -31,22 +31,16 @@ KINDS: Final = (EXACT, ROUNDED, TRUNCATED, ERRATUM, UNDERIVABLE)
 NUMBER: Final = re.compile(r"\d[\d,]*(?:\.\d+)?(?:E[+-]?\d+)?")
 
 VERDICTS: Final = "verdicts.csv"
-"""The verdicts on record, one per figure: a change must be meant, and is made there by hand."""
+"""The print and the verdict on record of each figure: a change must be meant, and is made there by hand."""
 
 COLUMNS: Final = (
     Column("document", str, "", "whose figure it is"),
     Column("table", str, "", "the table, or where else it is printed"),
     Column("item", str, "", "row and column"),
     Column("printed", str, "", "as printed"),
-    Column(
-        "own_rule", str, "", "the value under the document's own rule, in the printed unit; empty if no rule is known"
-    ),
-    Column(
-        "corrected",
-        str,
-        "",
-        "the true value of the quantity, in the printed unit; empty if there is none or it cannot be computed",
-    ),
+    Column("unit", str, "", "the unit of the next two, where MB and MiB are told apart; empty for counts and texts"),
+    Column("own_rule", str, "", "the value under the document's own rule; empty if no rule is known"),
+    Column("corrected", str, "", "the true value of the quantity; empty if there is none or it cannot be computed"),
     Column("effect", str, "", "how far the print is from the true value, for an erratum that is a number"),
     Column("definition", str, "", "how the value under the document's own rule is made"),
     Column("verdict", str, "", "exact, rounds to, truncated, erratum: why, or not derivable: why"),
@@ -60,7 +54,7 @@ class Figure:
     ``own`` is the value under the document's own rule, None where none is known; ``true`` the right one, None where it
     is the same or, for an erratum, where there is none. ``erratum`` says why the print is wrong, ``underivable`` why no
     value can be computed. ``form`` is the text around the number where that follows from the network too; ``digits``
-    says how many digits of a number such as 15300 are meant.
+    says how many digits of a number such as 15300 are meant; ``unit`` replaces a printed unit such as MB for MiB.
     """
 
     own: Value | None
@@ -70,6 +64,7 @@ class Figure:
     underivable: str = ""
     form: str = ""
     digits: int = 0
+    unit: str = ""
 
 
 class Entry(NamedTuple):
@@ -79,6 +74,7 @@ class Entry(NamedTuple):
     table: str
     item: str
     printed: str
+    unit: str
     own_rule: str
     corrected: str
     effect: str
@@ -162,13 +158,23 @@ def _effect(text: str, figure: Figure) -> str:
     return f"{ratio:.3g}x" if ratio < 100 else f"{ratio:,.0f}x"
 
 
+UNIT: Final = re.compile(r"\d\s?(G|MB|M|k|%|x|ms|secs|s)(?![A-Za-z0-9])")
+
+
+def _unit(text: str, figure: Figure) -> str:
+    """What the numbers of a figure are in."""
+    found = UNIT.search(text)
+    numbers = any(isinstance(value, Number) for value in (figure.own, figure.true))
+    return (figure.unit or (found.group(1) if found else "")) if numbers else ""
+
+
 def entry(document: str, table: str, item: str, text: str, figure: Figure) -> Entry:
     """Judge one printed figure."""
     same = figure.true is None and not figure.erratum and not figure.underivable
     true = figure.own if same else figure.true
     return Entry(
-        document, table, item, text, spell(figure.own), spell(true), _effect(text, figure), figure.definition,
-        judge(text, figure),
+        document, table, item, text, _unit(text, figure), spell(figure.own), spell(true), _effect(text, figure),
+        figure.definition, judge(text, figure),
     )  # fmt: skip
 
 
@@ -212,7 +218,7 @@ class Sheet:
                 made = entry(self.document, self.title, f"{label}: {quantity}", text, figure)
                 entries.append(made)
                 line.append(restate(text, figure))
-                corrected[name].append(made.corrected)
+                corrected[name].append(f"{made.corrected} {made.unit}".strip() if made.corrected else "")
             rebuilt.append(line)
         known = {name: values for name, values in corrected.items() if any(values)}
         grid = [
@@ -240,7 +246,7 @@ class Sheet:
 
 def restate(text: str, figure: Figure) -> str:
     """The value under the document's own rule, written in the style of a printed text; empty without a rule."""
-    if figure.own is None:
+    if figure.own is None or figure.underivable:
         return ""
     if isinstance(figure.own, str) or not NUMBER.search(text):
         return spell(figure.own)
@@ -257,14 +263,15 @@ def restate(text: str, figure: Figure) -> str:
 
 
 def changes(document: str, entries: Sequence[Entry]) -> tuple[str, ...]:
-    """What is different from the verdicts that are on record: verdicts changed, figures gone, figures new."""
-    known = {tuple(cells[1:3]): cells[3] for cells in printed(VERDICTS)[1:] if cells[0] == document}
-    found = {(made.table, made.item): made.kind for made in entries}
+    """What is different from what is on record: prints and verdicts changed, figures gone, figures new."""
+    known = {(table, item): rest for name, table, item, *rest in printed(VERDICTS)[1:] if name == document}
+    found = {(made.table, made.item): [made.printed, made.kind] for made in entries}
     if len(found) != len(entries):
         raise ValueError(f"{document}: two figures of the ledger have the same name")
+    nothing = ["", "nothing"]
     return tuple(
-        f"{document}, {table}, {item}: the verdict is {found.get((table, item), 'gone')!r}, on record is "
-        f"{known.get((table, item), 'nothing')!r}"
+        f"{document}, {table}, {item}: on record are {' and '.join(map(repr, known.get((table, item), nothing)))}, "
+        f"found {' and '.join(map(repr, found.get((table, item), nothing)))}"
         for table, item in dict.fromkeys([*known, *found])
         if known.get((table, item)) != found.get((table, item))
     )

@@ -223,7 +223,7 @@ def _table_11(_: int, row: Row) -> Figure:
         return Figure(None, "", true, underivable="no definition was found that gives it")
     if row["network"] == "AlexNet":
         own = Fraction(network("alexnet", size=224).macs, MILLION)
-        return Figure(own, "MACs at 224 without padding, 54x54 first map")
+        return Figure(own, "MACs at 224 without padding (54x54 first map), grouped, pools that round up")
     graph = network("vgg16")
     own = Fraction(macs(graph, "Conv"), MILLION)
     return Figure(own, "MACs of the convolutions only, to three digits", Fraction(graph.macs, MILLION), digits=3)

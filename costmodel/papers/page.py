@@ -23,6 +23,12 @@ tables here are the documents' own, rebuilt.
   the print is from that.
 - **{UNDERIVABLE}**: no rule gives it. Accuracies and times on telephones are measured, not computed; the other figures
   follow from nothing that was tried.
+
+In the tables, *own rule* is the value that the document's own way of counting gives, as *how it is counted* says;
+*corrected* is the quantity as this project counts it (learned values; multiply-accumulates with the classifier; the
+network and the machine as they are stated), so the two may differ although the print is right by its own rule. The
+*effect* is the print in relation to the corrected value: a percentage, or from a factor of two on `4x` for four times
+too much. MB is 10^6 bytes and MiB is 2^20; the documents write MB for both.
 """
 
 
@@ -53,10 +59,10 @@ def _prices(report: Report) -> str:
     lines = []
     for cells in rows:
         row = dict(zip(header, cells, strict=True))
-        alone, after = (float(row[name]) * 1e3 for name in ("effect_alone_seconds", "headline_after_seconds"))
+        alone, after = row["effect_alone_seconds"], row["headline_after_seconds"]
         what = f"{row['print']} → {row['right']}" if row["print"] and row["right"] else row["print"] or row["right"]
         parameters = f"{int(row['parameters_effect']):+d}" if row["parameters_effect"] != "0" else ""
-        times = [f"{alone:+.3f}", f"{after:.3f}"] if row["kind"] != "table 1" else ["", ""]
+        times = [f"{float(alone) * 1e3:+.3f}", f"{float(after) * 1e3:.3f}"] if alone else ["", ""]
         lines.append([row["name"], row["kind"], what, *times, parameters])
     heads = ["name", "kind", "the print → what is right", "ms, alone", "headline after, ms", "parameters"]
     note = "The errata priced: the effect of mending one alone, and the headline as one after another is mended.\n"
@@ -72,7 +78,7 @@ def _errata(entries: Sequence[Entry]) -> str:
     rows = []
     for why, found in reasons.items():
         first = found[0]
-        right = _short(first.corrected) or "unknown"
+        right = _short(first.corrected, first.unit)
         rows.append([why, str(len(found)), f"{first.table}, {first.item}", first.printed, right, first.effect])
     heads = ["what is wrong", "figures", "such as", "printed", "right", "effect"]
     return f"The errata, each with the first of the figures that it has spoilt.\n\n{_grid(heads, rows)}"
@@ -94,7 +100,8 @@ def _table(table: str, entries: Sequence[Entry]) -> str:
     if len(listed) > LISTED:
         listed = []
     rows = [
-        [e.item, e.printed, _short(e.own_rule), _short(e.corrected), e.effect, e.definition, e.verdict] for e in listed
+        [e.item, e.printed, _short(e.own_rule, e.unit), _short(e.corrected, e.unit), e.effect, e.definition, e.verdict]
+        for e in listed
     ]
     heads = ["figure", "printed", "own rule", "corrected", "effect", "how it is counted", "verdict"]
     parts = [heading, *([_grid(heads, rows)] if rows else []), *(["\n".join(counted) + "\n"] if counted else [])]
@@ -106,13 +113,14 @@ def _own(entry: Entry) -> bool:
     return entry.kind == UNDERIVABLE and bool(entry.own_rule or entry.corrected)
 
 
-def _short(value: str) -> str:
-    """A value at no more than eight digits; the ledger's CSV has them all."""
+def _short(value: str, unit: str) -> str:
+    """A value at no more than seven digits, with its unit; the ledger's CSV has them all."""
     try:
         number = float(value)
     except ValueError:
         return value
-    return value if len(value) <= 9 or number.is_integer() else f"{number:.7g}"
+    digits = value if len(value) <= 9 or number.is_integer() else f"{number:.7g}"
+    return f"{digits} {unit}".rstrip()
 
 
 def _grid(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

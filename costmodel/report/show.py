@@ -5,6 +5,7 @@ from typing import Final
 
 from costmodel.counting import Convention, standard_table
 from costmodel.graph import Graph
+from costmodel.guard import OVER
 from costmodel.hardware import Hardware
 from costmodel.measure import Verdict
 from costmodel.memory import Memory, Training
@@ -178,14 +179,15 @@ def comparison(table: Table) -> None:
     show([*lines, *left_out(hidden)])
 
 
-def changes(table: Table, file: str) -> None:
+def changes(table: Table, file: str, *, budgets: bool) -> None:
     """Print what a check found."""
     if not len(table):
-        show([plain(f"{file}: nothing has changed")])
+        show([plain(f"{file}: nothing has changed{', and every budget holds' if budgets else ''}")])
         return
-    layers = len({(row["network"], row["layer"]) for row in table.rows()})
-    title = f"{file}: {len(table)} changes in {layers} places"
-    show([plain(title, "bold"), *page(table, {"network": 1, "difference": 2})])
+    over = table["change"].count(OVER)
+    found = [f"{len(table) - over} changes"] if len(table) > over else []
+    found += [f"{over} budget{'s' if over > 1 else ''} exceeded"] if over else []
+    show([plain(f"{file}: {', '.join(found)}", "bold"), *page(table, {"network": 1, "difference": 2})])
 
 
 def kept_table(memory: Memory, simulation: Simulation | None) -> Table:

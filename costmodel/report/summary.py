@@ -78,5 +78,5 @@ def warnings(simulation: Simulation, *, marked: bool = False) -> list[str]:
         )
     if simulation.profile.uncounted:
         names = ", ".join(simulation.profile.uncounted)
-        found.append(f"{simulation.profile.convention} has no rule for {names}: its number leaves them out")
+        found.append(f"{simulation.profile.convention} has no rule for {names}, which its number leaves out")
     return found

@@ -77,7 +77,7 @@ def _complexity(_: int, row: Row) -> Figure:
         return Figure(None, "", underivable="the shallow network is not defined in the document")
     network_name, parameters, nominal = VARIANTS[name]
     graph = network(network_name, **parameters)
-    size = " at 224 without padding, 54x54 first map" if name == "AlexNet" else ""
+    size = ", at 224 without padding (54x54 first map), grouped, pools that round up" if name == "AlexNet" else ""
     return Figure(
         Fraction(graph.macs, MILLION),
         f"MACs, classifier included{size}",

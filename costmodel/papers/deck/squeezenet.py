@@ -26,8 +26,8 @@ def _size(_: int, row: Row) -> Figure:
     graph = network(BASELINES[row["architecture"]])
     true = Fraction(4 * graph.parameters, MB)
     if row["architecture"] == "AlexNet":
-        return Figure(true, "4 B * parameters, in MB to two digits", digits=2)
-    return Figure(Fraction(4 * stored(graph), MIB), "4 B * parameters, in MiB", true)
+        return Figure(true, "4 B * parameters, to two digits", digits=2)
+    return Figure(Fraction(4 * stored(graph), MIB), "4 B * parameters", unit="MiB")
 
 
 def _reduction(_: int, row: Row) -> Figure:
