@@ -33,7 +33,7 @@ HOMES = {
     "pandas": {"table", "simulate"},
     "numpy": {"arrays", "table"},
     "pytest": {"pytest_plugin"},
-    "numba": set(),
+    "numba": {"execute"},
     "onnx": set(),
     "torch": set(),
 }
