@@ -36,8 +36,10 @@ def machine(name: str, settings: Sequence[str] = ()) -> "Hardware":
     from costmodel import hardware, ops  # noqa: F401 - the operators register themselves
     from costmodel.graph import Op
     from costmodel.place import POLICIES
+    from costmodel.profile import FORMS
 
-    return hardware.load(name, operators=Op.registry, policies=POLICIES, settings=settings)
+    forms = [f"{name} {form}" for name, cls in Op.registry.items() if cls.formed for form in FORMS]
+    return hardware.load(name, operators=Op.registry, forms=forms, policies=POLICIES, settings=settings)
 
 
 def cost(

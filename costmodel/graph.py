@@ -145,6 +145,9 @@ class Op:
     view: ClassVar[bool] = False
     """True if the output is the input's memory under another shape: no work, no traffic."""
 
+    formed: ClassVar[bool] = False
+    """True for a convolution, whose form may decide which engine runs it."""
+
     each: ClassVar[Work] = NO_WORK
     """Elementwise operations per unit of :meth:`units`, as the ``standard`` convention counts them."""
 

@@ -57,7 +57,10 @@ class Engine(Named):
     """Something that computes: a rate, and the operators that run on it (or all the ``rest``)."""
 
     peak: float = key(quantity("OP/s"), "operations per second; one MAC is two operations")
-    runs: tuple[str, ...] = key(_runs, f"list of operators, or {REST!r} for all that no other engine runs")
+    runs: tuple[str, ...] = key(
+        _runs,
+        f"list of operators, such as Conv, or of forms, such as Conv depthwise; or {REST!r} for all that no other runs",
+    )
     source: str = key(Item.text, "where the figures are from", default="")
 
 
@@ -87,6 +90,7 @@ class Hardware:
         "none: transfer and compute add up; layer: each layer takes the larger of the two",
         default="none",
     )
+    overhead: float = key(quantity("s"), "what each layer takes besides, such as 5 us to start it", default=0.0)
     placement: str = key(Item.text, "the policy that decides which memory a tensor lives in", default="threshold")
     settings: tuple[str, ...] = ()
     """What was changed after the file was read, as ``key=value``."""
@@ -96,24 +100,23 @@ class Hardware:
         """The name, and what was changed."""
         return f"{self.name} with {', '.join(self.settings)}" if self.settings else self.name
 
-    def engine_for(self, operator: str) -> Engine:
-        """The engine that runs an operator."""
-        rest = None
-        for engine in self.engines:
-            if operator in engine.runs:
-                return engine
-            if engine.runs == (REST,):
-                rest = engine
-        if rest is None:
-            lists = "; ".join(f"{engine.name} runs {', '.join(engine.runs)}" for engine in self.engines)
-            raise CostModelError(f"machine {self.name!r} has no engine for operator {operator!r}: {lists}")
-        return rest
+    def engine_for(self, operator: str, form: str = "") -> Engine:
+        """The engine that runs an operator: the one for its form before the one for all its forms."""
+        for wanted in (f"{operator} {form}", operator, REST):
+            for engine in self.engines:
+                if wanted in engine.runs:
+                    return engine
+        lists = "; ".join(f"{engine.name} runs {', '.join(engine.runs)}" for engine in self.engines)
+        raise CostModelError(f"machine {self.name!r} has no engine for operator {operator!r}: {lists}")
 
 
-def load(name: str, *, operators: Collection[str], policies: Collection[str], settings: Sequence[str] = ()) -> Hardware:
+def load(
+    name: str, *, operators: Collection[str], forms: Collection[str], policies: Collection[str],
+    settings: Sequence[str] = (),
+) -> Hardware:  # fmt: skip
     """Read a shipped machine by name or a file by path, apply ``key=value`` settings, and check it.
 
-    ``operators`` and ``policies`` are the known names that ``runs``, ``fuse`` and ``placement`` may use.
+    ``operators``, ``forms`` of them and ``policies`` are the known names that ``runs``, ``fuse`` and ``placement`` use.
     """
     shipped = profiles()
     looks_like_path = name.endswith((".yaml", ".yml")) or "/" in name or "\\" in name
@@ -126,7 +129,7 @@ def load(name: str, *, operators: Collection[str], policies: Collection[str], se
         document.override(root, assignment)
     machine = record(Hardware, root, settings=tuple(settings))
     _check_memories(root.mapping()["memories"], machine)
-    _check_engines(root.mapping()["engines"], machine.engines, operators)
+    _check_engines(root.mapping()["engines"], machine.engines, {*operators, *forms})
     if machine.fuse:
         for pattern in root.mapping()["fuse"].items():
             _check_names(pattern.items(), operators, "operator")

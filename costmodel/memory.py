@@ -4,17 +4,18 @@ The terms are those of the report "MobileNetV2: The Same but Better", appendices
 beside it, by the report's own rule. What a pruning leaves is counted as SqueezeNet's table 1 does it.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from fractions import Fraction
-from math import ceil, prod
+from math import ceil
 from typing import Final, NamedTuple
 
 from costmodel.errors import CostModelError, suggestion
-from costmodel.fuse import Pattern, fuse
+from costmodel.fuse import Kernel, Pattern, fuse
 from costmodel.graph import Graph, size_in_bytes
-from costmodel.profile import AXES, MAPS, Profile, profile
+from costmodel.profile import MAPS, Profile, profile
 from costmodel.table import Column, Table
 
 COLUMNS: Final = (
@@ -34,6 +35,9 @@ KEPT: Final = Column("kept", int, "", "parameters left after pruning: ceil(share
 
 DISK_BITS: Final = (32, 16, 8, 6)
 """The widths that the size on disk is given for."""
+
+SHARE: Final = re.compile(r"((?:\d{1,20}\.?|\d{0,20}\.\d{1,20})(?:[eE][+-]?\d{1,2})?)\s*(%?)", re.ASCII)
+"""A number, with or without a percent sign; short enough that its exact value is worked out at once."""
 
 
 class Training(NamedTuple):
@@ -75,13 +79,14 @@ class Memory:
 def memory(graph: Graph, patterns: Sequence[Pattern] = (), shares: Mapping[str, Fraction] | None = None) -> Memory:
     """Measure a network fused as the patterns say, pruned to the shares (see :func:`pruned`)."""
     needs = profile(graph, patterns=patterns)
-    layers = _layers(needs)
+    kernels = fuse(graph, patterns)
+    layers = _layers(needs, kernels)
     stored = needs.layers.total("parameters") + needs.layers.total("buffers")
     kept = None
     if shares:
         left = pruned(graph, shares)
         names = {node: name for name, node in graph.nodes.items()}
-        column = [sum(left[names[node]] for node in kernel.nodes) for kernel in fuse(graph, patterns)]
+        column = [sum(left[names[node]] for node in kernel.nodes) for kernel in kernels]
         layers = layers.extend((KEPT,), {"kept": column})
         kept = sum(column) + needs.layers.total("buffers")
     return Memory(needs, layers, _training(needs, layers, ""), _training(needs, layers, "report_"), stored, kept)
@@ -93,7 +98,7 @@ def _training(needs: Profile, layers: Table, prefix: str) -> Training:
     return Training(parameters, parameters, *largest, needs.tensors["bits"][0])
 
 
-def _layers(needs: Profile) -> Table:
+def _layers(needs: Profile, kernels: Sequence[Kernel]) -> Table:
     read, moved = ([0] * len(needs.layers) for _ in range(2))
     kinds, sizes = needs.tensors["kind"], needs.tensors["elements"]
     for layer, tensor, mode, _ in needs.accesses.tuples():
@@ -102,11 +107,8 @@ def _layers(needs: Profile) -> Table:
             read[layer] += sizes[tensor] if mode == "read" else 0
     bits = needs.tensors["bits"][0]
     rows = []
-    for row, taken, both in zip(needs.layers.rows(), read, moved, strict=True):
-        taps = prod(row[f"kernel_{axis}"] or 1 for axis in AXES)
-        filters, channels = row["groups"] * row["filters"], row["groups"] * row["reduction"] // taps
-        learned = row["parameters"] and row["batch"]  # a product with a learned matrix, not of two maps
-        coefficients = filters * row["reduction"] if learned else 0
+    for row, kernel, taken, both in zip(needs.layers.rows(), kernels, read, moved, strict=True):
+        by_report, coefficients, dense = _filters(kernel)
         rows.append(
             (
                 row["layer"],
@@ -114,14 +116,27 @@ def _layers(needs: Profile) -> Table:
                 taken,
                 both,
                 row["input_bytes"] + row["output_bytes"],
-                taken // channels * (channels + filters) if learned else 0,
+                by_report,
                 row["parameters"],
                 coefficients,
                 size_in_bytes(coefficients, bits),
-                taps * channels * filters if learned else 0,
+                dense,
             )
         )
     return Table.of(COLUMNS, rows)
+
+
+def _filters(kernel: Kernel) -> tuple[int, int, int]:
+    """Of the one product with a learned matrix: its maps by the report's rule, its coefficients, and those if dense."""
+    for node in kernel.nodes:
+        for weight in node.op.weights(*node.input_shapes):
+            if weight.name == "weight":
+                groups = node.op.loops(*node.input_shapes).groups
+                filters, reads, *_ = weight.shape
+                channels = groups * reads
+                maps = node.inputs[0].elements // channels * (channels + filters)
+                return maps, weight.elements, groups * weight.elements
+    return 0, 0, 0
 
 
 def pruned(graph: Graph, shares: Mapping[str, Fraction]) -> dict[str, int]:
@@ -132,7 +147,7 @@ def pruned(graph: Graph, shares: Mapping[str, Fraction]) -> dict[str, int]:
     error.
     """
     counts = {}
-    unused = set(shares)
+    unused = dict.fromkeys(shares)
     prunable = []
     for name, node in graph.nodes.items():
         share = Fraction(1)
@@ -142,32 +157,29 @@ def pruned(graph: Graph, shares: Mapping[str, Fraction]) -> dict[str, int]:
             for pattern, wanted in shares.items():
                 if fnmatchcase(name, pattern):
                     share = wanted
-                    unused.discard(pattern)
+                    unused.pop(pattern, None)
         counts[name] = sum(
             ceil(share * weight.elements) if weight.name == "weight" else weight.elements
             for weight in weights
             if weight.kind == "parameter"
         )
-    for pattern in unused:
+    for pattern in unused:  # the first of them
         raise CostModelError(f"no layer with weights is called {pattern!r}; {suggestion(pattern, prunable)}")
     return counts
 
 
 def shares(assignments: Sequence[str]) -> dict[str, Fraction]:
     """``["fire*.e3x3=33%"]`` -> the share of each pattern; a share is a percentage or a number from 0 to 1."""
-    found = {}
+    found: dict[str, Fraction] = {}
     for assignment in assignments:
-        pattern, equals, text = assignment.rpartition("=")
-        digits = text.strip().removesuffix("%")
-        percent = text.strip().endswith("%")
-        try:
-            share = Fraction(digits) / (100 if percent else 1) if len(digits) <= 20 and "/" not in digits else None
-        except ValueError:
-            share = None
-        if not equals or not pattern or share is None or not 0 <= share <= 1:
+        pattern, _, text = [part.strip() for part in assignment.rpartition("=")]
+        match = SHARE.fullmatch(text)
+        share = Fraction(match[1]) / (100 if match[2] else 1) if match else None
+        if not pattern or share is None or share > 1:
             raise CostModelError(
                 f"--keep {assignment!r}: expected LAYER=SHARE with a share from 0 to 1 or 0 % to 100 %, "
                 "such as 'fire*.e3x3=33%'"
             )
-        found[pattern.strip()] = share
+        found.pop(pattern, None)  # given again, it comes after what was given in between
+        found[pattern] = share
     return found

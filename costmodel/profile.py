@@ -75,9 +75,13 @@ ACCESS_COLUMNS: Final = (
 PART_COLUMNS: Final = (
     Column("layer", int, "", "row of the layer"),
     Column("operator", str, "", "one operator of the layer"),
+    Column("form", str, "", "of a convolution: pointwise, depthwise, or window for all others; empty for the rest"),
     Column("macs", int, "MAC", "its multiply-accumulates", "sum"),
     Column("elementwise", int, "OP", "its elementwise operations", "sum"),
 )
+
+FORMS: Final = ("pointwise", "depthwise", "window")
+"""The forms of convolutions, which a machine may run on different engines."""
 
 MAPS: Final = frozenset({"input", "map", "output"})
 """The kinds of tensors that flow between layers; the other kinds are weights."""
@@ -162,7 +166,14 @@ def profile(graph: Graph, convention: Convention = STANDARD, patterns: Sequence[
         "elementwise": elementwise,
         "counted": [number or 0 for number in numbers],
     }
-    parts: _Data = {"layer": layer_of, "operator": kinds, "macs": amounts["macs"], "elementwise": elementwise}
+    forms = list(map(_form, nodes))
+    parts: _Data = {
+        "layer": layer_of,
+        "operator": kinds,
+        "form": forms,
+        "macs": amounts["macs"],
+        "elementwise": elementwise,
+    }
     layers: _Data = {
         "layer": [kernel.name for kernel in kernels],
         "block": [kernel.nodes[0].block for kernel in kernels],
@@ -295,6 +306,17 @@ def _per_layer(layer_of: Sequence[int], amounts: Sequence[int], count: int) -> l
 
 def _shapes(tensors: Sequence[Tensor]) -> str:
     return ", ".join([dims(tensor.shape) for tensor in tensors])
+
+
+def _form(node: Node) -> str:
+    """Which of :data:`FORMS` a convolution has: they differ in how often a value that is read is used."""
+    window = node.op.window
+    if window is None or not node.op.formed:
+        return ""
+    loops = node.op.loops(*node.input_shapes)
+    if loops.filters == 1 and loops.groups > 1:
+        return "depthwise"
+    return "pointwise" if max(window.kernel) == 1 else "window"
 
 
 def _nest(kernel: Kernel) -> Loops:

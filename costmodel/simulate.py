@@ -32,7 +32,8 @@ COLUMNS: Final = (
     Column("transfer_bytes", int, "B", "bytes moved to or from a memory that takes time", "sum"),
     Column("transfer_seconds", float, "s", "sum over memories of bytes / bandwidth", "sum"),
     Column("compute_seconds", float, "s", "sum over engines of operations / peak", "sum"),
-    Column("total_seconds", float, "s", "transfer + compute, or with overlap the larger", "sum"),
+    Column("overhead_seconds", float, "s", "what the machine takes for any layer besides; a view is no layer", "sum"),
+    Column("total_seconds", float, "s", "transfer + compute, or with overlap the larger; + overhead", "sum"),
     Column("bound", str, "", "the resource that takes longest: a memory, an engine, or nothing"),
     Column("share", float, "", "part of the network's total time", "sum"),
 )
@@ -107,11 +108,12 @@ def simulate(profile: Profile, placement: Placement, hardware: Hardware, overlap
         homes[mode if kinds[tensor] in MAPS else "weight"][layer][names[memory]] = None
 
     engines = hardware.engines
-    engine_of = {kind: engines.index(hardware.engine_for(kind)) for kind in dict.fromkeys(profile.parts["operator"])}
+    kinds_and_forms = dict.fromkeys(zip(profile.parts["operator"], profile.parts["form"], strict=True))
+    engine_of = {pair: engines.index(hardware.engine_for(*pair)) for pair in kinds_and_forms}
     worked = [[0] * count for _ in engines]
     runs_on: list[dict[str, None]] = [{} for _ in range(count)]
-    for layer, kind, macs, other in profile.parts.tuples():
-        engine = engine_of[kind]
+    for layer, kind, form, macs, other in profile.parts.tuples():
+        engine = engine_of[kind, form]
         worked[engine][layer] += 2 * macs + other
         runs_on[layer][engines[engine].name] = None
     operations = [sum(amounts) for amounts in zip(*worked, strict=True)]
@@ -120,7 +122,12 @@ def simulate(profile: Profile, placement: Placement, hardware: Hardware, overlap
     waits = [[size / memory.bandwidth for size in moved[n]] for n, memory in enumerate(memories)]
     transfer = [math.fsum(times) for times in zip(*waits, strict=True)]
     combine = max if overlap == "layer" else operator.add
-    total = [combine(*times) for times in zip(transfer, compute, strict=True)]
+    busy = [combine(*times) for times in zip(transfer, compute, strict=True)]
+    starts = [
+        hardware.overhead if read or written else 0.0
+        for read, written in zip(homes["read"], homes["write"], strict=True)
+    ]
+    total = [seconds + start for seconds, start in zip(busy, starts, strict=True)]
     latency = math.fsum(total)
     live = [
         profile.live_bytes([row for row, home in enumerate(placement.memory) if home == n])
@@ -140,6 +147,7 @@ def simulate(profile: Profile, placement: Placement, hardware: Hardware, overlap
         "transfer_bytes": [sum(sizes) for sizes in zip(*timed, strict=True)],
         "transfer_seconds": transfer,
         "compute_seconds": compute,
+        "overhead_seconds": starts,
         "total_seconds": total,
         "bound": [_longest(resource_names, spent) for spent in zip(*waits, *works, strict=True)],
         "share": [seconds / latency if latency else 0.0 for seconds in total],

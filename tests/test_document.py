@@ -143,9 +143,9 @@ def test_aliases_are_refused(text, loader):
 
 def test_a_billion_laughs_are_refused_at_once(loader):
     lines = ["a0: &a0 [lol, lol, lol]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30)]
-    start = time.perf_counter()
+    start = time.process_time()
     assert refused("\n".join(lines)).startswith("toy.yaml:1: a0: anchors are not read")
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize(
@@ -191,9 +191,9 @@ def test_nesting_is_read_to_a_limit(loader):
 
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "[{a: "])
 def test_a_hundred_thousand_levels_are_refused_at_once(opening, loader):
-    start = time.perf_counter()
+    start = time.process_time()
     assert "nested deeper" in refused(opening * 100_000)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize(

@@ -111,10 +111,10 @@ def test_what_is_no_quantity_is_refused(text, unit, problem):
     "text", ["1e999999999 B", "1e-999999999 B", "9" * 1_000_000 + " B", "0." + "0" * 1_000_000 + "1 GB", "1e100 B"]
 )
 def test_a_huge_number_is_refused_at_once(text):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(CostModelError):
         parse(text, "B")
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from costmodel.cli.options import (
     WidthOption,
     complete_machine,
 )
-from costmodel.cli.requests import graph_of, names_of
+from costmodel.cli.requests import distinct, graph_of, names_of
 from costmodel.errors import CostModelError
 
 
@@ -126,9 +126,11 @@ def memory(
     from costmodel import memory as keeping
     from costmodel.report import files, formats
     from costmodel.report import show as pages
+    from costmodel.report.summary import warnings
 
     if hw is None and (settings or place):
         raise CostModelError("--set and --place need a machine: --hw")
+    distinct({"--csv": csv, "--json": json})
     graph = graph_of(network, batch, dtype, size=size, classes=classes, width=width, param=param)
     simulation = None
     if hw is not None:
@@ -139,6 +141,9 @@ def memory(
     if csv:
         files.write(csv, formats.to_csv(table))
     if json:
-        files.write(json, formats.memory_to_json(kept, table))
+        files.write(json, formats.memory_to_json(kept, table, simulation))
     if "-" not in {str(csv), str(json)}:
         pages.kept(kept, simulation, table)
+        return
+    for alert in warnings(simulation) if simulation else ():
+        typer.echo(f"warning: {alert}", err=True)

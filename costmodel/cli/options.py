@@ -105,6 +105,6 @@ OverlapOption = Annotated[
 ]
 PlaceOption = Annotated[
     str | None,
-    typer.Option("--place", help="Placement policy: threshold or liveness.", autocompletion=complete_policy),
+    typer.Option("--place", help="Placement policy: threshold, liveness or reuse.", autocompletion=complete_policy),
 ]
 CsvOption = Annotated[Path | None, typer.Option("--csv", help="Write the rows as CSV; - is standard output.")]

@@ -127,7 +127,7 @@ def reproduce(
     for difference in wrong:
         typer.echo(f"  {difference}", err=True)
     if wrong:
-        typer.echo(f"{len(wrong)} figures differ from the print or from the verdict on record", err=True)
+        typer.echo(f"{len(wrong)} differences from the prints and from the verdicts on record", err=True)
         raise typer.Exit(1)
 
 

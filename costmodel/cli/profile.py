@@ -1,6 +1,5 @@
 """``costmodel profile``: what each layer of a network costs on a machine."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -25,7 +24,7 @@ from costmodel.cli.options import (
     complete_convention,
     complete_words,
 )
-from costmodel.cli.requests import graph_of
+from costmodel.cli.requests import distinct, graph_of
 from costmodel.errors import CostModelError, suggestion
 
 if TYPE_CHECKING:
@@ -91,12 +90,7 @@ def profile(
 
         counting = tools.convention(convention)
 
-    outputs = [path for path in (csv, json, markdown) if path is not None]
-    places = [os.path.abspath(path) for path in outputs]  # noqa: PTH100 - "." and ".." go, links stay
-    for path, place_ in zip(outputs, places, strict=True):
-        if places.count(place_) > 1:
-            where = "standard output" if str(path) == "-" else f"the file {path}"
-            raise CostModelError(f"--csv, --json and --markdown cannot share {where}")
+    distinct({"--csv": csv, "--json": json, "--markdown": markdown})
     graph = graph_of(network, batch, dtype, size=size, classes=classes, width=width, param=param)
     machine = costmodel.machine(hw, settings or ())
     simulation = costmodel.cost(graph, machine, overlap=overlap, placement=place, convention=counting)
@@ -112,7 +106,7 @@ def profile(
         files.write(json, formats.to_json(simulation, machine_view, alerts))
     if markdown:
         files.write(markdown, formats.to_markdown(table))
-    if quiet or any(str(path) == "-" for path in outputs):
+    if quiet or "-" in {str(csv), str(json), str(markdown)}:
         for alert in alerts:
             typer.echo(f"warning: {alert}", err=True)
         return

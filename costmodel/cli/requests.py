@@ -1,6 +1,8 @@
-"""Options as given -> the networks and parameters that they ask for."""
+"""Options as given -> the networks and parameters that they ask for; and outputs that do not collide."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import costmodel
@@ -34,3 +36,14 @@ def parameters_of(param: Sequence[str] | None, **chosen: Any) -> dict[str, Any]:
             raise CostModelError(f"--param {assignment!r}: {key} is given twice")
         parameters[key] = value.strip()
     return parameters
+
+
+def distinct(outputs: Mapping[str, Path | None]) -> None:
+    """Refuse two outputs in one place."""
+    given = [path for path in outputs.values() if path is not None]
+    places = [os.path.abspath(path) for path in given]  # noqa: PTH100 - "." and ".." go, links stay
+    for path, place in zip(given, places, strict=True):
+        if places.count(place) > 1:
+            where = "standard output" if str(path) == "-" else f"the file {path}"
+            *others, last = outputs
+            raise CostModelError(f"{', '.join(others)} and {last} cannot share {where}")

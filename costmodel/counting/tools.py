@@ -41,8 +41,8 @@ def _images(node: Node) -> int:
     return node.input_shapes[0][0]
 
 
-def _last(node: Node) -> int:
-    return node.input_shapes[0][-1]
+def _softmax_rows(node: Node) -> int:
+    return _inputs(node) // node.input_shapes[0][getattr(node.op, "axis", -1)]
 
 
 NOTHING: Final = Count("0", lambda _: 0)
@@ -84,27 +84,28 @@ TOOLS: Final[tuple[Convention, ...]] = (
     ),
     _tool(
         "torchinfo", "mult-adds", "torchinfo 1.8.0; a linear layer ignores its rows, a matrix product is not seen",
-        (*(name for name in ACTIVATIONS if name != "PRelu"), *POOLS, "GlobalAveragePool", "MatMul", "Softmax", "Add",
-         "Mul", "Lrn"),
-        Conv=MAC_AND_BIAS, Linear=PARAMETERS, BatchNorm=PARAMETERS,
+        (*ACTIVATIONS, *POOLS, "GlobalAveragePool", "MatMul", "Softmax", "Add", "Mul", "Lrn"),
+        Conv=MAC_AND_BIAS, Linear=PARAMETERS, BatchNorm=PARAMETERS, PRelu=PARAMETERS,
     ),
     _tool(
         "ptflops", "MACs and extras", "ptflops 0.7.5; a product by the @ operator is not seen",
-        ("HardSwish", "Sigmoid", "Add", "Mul"),
+        ("HardSigmoid", "HardSwish", "Sigmoid", "Softplus", "Tanh", "Add", "Mul"),
         Conv=MAC_AND_BIAS, Linear=MAC_AND_BIAS, MatMul=MAC, BatchNorm=_each(2, "inputs"), Relu=_each(2, "inputs"),
+        Elu=_each(2, "inputs"), LeakyRelu=_each(1, "inputs"), PRelu=_each(2, "inputs"),
         Relu6=_each(1, "inputs"), Gelu=_each(2, "inputs"), Silu=_each(1, "inputs"), Softmax=_each(1, "inputs"),
         AveragePool=_each(2, "inputs"), MaxPool=_each(2, "inputs"), GlobalAveragePool=_each(2, "inputs"),
     ),
     _tool(
         "thop", "MACs and extras", "thop 0.1.1; matches exact module classes only",
-        ("Relu", "Relu6", "Gelu", "Silu", "HardSwish", "Sigmoid", "MaxPool", "MatMul", "Add", "Mul", "Lrn"),
-        Conv=MAC, Linear=MAC, BatchNorm=_each(4, "inputs"), AveragePool=_each(1, "outputs"),
+        (*(name for name in ACTIVATIONS if name != "PRelu"), "MaxPool", "MatMul", "Add", "Mul", "Lrn"),
+        Conv=MAC, PRelu=_each(1, "inputs"), Linear=MAC, BatchNorm=_each(4, "inputs"), AveragePool=_each(1, "outputs"),
         GlobalAveragePool=Count("inputs + outputs", lambda node: _inputs(node) + _outputs(node)),
-        Softmax=Count("rows * (3 length - 1)", lambda node: _images(node) * (3 * _last(node) - 1)),
+        Softmax=Count("rows * (3 length - 1)", lambda node: _inputs(node) * 3 - _softmax_rows(node)),
     ),
     _tool(
         "calflops", "FLOPs (two per MAC, and extras)", "calflops 0.3.2",
-        ("Relu6", "HardSwish", "Sigmoid", "Add", "Mul"),
+        ("Relu6", "HardSigmoid", "HardSwish", "Sigmoid", "Softplus", "Tanh", "Add", "Mul"),
+        Elu=_each(1, "inputs"), LeakyRelu=_each(1, "inputs"), PRelu=_each(1, "inputs"),
         Conv=TWICE_MAC_AND_BIAS, Linear=TWICE_MAC, MatMul=TWICE_MAC, BatchNorm=_each(2, "inputs"),
         Relu=_each(1, "inputs"), Gelu=_each(1, "inputs"), Silu=_each(1, "inputs"), Softmax=_each(1, "inputs"),
         AveragePool=_each(1, "inputs"), MaxPool=_each(1, "inputs"), GlobalAveragePool=_each(1, "inputs"),

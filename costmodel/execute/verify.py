@@ -322,8 +322,8 @@ class _Model:
             self.moved[layer][key] = self.moved[layer].get(key, 0) + size
         self.parts: Final[list[list[tuple[str, int, int]]]] = [[] for _ in self.values]
         """Operator, multiply-accumulates and elementwise operations."""
-        for layer, *part in needs.parts.tuples():
-            self.parts[layer].append(tuple(part))
+        for part in needs.parts.rows():
+            self.parts[part["layer"]].append((part["operator"], part["macs"], part["elementwise"]))
 
     def differences(self, row: int, kernel: Kernel, did: Layer) -> Iterator[tuple[str, str, str]]:
         """Quantity, the model's value and the run's, where they are not the same."""

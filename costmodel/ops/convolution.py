@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import gcd, prod
+from typing import ClassVar
 
 from costmodel.arrays import Array
 from costmodel.errors import WiringError
@@ -28,6 +29,8 @@ class Conv(Windowed):
     groups: int = 1
     bias: bool = True
     channels: int | None = None
+
+    formed: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         positive(self, filters=self.filters, groups=self.groups, channels=self.channels)

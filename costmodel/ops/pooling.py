@@ -84,13 +84,16 @@ class AveragePool(Pool):
     def run(self, x: Array) -> Array:
         """The sum under each window by how many elements of x, or of x and its padding, are there."""
         _, _, *positions = self.shape(x.shape)
-        there = np.ones((1, 1, *x.shape[2:]), x.dtype)
-        window = self.window
+        return patches(x, self.window, tuple(positions)).sum(axis=self._taps(x)) / self.divisors(x)
+
+    def divisors(self, x: Array) -> Array:
+        """How many elements the mean at each position is of; 1 x 1 x positions."""
+        _, _, *positions = self.shape(x.shape)
+        there, window = np.ones((1, 1, *x.shape[2:]), x.dtype), self.window
         if self.count_include_pad:
             there = np.pad(there, [(0, 0), (0, 0), *window.pads], constant_values=1)
             window = window._replace(pads=((0, 0),) * len(positions))
-        summed = patches(x, self.window, tuple(positions)).sum(axis=self._taps(x))
-        return summed / patches(there, window, tuple(positions)).sum(axis=self._taps(x))
+        return patches(there, window, tuple(positions)).sum(axis=self._taps(x))
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,12 @@ COLUMNS: Final = (
     Column(
         "own_rule", str, "", "the value under the document's own rule, in the printed unit; empty if no rule is known"
     ),
-    Column("corrected", str, "", "the true value of the quantity, in the printed unit; empty if it cannot be computed"),
+    Column(
+        "corrected",
+        str,
+        "",
+        "the true value of the quantity, in the printed unit; empty if there is none or it cannot be computed",
+    ),
     Column("effect", str, "", "how far the print is from the true value, for an erratum that is a number"),
     Column("definition", str, "", "how the value under the document's own rule is made"),
     Column("verdict", str, "", "exact, rounds to, truncated, erratum: why, or not derivable: why"),
@@ -53,9 +58,9 @@ class Figure:
     """What a printed figure is taken to be; numbers are in the printed unit, other facts are text.
 
     ``own`` is the value under the document's own rule, None where none is known; ``true`` the right one, None where it
-    is the same. ``erratum`` says why the print is wrong, ``underivable`` why no value can be computed. ``form`` is the
-    text around the number where that follows from the network too; ``digits`` says how many digits of a number such as
-    15300 are meant.
+    is the same or, for an erratum, where there is none. ``erratum`` says why the print is wrong, ``underivable`` why no
+    value can be computed. ``form`` is the text around the number where that follows from the network too; ``digits``
+    says how many digits of a number such as 15300 are meant.
     """
 
     own: Value | None
@@ -100,6 +105,8 @@ def compare(text: str, value: Value | None, *, form: str = "", digits: int = 0) 
         return ""
     if isinstance(value, str):
         return EXACT if text == value else ""
+    if not NUMBER.search(text):
+        return ""
     if form and form.format(NUMBER.findall(text)[-1]) != text:
         return ""
     number, unit = _number(text, digits)
@@ -157,7 +164,8 @@ def _effect(text: str, figure: Figure) -> str:
 
 def entry(document: str, table: str, item: str, text: str, figure: Figure) -> Entry:
     """Judge one printed figure."""
-    true = figure.own if figure.true is None and not figure.underivable else figure.true
+    same = figure.true is None and not figure.erratum and not figure.underivable
+    true = figure.own if same else figure.true
     return Entry(
         document, table, item, text, spell(figure.own), spell(true), _effect(text, figure), figure.definition,
         judge(text, figure),
@@ -234,15 +242,17 @@ def restate(text: str, figure: Figure) -> str:
     """The value under the document's own rule, written in the style of a printed text; empty without a rule."""
     if figure.own is None:
         return ""
-    if isinstance(figure.own, str):
-        return figure.own
+    if isinstance(figure.own, str) or not NUMBER.search(text):
+        return spell(figure.own)
     _, unit = _number(text, figure.digits)
     half = Fraction(0) if compare(text, figure.own, digits=figure.digits) == TRUNCATED else Fraction(1, 2)
     value = unit * ((Fraction(figure.own) / unit + half) // 1)
     place = list(NUMBER.finditer(text))[-1]
-    decimals = len(place.group().partition(".")[2])
-    comma = "," if "," in place.group() else ""
-    shown = f"{Decimal(value.numerator) / Decimal(value.denominator):{comma}.{decimals}f}"
+    mantissa, scientific, _ = place.group().partition("E")
+    decimals = len(mantissa.partition(".")[2])
+    comma = "," if "," in mantissa else ""
+    number = Decimal(value.numerator) / Decimal(value.denominator)
+    shown = f"{float(number):.{decimals}E}" if scientific else f"{number:{comma}.{decimals}f}"
     return figure.form.format(shown) if figure.form else text[: place.start()] + shown + text[place.end() :]
 
 

@@ -7,12 +7,13 @@ from typing import Final
 from costmodel.errors import CostModelError, suggestion
 from costmodel.hardware import Hardware
 from costmodel.place.liveness import liveness
+from costmodel.place.reuse import reuse
 from costmodel.place.threshold import threshold
 from costmodel.profile import Profile
 
 Policy = Callable[[Profile, Hardware], tuple[int, ...]]
 
-POLICIES: Final[Mapping[str, Policy]] = {policy.__name__: policy for policy in (threshold, liveness)}
+POLICIES: Final[Mapping[str, Policy]] = {policy.__name__: policy for policy in (threshold, liveness, reuse)}
 
 
 @dataclass(frozen=True)

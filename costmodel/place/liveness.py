@@ -27,11 +27,11 @@ def liveness(profile: Profile, hardware: Hardware) -> tuple[int, ...]:
         chosen[row] = number
         for layer in life:
             held[number][layer] += size
-    _check_farthest(profile, hardware, chosen)
+    check_farthest(profile, hardware, chosen)
     return tuple(chosen)
 
 
-def _check_farthest(profile: Profile, hardware: Hardware, chosen: Sequence[int]) -> None:
+def check_farthest(profile: Profile, hardware: Hardware, chosen: Sequence[int]) -> None:
     """What does not fit in the nearer memories must fit in the farthest."""
     number, farthest = len(hardware.memories) - 1, hardware.memories[-1]
     live = profile.live_bytes([row for row, home in enumerate(chosen) if home == number])

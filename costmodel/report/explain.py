@@ -259,9 +259,9 @@ def _times(simulation: Simulation, row: int) -> Iterator[Figure]:
     yield _checked("transfer", total(waits), layers["transfer_seconds"][row], "s", note)
     done: dict[Engine, list[str]] = {}
     amounts: dict[Engine, int] = {}
-    for layer, operator, macs, other in simulation.profile.parts.tuples():
+    for layer, operator, form, macs, other in simulation.profile.parts.tuples():
         if layer == row:
-            engine = hardware.engine_for(operator)
+            engine = hardware.engine_for(operator, form)
             done.setdefault(engine, []).append(operator)
             amounts[engine] = amounts.get(engine, 0) + 2 * macs + other
     shares = [
@@ -273,6 +273,8 @@ def _times(simulation: Simulation, row: int) -> Iterator[Figure]:
     yield _checked("compute", total(shares), layers["compute_seconds"][row], "s", f"engine {runs}")
     parts = [number("transfer", layers["transfer_seconds"][row]), number("compute", layers["compute_seconds"][row])]
     took = parts[0].larger(parts[1]) if simulation.overlap == "layer" else parts[0] + parts[1]
+    if layers["overhead_seconds"][row]:
+        took = took + number("overhead", layers["overhead_seconds"][row])
     yield _checked("total", took, layers["total_seconds"][row], "s", f"overlap: {simulation.overlap}")
     if simulation.seconds:
         share = number("total", layers["total_seconds"][row]) / number("network", simulation.seconds)

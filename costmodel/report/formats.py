@@ -7,9 +7,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from costmodel.measure import Verdict
 from costmodel.memory import Memory
 from costmodel.report.cells import Cells
-from costmodel.report.summary import unread_inputs
+from costmodel.report.summary import unread_inputs, warnings
 from costmodel.simulate import Simulation
 from costmodel.table import Column, Table
 
@@ -49,10 +50,14 @@ def to_json(simulation: Simulation, table: Table, warnings: Sequence[str]) -> st
     return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def memory_to_json(memory: Memory, table: Table) -> str:
+def memory_to_json(memory: Memory, table: Table, simulation: Simulation | None = None) -> str:
     """What a network keeps: the rows of ``table``, the terms of the formula, and the sizes on disk by width in bits."""
     document = {
         "network": memory.profile.network,
+        "machine": simulation.hardware.name if simulation else None,
+        "settings": list(simulation.hardware.settings) if simulation else [],
+        "placement": simulation.placement.policy if simulation else None,
+        "warnings": warnings(simulation) if simulation else [],
         "batch": memory.profile.batch,
         "training": {**memory.training._asdict(), "bytes": memory.training.bytes},
         "training_by_report": {**memory.training_by_report._asdict(), "bytes": memory.training_by_report.bytes},
@@ -62,6 +67,24 @@ def memory_to_json(memory: Memory, table: Table) -> str:
         "disk_bytes": {str(bits): size for bits, size in memory.disk.items()},
         "columns": [_described(column) for column in table.columns],
         "layers": list(table.rows()),
+    }
+    return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def run_to_json(
+    table: Table, network: str, threads: int, repeat: int, simulation: Simulation | None, verdict: Verdict | None
+) -> str:
+    """A measured run: how it was run, the rows, their sums, and how good the prediction is."""
+    document = {
+        "network": network,
+        "threads": threads,
+        "repeat": repeat,
+        "machine": simulation.hardware.name if simulation else None,
+        "settings": list(simulation.hardware.settings) if simulation else [],
+        "verdict": verdict._asdict() if verdict else None,
+        "columns": [_described(column) for column in table.columns],
+        "layers": [{name: _finite(value) for name, value in row.items()} for row in table.rows()],
+        "totals": {column.name: table.total(column.name) for column in table.columns if column.total},
     }
     return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 

@@ -6,6 +6,7 @@ from typing import Final
 from costmodel.counting import Convention, standard_table
 from costmodel.graph import Graph
 from costmodel.hardware import Hardware
+from costmodel.measure import Verdict
 from costmodel.memory import Memory, Training
 from costmodel.profile import profile
 from costmodel.report.cells import Cells, cells
@@ -60,6 +61,11 @@ COMPARED: Final = (
     "maps, and the outputs"
 )
 
+MEASURED: Final = {
+    "operator": 4, "output_shape": 6, "macs": 5, "measured_seconds": 0, "best_seconds": 7, "measured_share": 3,
+    "predicted_seconds": 1, "ratio": 1, "bound": 2, "roofline": 3,
+}  # fmt: skip
+
 CONVENTION: Final = {"why": 9, "per": 2, "special": 8, "divide": 7, "compare": 6, "multiply": 5, "add": 4, "macs": 3}
 
 
@@ -73,6 +79,7 @@ def machine(hardware: Hardware) -> None:
         (memory.name, "memory", exact(memory.size, "B"), exact(memory.bandwidth, "B/s"), "", memory.source)
         for memory in hardware.memories
     ]
+    overhead = f"; overhead: {exact(hardware.overhead, 's')} for each layer" if hardware.overhead else ""
     fused = ", ".join(" + ".join(pattern) for pattern in hardware.fuse) or "nothing"
     show(
         [
@@ -80,7 +87,7 @@ def machine(hardware: Hardware) -> None:
             plain(f"source: {hardware.source or 'not stated'}"),
             *page(Table.of(SHEET_COLUMNS, rows), {"source": 2, "runs": 1}),
             plain(f"runs as one pass: {fused}"),
-            plain(f"overlap: {hardware.overlap}; placement: {hardware.placement}"),
+            plain(f"overlap: {hardware.overlap}; placement: {hardware.placement}{overhead}"),
         ]
     )
 
@@ -251,6 +258,34 @@ def kept(memory: Memory, simulation: Simulation | None, table: Table) -> None:
                 for alert in (warnings(simulation, marked=bool(marked)) if simulation else ())
                 for line in paragraph("warning:", alert, indent=9)
             ],
+        ]
+    )
+
+
+def run_measured(
+    table: Table, network: str, threads: int, repeat: int, simulation: Simulation | None, verdict: Verdict | None
+) -> None:
+    """Print what each layer took, beside its prediction if there is one, and how good that is."""
+    workers = f"{threads} thread" + ("s" if threads > 1 else "")
+    total = table.total("measured_seconds")
+    sentences = [
+        ("measured", f"{human(total, 's')}, the sum of the layers' medians over {repeat} runs on {workers}"),
+        ("rate", f"{human(2 * table.total('macs') / total)}OP/s in multiply-accumulates"),
+    ]
+    if simulation and verdict:
+        predicted = human(table.total("predicted_seconds"), "s")
+        errors = f"median error of a layer {verdict.median_error:.0%}, of the total {verdict.total_error:+.0%}"
+        sentences += [
+            ("predicted", f"{predicted} for {simulation.hardware.title}"),
+            ("verdict", f"{errors}, rank correlation {verdict.rank_correlation:.2f}"),
+        ]
+    lines, hidden = layout(cells(table), drop=MEASURED, available=room())
+    show(
+        [
+            plain(f"{network} measured here", "bold"),
+            *lines,
+            *left_out(hidden),
+            *[line for heading, sentence in sentences for line in paragraph(heading, sentence)],
         ]
     )
 

@@ -1,0 +1,31 @@
+"""A policy for caches: a tensor is found where it still is after all that was touched since."""
+
+from itertools import accumulate
+
+from costmodel.hardware import Hardware
+from costmodel.place.liveness import check_farthest
+from costmodel.place.threshold import fitting
+from costmodel.profile import MAPS, Profile
+
+
+def reuse(profile: Profile, hardware: Hardware) -> tuple[int, ...]:
+    """Each tensor goes to the nearest memory that holds all bytes touched from its birth to its last use.
+
+    That is the reuse distance of a least-recently-used cache. The network is run again and again, so a weight comes
+    back after all bytes of a run. What fits in none goes to the farthest memory.
+    """
+    touched = [0] * len(profile.layers)
+    for layer, size in zip(profile.accesses["layer"], profile.accesses["bytes"], strict=True):
+        touched[layer] += size
+    before = [0, *accumulate(touched)]
+    farthest = len(hardware.memories) - 1
+
+    chosen = []
+    columns = (profile.tensors[name] for name in ("tensor", "kind", "bytes", "born", "dies"))
+    for name, kind, size, born, dies in zip(*columns, strict=True):
+        fitting(name, size, hardware)
+        distance = before[dies + 1] - before[born] if kind in MAPS else before[-1]
+        holding = (number for number, memory in enumerate(hardware.memories) if distance <= memory.size)
+        chosen.append(next(holding, farthest))
+    check_farthest(profile, hardware, chosen)
+    return tuple(chosen)
