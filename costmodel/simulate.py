@@ -2,7 +2,8 @@
 
 Every resource of the machine takes amount / rate: a memory its bytes over its bandwidth, an engine its operations over
 its peak. Each operator of a fused layer runs on its own engine. Within a layer, transfers follow one another, and so do
-engines and, with ``overlap: none``, transfer and compute.
+engines and, with ``overlap: none``, transfer and compute; with ``overlap: layer`` the longer of the two counts. Every
+layer that touches a memory takes the machine's ``overhead`` besides.
 """
 
 import math

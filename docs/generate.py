@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import costmodel.ops  # noqa: F401 - the operators register themselves
-from costmodel import compare, profile, simulate, units
+from costmodel import compare, measure, memory, profile, simulate, units
 from costmodel.counting import standard_table
 from costmodel.execute import verify
 from costmodel.graph import Op
 from costmodel.hardware import Engine, Hardware, Memory
+from costmodel.papers import ledger
 from costmodel.place import POLICIES
 from costmodel.table import Column
 
@@ -89,6 +90,9 @@ def page() -> str:
         ("Columns of a comparison", columns(compare.COLUMNS)),
         ("Columns of a verification", columns(verify.SUMMARY_COLUMNS)),
         ("Columns of a verification: layers", columns(verify.LAYER_COLUMNS)),
+        ("Columns of memory", columns((*memory.COLUMNS, memory.KEPT))),
+        ("Columns of a measured run", columns((*measure.MEASURED, *measure.PREDICTED))),
+        ("Columns of the ledger", columns(ledger.COLUMNS)),
         ("How time is computed", prose(simulate)),
         ("Placement policies", policies()),
         ("Machine file", keys(Hardware)),
