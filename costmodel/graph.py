@@ -151,6 +151,9 @@ class Op:
     each: ClassVar[Work] = NO_WORK
     """Elementwise operations per unit of :meth:`units`, as the ``standard`` convention counts them."""
 
+    swapped: ClassVar[Work] = NO_WORK
+    """Once per output element, an operation in the place of one of another kind: its numbers add up to zero."""
+
     unit: ClassVar[str] = "output element"
     """What :meth:`units` counts, in words."""
 
@@ -196,13 +199,20 @@ class Op:
         return prod(self.shape(*inputs))
 
     def work(self, *inputs: Any) -> Work:
-        """Operand shapes -> arithmetic: the loop nest's MACs, and ``each * units``. Derived, not overridden."""
+        """Operand shapes -> arithmetic: the loop nest's MACs, ``each * units``, and of these some :attr:`swapped`.
+
+        Derived, not overridden.
+        """
         macs = self.loops(*inputs).macs
         if self.each is NO_WORK:
             return Work(macs)
         units = self.units(*inputs)
         _, add, multiply, compare, divide, special = self.each
-        return Work(macs, add * units, multiply * units, compare * units, divide * units, special * units)
+        work = Work(macs, add * units, multiply * units, compare * units, divide * units, special * units)
+        if self.swapped is NO_WORK:
+            return work
+        outputs = prod(self.shape(*inputs))
+        return work.plus(Work(*[count * outputs for count in self.swapped]))
 
     def run(self, *inputs: Any, **weights: Any) -> Any:
         """Operand arrays, and the weights by name -> the output array: the equation in plain NumPy."""

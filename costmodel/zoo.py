@@ -14,6 +14,9 @@ from costmodel.graph import Graph, Tensor
 
 PACKAGE: Final = "costmodel.architectures"
 
+SMALL: Final = 32
+"""Below this size most windows of most networks lie in the padding."""
+
 _REGISTRY: Final[dict[str, "Architecture"]] = {}
 
 
@@ -57,6 +60,15 @@ class Architecture:
         except WiringError as error:
             raise WiringError(f"{error}{self._hint(chosen)}") from None
         return Graph(output, f"{self.name}({changed})" if changed else self.name)
+
+    def small(self, **parameters: Any) -> int | None:
+        """The smallest size from :data:`SMALL` on that works, at most the usual one; None for a network without."""
+        usual = self.defaults.get("size")
+        if usual is None:
+            return None
+        chosen = {name: self._value(name, value) for name, value in parameters.items()}
+        sizes = range(min(SMALL, usual), usual)
+        return next((size for size in sizes if self._works({**chosen, "size": size})), usual)
 
     def _hint(self, chosen: Mapping[str, Any]) -> str:
         """The smallest size that works where the chosen one does not, if that is what is wrong."""

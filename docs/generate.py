@@ -11,6 +11,7 @@ from typing import Any
 import costmodel.ops  # noqa: F401 - the operators register themselves
 from costmodel import compare, guard, measure, memory, profile, simulate, units
 from costmodel.counting import standard_table
+from costmodel.execute import verify
 from costmodel.graph import Op
 from costmodel.hardware import Engine, Hardware, Memory
 from costmodel.papers import ledger
@@ -93,6 +94,8 @@ def page() -> str:
         ("Columns of a profile: accesses", columns(profile.ACCESS_COLUMNS)),
         ("Resources of a simulation", columns(simulate.RESOURCE_COLUMNS)),
         ("Columns of a comparison", columns(compare.COLUMNS)),
+        ("Columns of a verification", columns(verify.SUMMARY_COLUMNS)),
+        ("Columns of a verification: layers", columns(verify.LAYER_COLUMNS)),
         ("Columns of memory", columns((*memory.COLUMNS, memory.KEPT))),
         ("Columns of a measured run", columns((*measure.MEASURED, *measure.PREDICTED))),
         ("Columns of the ledger", columns(ledger.COLUMNS)),

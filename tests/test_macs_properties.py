@@ -1,6 +1,7 @@
 """Shapes and counts against naive loops that really walk over outputs, windows and channels, and against NumPy."""
 
 import itertools
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -115,7 +116,9 @@ def test_pools(spatial, batch, channels, ceil):
     mean = AveragePool(**attributes(spatial), ceil_mode=ceil)
     assert largest.shape(x) == mean.shape(x) == (batch, channels, *positions)
     assert largest.work(x) == Work(compare=operations)
-    assert mean.work(x) == Work(add=operations)
+    # the first element of each window is taken and not added, and the sum is multiplied once
+    outputs = batch * channels * math.prod(positions)
+    assert mean.work(x) == Work(add=operations - outputs, multiply=outputs)
 
 
 @quick

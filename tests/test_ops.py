@@ -292,20 +292,24 @@ case(
     (1, 64, 16, 56, 56),
     compare=64 * 16 * 56 * 56 * 1 * 2 * 2,
 )
-case("avgpool", AveragePool(kernel=7), [(1, 1024, 7, 7)], (1, 1024, 1, 1), add=1024 * 7 * 7)
+# The first of K*K elements is taken, the others are added, and the sum is multiplied once.
+case("avgpool", AveragePool(kernel=7), [(1, 1024, 7, 7)], (1, 1024, 1, 1), add=1024 * (7 * 7 - 1), multiply=1024)
+case("avgpool-one", AveragePool(kernel=1), [(1, 8, 3, 3)], (1, 8, 3, 3), multiply=8 * 3 * 3)  # nothing to add
 case(
     "avgpool-padding-excluded",
     AveragePool(kernel=3, stride=1, pads=1),
     [(1, 192, 35, 35)],
     (1, 192, 35, 35),
-    add=192 * 35 * 35 * 3 * 3,
+    add=192 * 35 * 35 * (3 * 3 - 1),
+    multiply=192 * 35 * 35,
 )
 case(
     "avgpool-padding-included",
     AveragePool(kernel=3, stride=1, pads=1, count_include_pad=True),
     [(1, 192, 35, 35)],
     (1, 192, 35, 35),
-    add=192 * 35 * 35 * 3 * 3,  # another divisor, as many additions
+    add=192 * 35 * 35 * (3 * 3 - 1),  # another divisor, as many additions
+    multiply=192 * 35 * 35,
 )
 case(
     "avgpool-pads-per-side-and-ceil",
@@ -313,11 +317,19 @@ case(
     [(1, 2, 7, 6)],
     # Rows start at -1, 1, 3 and, hanging over, 5. Columns start at 0, 2, 4; a window from 6 on is behind the map.
     (1, 2, 4, 3),
-    add=2 * 4 * 3 * 3 * 2,
+    add=2 * 4 * 3 * (3 * 2 - 1),
+    multiply=2 * 4 * 3,
 )
-case("global-avgpool", GlobalAveragePool(), [(2, 1280, 7, 7)], (2, 1280, 1, 1), add=2 * 1280 * 7 * 7)
-case("global-avgpool-1d", GlobalAveragePool(), [(4, 10, 50)], (4, 10, 1), add=4 * 10 * 50)
-case("global-avgpool-3d", GlobalAveragePool(), [(1, 6, 2, 3, 4)], (1, 6, 1, 1, 1), add=6 * 2 * 3 * 4)
+case(
+    "global-avgpool",
+    GlobalAveragePool(),
+    [(2, 1280, 7, 7)],
+    (2, 1280, 1, 1),
+    add=2 * 1280 * (7 * 7 - 1),
+    multiply=2 * 1280,
+)
+case("global-avgpool-1d", GlobalAveragePool(), [(4, 10, 50)], (4, 10, 1), add=4 * 10 * 49, multiply=4 * 10)
+case("global-avgpool-3d", GlobalAveragePool(), [(1, 6, 2, 3, 4)], (1, 6, 1, 1, 1), add=6 * 23, multiply=6)
 
 # Matrix products.
 case(
@@ -581,6 +593,12 @@ def test_the_table_of_the_standard_convention():
 
 def test_operators_that_compute_say_what():
     assert not [name for name, op in Op.registry.items() if bool(op.each.elementwise) != bool(op.why)]
+
+
+def test_a_swap_leaves_the_number_of_operations():
+    swapping = {name: op.swapped for name, op in Op.registry.items() if any(op.swapped)}
+    assert swapping.keys() == {"AveragePool", "GlobalAveragePool"}
+    assert all(sum(swapped) == 0 for swapped in swapping.values())
 
 
 def test_a_second_operator_of_the_same_name_is_refused():

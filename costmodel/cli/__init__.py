@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from costmodel.cli import costs, guard, measure, pages, profile
+from costmodel.cli import costs, guard, measure, pages, profile, verify
 from costmodel.errors import CostModelError
 
 app = typer.Typer(
@@ -47,6 +47,7 @@ COMMANDS: Final = (
     (costs.memory, "memory squeezenet --keep 'fire*.e3x3=33%'"),
     (guard.snapshot, "snapshot hairnet mobilenet_v2 --hw paper-2012 -o costs.json"),
     (guard.check, "check costs.json --rtol time=1e-6 --max latency=0.2s --max params=5M"),
+    (verify.verify, "verify hairnet"),
     (measure.run, "run mobilenet_v2 --hw my-machine.yaml --threads 2"),
     (measure.calibrate, "calibrate -o my-machine.yaml --threads 2"),
     (pages.reproduce, "reproduce hairnet --output reports"),

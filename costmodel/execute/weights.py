@@ -13,21 +13,34 @@ from costmodel.graph import Node, Shape, Tensor, Weight
 
 UNIT_VARIANCE: Final = sqrt(3)  # half the width of a uniform distribution of variance 1
 
+CHUNK: Final = 2**15
+"""Values made at once: as many as a near cache holds."""
+
 
 def uniform(key: str, seed: int, shape: Shape, low: float, high: float, dtype: str) -> Array:
     """Values between low and high, the same for the same key and seed."""
-    numbers = np.random.Philox(key=[seed, zlib.crc32(key.encode())]).random_raw(prod(shape))
-    fractions = (numbers >> np.uint64(11)) * 2.0**-53
-    return (low + (high - low) * fractions).astype(dtype).reshape(shape)
+    numbers = np.random.Philox(key=[seed, zlib.crc32(key.encode())])
+    values = np.empty(prod(shape), dtype)
+    for start in range(0, len(values), CHUNK):
+        part = values[start : start + CHUNK]
+        fractions = (numbers.random_raw(len(part)) >> np.uint64(11)) * 2.0**-53
+        part[:] = low + (high - low) * fractions
+    return values.reshape(shape)
 
 
 def seeded_weights(name: str, node: Node, seed: int) -> dict[str, Array]:
     """A node's constants by name: kernels that keep a map's variance, norms that change scale and mean a little."""
-    dtype = {64: "float64", 32: "float32", 16: "float16"}.get(node.outputs[0].bits, "float32")
-    return {
-        weight.name: uniform(f"{name}.{weight.name}", seed, weight.shape, *_range(weight), dtype)
-        for weight in node.op.weights(*node.input_shapes)
-    }
+    return {weight.name: seeded_weight(name, node, weight, seed) for weight in node.op.weights(*node.input_shapes)}
+
+
+def seeded_weight(name: str, node: Node, weight: Weight, seed: int) -> Array:
+    """One constant of a node, in the element type of the node's maps."""
+    return uniform(f"{name}.{weight.name}", seed, weight.shape, *_range(weight), float_of(node.outputs[0]))
+
+
+def float_of(tensor: Tensor) -> str:
+    """A tensor's element type, of those that networks run in."""
+    return {64: "float64", 32: "float32", 16: "float16"}.get(tensor.bits, "float32")
 
 
 def _range(weight: Weight) -> tuple[float, float]:

@@ -78,6 +78,7 @@ class AveragePool(Pool):
     count_include_pad: bool = False
 
     each: ClassVar[Work] = Work(add=1)
+    swapped: ClassVar[Work] = Work(add=-1, multiply=1)
     why: ClassVar[str] = "add to the sum; the one multiplication by 1/(K*K) takes the place of the first addition"
 
     def run(self, x: Array) -> Array:
@@ -100,6 +101,7 @@ class GlobalAveragePool(Op):
     """y[n,c] = mean over p of x[n,c,p]; x: N x C x spatial, y: N x C x 1 per spatial axis."""
 
     each: ClassVar[Work] = Work(add=1)
+    swapped: ClassVar[Work] = Work(add=-1, multiply=1)
     unit: ClassVar[str] = "input element"
     why: ClassVar[str] = "add to the sum; the one multiplication by 1/size takes the place of the first addition"
 

@@ -50,6 +50,18 @@ KEPT: Final = {
     "live_bytes": 1,
 }  # fmt: skip
 
+VERIFIED: Final = {
+    "input_shape": 3, "layers": 1, "macs": 0, "elementwise": 2, "weights": 5, "read_bytes": 6, "written_bytes": 7,
+    "peak_bytes": 4, "error": 8,
+}  # fmt: skip
+
+COMPARED: Final = (
+    "of every layer the shape of its result; multiply-accumulates, additions, multiplications, comparisons, divisions "
+    "and special functions, each counted where the loops do it; elements of weights; each tensor read or written, and "
+    "its bytes; bytes of maps that are there at once; its results with plain NumPy's. Of the whole the most bytes of "
+    "maps, and the outputs"
+)
+
 MEASURED: Final = {
     "operator": 4, "output_shape": 6, "macs": 5, "measured_seconds": 0, "best_seconds": 7, "measured_share": 3,
     "predicted_seconds": 1, "ratio": 1, "bound": 2, "roofline": 3,
@@ -188,6 +200,27 @@ def changes(table: Table, file: str, *, budgets: bool) -> None:
     found = [f"{len(table) - over} changes"] if len(table) > over else []
     found += [f"{over} budget{'s' if over > 1 else ''} exceeded"] if over else []
     show([plain(f"{file}: {', '.join(found)}", "bold"), *page(table, {"network": 1, "difference": 2})])
+
+
+def verified(summary: Table, differences: Table, machine: str | None) -> None:
+    """Print what ran and what was compared, and where the run is not what the model says."""
+    fused = f", fused as on {machine}" if machine else ""
+    lines, hidden = layout(cells(summary, label="sum or largest"), drop=VERIFIED, available=room())
+    if len(differences):
+        places = len({(row["network"], row["layer"]) for row in differences.rows()})
+        verdict = f"{len(differences)} differences in {places} places"
+    else:
+        verdict = "the run counts what the model says, and computes what plain NumPy computes"
+    show(
+        [
+            plain(f"run and compared with the model, layer by layer{fused}", "bold"),
+            *lines,
+            *left_out(hidden),
+            *paragraph("compared", COMPARED),
+            *paragraph("result", verdict),
+            *(page(differences, {"network": 1}) if len(differences) else []),
+        ]
+    )
 
 
 def kept_table(memory: Memory, simulation: Simulation | None) -> Table:

@@ -1,0 +1,100 @@
+"""``costmodel verify``: a network run for real, and what the run counts beside what the model says."""
+
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+import costmodel
+from costmodel.cli.options import (
+    BatchOption,
+    ClassesOption,
+    CsvOption,
+    DtypeOption,
+    NetworksArgument,
+    ParamOption,
+    SettingOption,
+    WidthOption,
+    complete_machine,
+)
+from costmodel.cli.requests import names_of, parameters_of
+from costmodel.errors import CostModelError
+
+
+def verify(
+    networks: NetworksArgument,
+    hw: Annotated[
+        str | None,
+        typer.Option("--hw", help="A machine: fuses what it runs as one pass.", autocompletion=complete_machine),
+    ] = None,
+    batch: BatchOption = 1,
+    dtype: DtypeOption = "float32",
+    size: Annotated[
+        int | None,
+        typer.Option("--size", help="Height and width of the input image; by default the smallest from 32 on."),
+    ] = None,
+    classes: ClassesOption = None,
+    width: WidthOption = None,
+    param: ParamOption = None,
+    settings: SettingOption = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32, help="What inputs and weights follow from.")] = 0,
+    csv: CsvOption = None,
+) -> None:
+    """Run a network, and compare it with the model.
+
+    Loops that count each operation as they do it run every layer, at a small size. Shapes, multiply-accumulates,
+    elementwise operations by kind, weights, bytes read and written, bytes alive and their peak must be those of the
+    profile, and results those of plain NumPy. The exit code is 1 with a table of differences when not.
+    """
+    from costmodel import zoo
+    from costmodel.execute.verify import compiles, together
+    from costmodel.execute.verify import verify as run
+    from costmodel.report import files, formats
+    from costmodel.report import show as pages
+
+    if hw is None and settings:
+        raise CostModelError("--set needs a machine: --hw")
+    patterns = costmodel.machine(hw, settings or ()).fuse if hw else ()
+    graphs = []
+    for name in names_of(networks):
+        parameters = parameters_of(param, size=size, classes=classes, width=width)
+        small = None if "size" in parameters else zoo.get(name).small(**parameters)
+        if small is not None:
+            parameters["size"] = small
+        graphs.append(costmodel.network(name, batch=batch, dtype=dtype, **parameters))
+    if not compiles():
+        typer.echo(
+            "warning: the counting loops run in Python, which takes minutes; numba makes it seconds: "
+            "pip install 'costmodel[exec]'",
+            err=True,
+        )
+    runs = together([run(graph, patterns, seed=seed, progress=_progress(graph.name)) for graph in graphs])
+    if csv:
+        files.write(csv, formats.to_csv(runs.layers))
+    if str(csv) != "-":
+        pages.verified(runs.summary, runs.differences, hw)
+    if len(runs.differences):
+        raise typer.Exit(1)
+
+
+def _progress(network: str) -> Callable[[int, int, str], None] | None:
+    """One line on a terminal that says which layer runs, and goes when all have; nothing in a pipe."""
+    if not sys.stderr.isatty():
+        return None
+    shown = 0.0
+
+    def progress(done: int, count: int, layer: str) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        room = shutil.get_terminal_size().columns - 1
+        if done == count:
+            sys.stderr.write(f"\r{'':{room}}\r")
+        elif now - shown > 0.1:
+            sys.stderr.write(f"\r{f'{network}: layer {done + 1} of {count}: {layer}':{room}.{room}}")
+            shown = now
+        sys.stderr.flush()
+
+    return progress
