@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
 
 def network(name: str, *, batch: int = 1, dtype: str = "float32", **parameters: Any) -> "Graph":
-    """Build a network of the zoo; ``parameters`` are the architecture's own, such as ``size=192``."""
-    from costmodel import zoo
+    """Build a network of the zoo, or read one from a file.
 
-    graph = zoo.get(name)(**parameters)
+    ``parameters`` are the architecture's own, such as ``size=192``, or options of the file's format.
+    """
+    from costmodel import importers, zoo
+
+    graph = importers.load(name, **parameters) if importers.is_file(name) else zoo.get(name)(**parameters)
     changed = ", ".join(
         f"{key}={value}" for key, value, usual in (("batch", batch, 1), ("dtype", dtype, "float32")) if value != usual
     )

@@ -15,7 +15,7 @@ LEVELS = [
     {"units", "table", "document"},
     {"graph", "hardware"},
     {"ops"},
-    {"counting", "fuse", "zoo"},
+    {"counting", "fuse", "importers", "zoo"},
     {"profile"},
     {"place", "memory", "execute"},
     {"simulate"},
@@ -35,7 +35,7 @@ HOMES = {
     "numpy": {"arrays", "execute", "table"},
     "pytest": {"pytest_plugin"},
     "numba": {"execute"},
-    "onnx": set(),
+    "onnx": {"importers"},
     "torch": set(),
 }
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
