@@ -8,11 +8,7 @@ from typing import Any, Final, Protocol
 from costmodel.errors import CostModelError, suggestion
 from costmodel.graph import Graph
 
-FORMATS: Final[Mapping[str, str]] = {
-    ".onnx": "costmodel.importers.onnx_file",
-    ".yaml": "costmodel.importers.yaml_file",
-    ".yml": "costmodel.importers.yaml_file",
-}
+FORMATS: Final[Mapping[str, str]] = {}
 """Suffix -> the module that reads such files."""
 
 
