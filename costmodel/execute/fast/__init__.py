@@ -15,7 +15,7 @@ from threadpoolctl import ThreadpoolController
 from costmodel.arrays import Array, np
 from costmodel.errors import CostModelError
 from costmodel.execute import Weights, checked_inputs, weights_of
-from costmodel.execute.fast.steps import COLUMN_BYTES, Scratch, Step, build, planes_needed
+from costmodel.execute.fast.steps import COLUMN_BYTES, Scratch, Step, build, plane_size
 from costmodel.execute.plan import aligned, plan
 from costmodel.fuse import Pattern, fuse
 from costmodel.graph import Graph, Tensor
@@ -64,7 +64,7 @@ class Program:
         self.arena: Final = self._allocate()
         columns = max([1, *(self.profile.layers["reduction"])]) * max([1, *self._widths()])
         scratch = Scratch(
-            np.zeros((threads, 2, max(map(planes_needed, kernels), default=0)), np.float32),
+            np.zeros((threads, 2, max(map(plane_size, kernels), default=0)), np.float32),
             np.empty(max(COLUMN_BYTES // BYTES, columns), np.float32),
         )
         self.steps: Final[list[Step]] = [build(kernel, constants, self.buffer, scratch, threads) for kernel in kernels]

@@ -44,13 +44,10 @@ class Scratch(NamedTuple):
     columns: Array
 
 
-def planes_needed(kernel: Kernel) -> int:
+def plane_size(kernel: Kernel) -> int:
     """Values of one padded plane, for kernels that copy channels into it."""
     node = kernel.nodes[0]
-    if node.op.window is None or len(node.input_shapes[0]) != 4:
-        return 0
-    height, pitch = _padded(node)
-    return (height + 1) * pitch + 8
+    return 0 if node.op.window is None or len(node.input_shapes[0]) != 4 else prod(_padded(node))
 
 
 def build(
@@ -196,11 +193,11 @@ def _patched(
                 out = scratch.columns[: reduction * (last - first) * width].reshape(reduction, -1)
                 jobs.append((source, first, last, out, matrices[g], y[image, slices[g], first * width : last * width]))
 
-    _, pitch = _padded(node)
-    planes = scratch.planes
+    rows, pitch = _padded(node)
+    planes, padding = scratch.planes, scratch.planes[:, 0, : rows * pitch]
 
     def patched() -> None:
-        planes[:, 0] = 0
+        padding.fill(0)
         for source, first, last, out, matrix, target in jobs:
             if workers > 1:
                 compiled.columns_threaded(
@@ -250,15 +247,15 @@ def _depthwise(
     window = node.op.window
     assert window is not None  # noqa: S101 - for the type checker
     (top, _), (left, _) = window.pads
-    _, pitch = _padded(node)
+    rows, pitch = _padded(node)
     kernel, stride, dilation = (np.array(sizes) for sizes in window[:3])
-    planes, low, high = scratch.planes, tail.low, tail.high
+    planes, padding, low, high = scratch.planes, scratch.planes[:, 0, : rows * pitch], tail.low, tail.high
     images = list(zip(x, y, strict=True))
     three = window.kernel == (3, 3) and window.dilation == (1, 1) and len(set(window.stride)) == 1
     step = window.stride[0]
 
     def depthwise() -> None:
-        planes[:, 0] = 0
+        padding.fill(0)
         for source, target in images:
             if three and workers > 1:
                 compiled.depthwise3_threaded(
@@ -367,9 +364,10 @@ def _pool(
     assert isinstance(op, MaxPool | AveragePool) and window  # noqa: S101, PT018 - for the type checker
     largest = isinstance(op, MaxPool)
     (top, _), (left, _) = window.pads
-    _, pitch = _padded(node)
+    rows, pitch = _padded(node)
     kernel, stride, dilation = (np.array(sizes) for sizes in window[:3])
-    x, y, planes = buffer(node.inputs[0]), buffer(result), scratch.planes
+    x, y = buffer(node.inputs[0]), buffer(result)
+    planes, padding = scratch.planes, scratch.planes[:, 0, : rows * pitch]
     images = list(zip(x, y, strict=True))
     factors = np.ones(y.shape[2:], np.float32)
     if isinstance(op, AveragePool):
@@ -377,7 +375,7 @@ def _pool(
     outside = np.float32(-np.inf if largest else 0)
 
     def pool() -> None:
-        planes[:, 0] = outside
+        padding.fill(outside)
         for source, target in images:
             if workers > 1:
                 compiled.pool_threaded(
