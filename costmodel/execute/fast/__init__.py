@@ -9,11 +9,15 @@ from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
 from typing import Any, Final
 
-import numba
-from threadpoolctl import ThreadpoolController
+from costmodel.errors import CostModelError
+
+try:
+    import numba
+    from threadpoolctl import ThreadpoolController
+except ModuleNotFoundError as missing:
+    raise CostModelError(f"fast kernels need {missing.name}: pip install 'costmodel[exec]'") from missing
 
 from costmodel.arrays import Array, np
-from costmodel.errors import CostModelError
 from costmodel.execute import Weights, checked_inputs, weights_of
 from costmodel.execute.fast.steps import COLUMN_BYTES, Scratch, Step, build, plane_size
 from costmodel.execute.plan import aligned, plan
