@@ -9,7 +9,7 @@ from typing import Any, Final
 from costmodel.arrays import Array, np
 from costmodel.errors import CostModelError, suggestion
 from costmodel.execute.weights import seeded_input, seeded_weights
-from costmodel.graph import Graph, Input, Node, Tensor, dims
+from costmodel.graph import Graph, Input, Node, Op, Tensor, dims
 
 DTYPES: Final = ("float32", "float64", "float16")
 """Element types that networks run in."""
@@ -32,6 +32,7 @@ def walk(
     graph: Graph, inputs: Sequence[Array] | None = None, weights: Weights | None = None, *, seed: int = 0
 ) -> Iterator[tuple[str, Node, tuple[Array, ...]]]:
     """Run a network node by node -> each node's name, the node, and what it makes; arrays go after their last use."""
+    check_runs(graph)
     given = checked_inputs(graph, inputs, seed)
     readers: dict[Tensor, int] = dict.fromkeys(graph.outputs, 1)
     for node in graph.nodes.values():
@@ -53,6 +54,15 @@ def walk(
             readers[tensor] -= 1
             if not readers[tensor]:
                 del alive[tensor]
+
+
+def check_runs(graph: Graph) -> None:
+    """Each operator of a network must say how it runs, and make one result."""
+    for name, node in graph.nodes.items():
+        if not isinstance(node.op, Input) and type(node.op).run is Op.run:
+            raise CostModelError(f"{graph.name}: {name!r} cannot run: {node.op.kind} defines no run()")
+        if len(node.outputs) != 1:
+            raise CostModelError(f"{graph.name}: {name!r} cannot run: {node.op.kind} has {len(node.outputs)} outputs")
 
 
 def checked_inputs(graph: Graph, inputs: Sequence[Array] | None, seed: int) -> dict[Tensor, Array]:

@@ -18,7 +18,7 @@ except ModuleNotFoundError as missing:
     raise CostModelError(f"fast kernels need {missing.name}: pip install 'costmodel[exec]'") from missing
 
 from costmodel.arrays import Array, np
-from costmodel.execute import Weights, checked_inputs, weights_of
+from costmodel.execute import Weights, check_runs, checked_inputs, weights_of
 from costmodel.execute.fast.steps import COLUMN_BYTES, Scratch, Step, build, plane_size
 from costmodel.execute.plan import aligned, plan
 from costmodel.fuse import Pattern, fuse
@@ -49,6 +49,7 @@ class Program:
         seed: int = 0,
         threads: int = 1,
     ) -> None:
+        check_runs(graph)
         if any(tensor.bits != 8 * BYTES for node in graph.nodes.values() for tensor in node.outputs):
             raise CostModelError(f"{graph.name}: the fast kernels are for float32; execute() runs other types")
         if not 1 <= threads <= numba.config.NUMBA_NUM_THREADS:
