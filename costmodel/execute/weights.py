@@ -23,11 +23,16 @@ def uniform(key: str, seed: int, shape: Shape, low: float, high: float, dtype: s
 
 def seeded_weights(name: str, node: Node, seed: int) -> dict[str, Array]:
     """A node's constants by name: kernels that keep a map's variance, norms that change scale and mean a little."""
-    dtype = {64: "float64", 32: "float32", 16: "float16"}.get(node.outputs[0].bits, "float32")
+    dtype = weight_dtype(node)
     return {
         weight.name: uniform(f"{name}.{weight.name}", seed, weight.shape, *_range(weight), dtype)
         for weight in node.op.weights(*node.input_shapes)
     }
+
+
+def weight_dtype(node: Node) -> str:
+    """The element type of a node's constants: as wide as what the node makes."""
+    return {64: "float64", 32: "float32", 16: "float16"}.get(node.outputs[0].bits, "float32")
 
 
 def _range(weight: Weight) -> tuple[float, float]:
