@@ -20,7 +20,7 @@ except ModuleNotFoundError as missing:
 from costmodel.arrays import Array, np
 from costmodel.execute import Weights, check_runs, checked_inputs, weights_of
 from costmodel.execute.fast.steps import COLUMN_BYTES, Scratch, Step, build, plane_size
-from costmodel.execute.plan import aligned, plan
+from costmodel.execute.plan import ALIGNMENT, plan
 from costmodel.fuse import Pattern, fuse
 from costmodel.graph import Graph, Tensor
 from costmodel.profile import MAPS, profile
@@ -85,7 +85,9 @@ class Program:
         rows = [row for row, kind in enumerate(tensors["kind"]) if kind in MAPS]
         sizes, born, dies = ([tensors[name][row] for row in rows] for name in ("bytes", "born", "dies"))
         placed = plan(sizes, born, dies)
-        arena = np.empty(aligned(placed.size) // BYTES, np.float32)
+        memory = np.empty(placed.size + ALIGNMENT, np.uint8)
+        start = -memory.ctypes.data % ALIGNMENT
+        arena: Array = memory[start : start + placed.size].view(np.float32)
         for row, offset in zip(rows, placed.offsets, strict=True):
             values = arena[offset // BYTES : offset // BYTES + tensors["elements"][row]]
             self._views[tensors["tensor"][row]] = values
