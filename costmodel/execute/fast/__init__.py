@@ -52,8 +52,8 @@ class Program:
         check_runs(graph)
         if any(tensor.bits != 8 * BYTES for node in graph.nodes.values() for tensor in node.outputs):
             raise CostModelError(f"{graph.name}: the fast kernels are for float32; execute() runs other types")
-        if not 1 <= threads <= numba.config.NUMBA_NUM_THREADS:
-            raise CostModelError(f"threads must be from 1 to {numba.config.NUMBA_NUM_THREADS}, not {threads}")
+        if type(threads) is not int or not 1 <= threads <= numba.config.NUMBA_NUM_THREADS:
+            raise CostModelError(f"threads must be from 1 to {numba.config.NUMBA_NUM_THREADS}, not {threads!r}")
         self.graph: Final = graph
         self.threads: Final = threads
         kernels = fuse(graph, patterns)
@@ -62,7 +62,6 @@ class Program:
         constants = {
             node: weights_of(graph, name, node, weights, seed) for name, node in graph.nodes.items() if node.inputs
         }
-        self._inputs, self._outputs = graph.inputs, graph.outputs
         self._seed = seed
         self._names = {node: name for name, node in graph.nodes.items()}
         self._views: dict[str, Array] = {}
@@ -106,7 +105,7 @@ class Program:
         with self._limits():
             for step in self.steps:
                 step()
-        return tuple(self.buffer(tensor).copy() for tensor in self._outputs)
+        return tuple(self.buffer(tensor).copy() for tensor in self.graph.outputs)
 
     def times(
         self, repeat: int, inputs: Sequence[Array] | None = None, tick: Callable[[], None] = lambda: None
