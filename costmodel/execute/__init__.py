@@ -57,7 +57,10 @@ def walk(
 
 
 def check_runs(graph: Graph) -> None:
-    """Each operator of a network must say how it runs, and make one result."""
+    """A network's element type must be one that runs; each operator must say how it runs, and make one result."""
+    for tensor in graph.inputs:
+        if dtype_of(tensor) not in DTYPES:
+            raise CostModelError(f"{graph.name}: networks run in {', '.join(DTYPES)}, not in {dtype_of(tensor)}")
     for name, node in graph.nodes.items():
         if not isinstance(node.op, Input) and type(node.op).run is Op.run:
             raise CostModelError(f"{graph.name}: {name!r} cannot run: {node.op.kind} defines no run()")
@@ -111,7 +114,4 @@ def check_results(name: str, node: Node, results: Sequence[Array]) -> None:
 
 def dtype_of(tensor: Tensor) -> str:
     """The element type of a network's input."""
-    dtype = str(getattr(tensor.node.op, "dtype", ""))
-    if dtype not in DTYPES:
-        raise CostModelError(f"networks run in {', '.join(DTYPES)}, not in {dtype}")
-    return dtype
+    return str(getattr(tensor.node.op, "dtype", ""))
