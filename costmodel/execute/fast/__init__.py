@@ -5,11 +5,15 @@ pools and what is done element by element are compiled by numba. Batch norms are
 them, clamps and sums into the pass that ends it. Operators without a fast kernel run their reference.
 """
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
 from typing import Any, Final
 
 from costmodel.errors import CostModelError
+
+# Between kernels numba's workers sleep: spinning, as OpenMP's do unless told otherwise, they keep BLAS's off the cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 try:
     import numba
