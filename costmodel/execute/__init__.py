@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from costmodel.arrays import Array, np
 from costmodel.errors import CostModelError, suggestion
-from costmodel.execute.weights import seeded_input, seeded_weights
-from costmodel.graph import Graph, Input, Node, Tensor, dims
+from costmodel.execute.weights import float_of, seeded_input, seeded_weights
+from costmodel.graph import Graph, Input, Node, Op, Shape, Tensor, dims
 
 DTYPES: Final = ("float32", "float64", "float16")
 """Element types that networks run in."""
@@ -32,6 +32,7 @@ def walk(
     graph: Graph, inputs: Sequence[Array] | None = None, weights: Weights | None = None, *, seed: int = 0
 ) -> Iterator[tuple[str, Node, tuple[Array, ...]]]:
     """Run a network node by node -> each node's name, the node, and what it makes; arrays go after their last use."""
+    check_runs(graph)
     given = checked_inputs(graph, inputs, seed)
     readers: dict[Tensor, int] = dict.fromkeys(graph.outputs, 1)
     for node in graph.nodes.values():
@@ -55,6 +56,18 @@ def walk(
                 del alive[tensor]
 
 
+def check_runs(graph: Graph) -> None:
+    """A network's element type must be one that runs; each operator must say how it runs, and make one result."""
+    for tensor in graph.inputs:
+        if dtype_of(tensor) not in DTYPES:
+            raise CostModelError(f"{graph.name}: networks run in {', '.join(DTYPES)}, not in {dtype_of(tensor)}")
+    for name, node in graph.nodes.items():
+        if not isinstance(node.op, Input) and type(node.op).run is Op.run:
+            raise CostModelError(f"{graph.name}: {name!r} cannot run: {node.op.kind} defines no run()")
+        if len(node.outputs) != 1:
+            raise CostModelError(f"{graph.name}: {name!r} cannot run: {node.op.kind} has {len(node.outputs)} outputs")
+
+
 def checked_inputs(graph: Graph, inputs: Sequence[Array] | None, seed: int) -> dict[Tensor, Array]:
     """The arrays for a network's inputs: those given, with the declared shapes and types, or made from the seed."""
     tensors = graph.inputs
@@ -63,17 +76,12 @@ def checked_inputs(graph: Graph, inputs: Sequence[Array] | None, seed: int) -> d
     if len(inputs) != len(tensors):
         raise CostModelError(f"{graph.name}: takes {len(tensors)} inputs, not {len(inputs)}")
     for number, (tensor, array) in enumerate(zip(tensors, inputs, strict=True)):
-        wanted = dtype_of(tensor)
-        shape, dtype = tuple(np.shape(array)), getattr(getattr(array, "dtype", None), "name", type(array).__name__)
-        if shape != tensor.shape or dtype != wanted:
-            raise CostModelError(
-                f"{graph.name}: input {number} must be {wanted} of {dims(tensor.shape)}, not {dtype} of {dims(shape)}"
-            )
+        check_array(f"{graph.name}: input {number}", array, tensor.shape, dtype_of(tensor))
     return dict(zip(tensors, inputs, strict=True))
 
 
 def weights_of(graph: Graph, name: str, node: Node, weights: Weights | None, seed: int) -> dict[str, Array]:
-    """A node's constants: those given, with the declared shapes, or made from the seed."""
+    """A node's constants: those given, with the declared shapes and the node's type, or made from the seed."""
     declared = node.op.weights(*node.input_shapes)
     if weights is None or not declared:
         return seeded_weights(name, node, seed)
@@ -83,14 +91,18 @@ def weights_of(graph: Graph, name: str, node: Node, weights: Weights | None, see
     for weight in declared:
         if weight.name not in given:
             raise CostModelError(f"{graph.name}: {name!r} has no {weight.name!r}; {suggestion(weight.name, given)}")
-        shape = tuple(np.shape(given[weight.name]))
-        if shape != weight.shape:
-            raise CostModelError(
-                f"{graph.name}: {weight.name!r} of {name!r} must be {dims(weight.shape)}, not {dims(shape)}"
-            )
+        what = f"{graph.name}: {weight.name!r} of {name!r}"
+        check_array(what, given[weight.name], weight.shape, float_of(node.outputs[0]))
         if not np.isfinite(given[weight.name]).all():
-            raise CostModelError(f"{graph.name}: {weight.name!r} of {name!r} has values that are not finite")
+            raise CostModelError(f"{what} has values that are not finite")
     return {weight.name: given[weight.name] for weight in declared}
+
+
+def check_array(what: str, array: Any, shape: Shape, dtype: str) -> None:
+    """An array that is given must have the declared shape and type."""
+    is_shape, is_dtype = tuple(np.shape(array)), getattr(getattr(array, "dtype", None), "name", type(array).__name__)
+    if (is_shape, is_dtype) != (shape, dtype):
+        raise CostModelError(f"{what} must be {dtype} of {dims(shape)}, not {is_dtype} of {dims(is_shape)}")
 
 
 def check_results(name: str, node: Node, results: Sequence[Array]) -> None:
@@ -102,7 +114,4 @@ def check_results(name: str, node: Node, results: Sequence[Array]) -> None:
 
 def dtype_of(tensor: Tensor) -> str:
     """The element type of a network's input."""
-    dtype = str(getattr(tensor.node.op, "dtype", ""))
-    if dtype not in DTYPES:
-        raise CostModelError(f"networks run in {', '.join(DTYPES)}, not in {dtype}")
-    return dtype
+    return str(getattr(tensor.node.op, "dtype", ""))

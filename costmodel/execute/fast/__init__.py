@@ -5,18 +5,26 @@ pools and what is done element by element are compiled by numba. Batch norms are
 them, clamps and sums into the pass that ends it. Operators without a fast kernel run their reference.
 """
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
 from typing import Any, Final
 
-import numba
-from threadpoolctl import ThreadpoolController
+from costmodel.errors import CostModelError
+
+# Between kernels numba's workers sleep: spinning, as OpenMP's do unless told otherwise, they keep BLAS's off the cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+try:
+    import numba
+    from threadpoolctl import ThreadpoolController
+except ModuleNotFoundError as missing:
+    raise CostModelError(f"fast kernels need {missing.name}: pip install 'costmodel[exec]'") from missing
 
 from costmodel.arrays import Array, np
-from costmodel.errors import CostModelError
-from costmodel.execute import Weights, checked_inputs, weights_of
-from costmodel.execute.fast.steps import COLUMN_BYTES, Scratch, Step, build, planes_needed
-from costmodel.execute.plan import aligned, plan
+from costmodel.execute import Weights, check_runs, checked_inputs, weights_of
+from costmodel.execute.fast.steps import COLUMN_BYTES, Scratch, Step, build, plane_size
+from costmodel.execute.plan import ALIGNMENT, plan
 from costmodel.fuse import Pattern, fuse
 from costmodel.graph import Graph, Tensor
 from costmodel.profile import MAPS, profile
@@ -45,10 +53,11 @@ class Program:
         seed: int = 0,
         threads: int = 1,
     ) -> None:
+        check_runs(graph)
         if any(tensor.bits != 8 * BYTES for node in graph.nodes.values() for tensor in node.outputs):
             raise CostModelError(f"{graph.name}: the fast kernels are for float32; execute() runs other types")
-        if not 1 <= threads <= numba.config.NUMBA_NUM_THREADS:
-            raise CostModelError(f"threads must be from 1 to {numba.config.NUMBA_NUM_THREADS}, not {threads}")
+        if type(threads) is not int or not 1 <= threads <= numba.config.NUMBA_NUM_THREADS:
+            raise CostModelError(f"threads must be from 1 to {numba.config.NUMBA_NUM_THREADS}, not {threads!r}")
         self.graph: Final = graph
         self.threads: Final = threads
         kernels = fuse(graph, patterns)
@@ -57,14 +66,13 @@ class Program:
         constants = {
             node: weights_of(graph, name, node, weights, seed) for name, node in graph.nodes.items() if node.inputs
         }
-        self._inputs, self._outputs = graph.inputs, graph.outputs
         self._seed = seed
         self._names = {node: name for name, node in graph.nodes.items()}
         self._views: dict[str, Array] = {}
         self.arena: Final = self._allocate()
         columns = max([1, *(self.profile.layers["reduction"])]) * max([1, *self._widths()])
         scratch = Scratch(
-            np.zeros((threads, 2, max(map(planes_needed, kernels), default=0)), np.float32),
+            np.zeros((threads, 2, max(map(plane_size, kernels), default=0)), np.float32),
             np.empty(max(COLUMN_BYTES // BYTES, columns), np.float32),
         )
         self.steps: Final[list[Step]] = [build(kernel, constants, self.buffer, scratch, threads) for kernel in kernels]
@@ -80,7 +88,9 @@ class Program:
         rows = [row for row, kind in enumerate(tensors["kind"]) if kind in MAPS]
         sizes, born, dies = ([tensors[name][row] for row in rows] for name in ("bytes", "born", "dies"))
         placed = plan(sizes, born, dies)
-        arena = np.empty(aligned(placed.size) // BYTES, np.float32)
+        memory = np.empty(placed.size + ALIGNMENT, np.uint8)
+        start = -memory.ctypes.data % ALIGNMENT
+        arena: Array = memory[start : start + placed.size].view(np.float32)
         for row, offset in zip(rows, placed.offsets, strict=True):
             values = arena[offset // BYTES : offset // BYTES + tensors["elements"][row]]
             self._views[tensors["tensor"][row]] = values
@@ -99,7 +109,7 @@ class Program:
         with self._limits():
             for step in self.steps:
                 step()
-        return tuple(self.buffer(tensor).copy() for tensor in self._outputs)
+        return tuple(self.buffer(tensor).copy() for tensor in self.graph.outputs)
 
     def times(
         self, repeat: int, inputs: Sequence[Array] | None = None, tick: Callable[[], None] = lambda: None

@@ -171,7 +171,8 @@ def pool(
     """
     plane, line = planes[worker, 0], planes[worker, 1][:pitch]
     height = y.shape[1]
-    inside = top == 0 and left == 0 and pitch == x.shape[2] and (height - 1) * stride[0] + kernel[0] <= x.shape[1]
+    needed = (height - 1) * stride[0] + (kernel[0] - 1) * dilation[0] + 1
+    inside = top == 0 and left == 0 and pitch == x.shape[2] and needed <= x.shape[1]
     for c in range(start, stop):
         source = x[c].reshape(-1) if inside else plane
         if not inside:

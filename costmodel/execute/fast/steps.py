@@ -10,12 +10,16 @@ from costmodel.arrays import Array, np
 from costmodel.execute.fast import kernels as compiled
 from costmodel.fuse import Kernel
 from costmodel.graph import Node, Tensor
-from costmodel.ops import AveragePool, BatchNorm, ChannelShuffle, Conv, MaxPool
+from costmodel.ops import Add, AveragePool, BatchNorm, ChannelShuffle, Concat, Conv, Linear, MaxPool, Softmax
 
 Step = Callable[[], None]
 
-CLAMPS: Final = {"Relu": (0.0, np.inf), "Relu6": (0.0, 6.0)}
+UNCLAMPED: Final = (np.float32(-np.inf), np.float32(np.inf))
+CLAMPS: Final = {"Relu": (np.float32(0), np.float32(np.inf)), "Relu6": (np.float32(0), np.float32(6))}
 """Activations that a kernel can end with: the least and the largest result."""
+
+ENDS: Final = {"BatchNorm": 0, "Add": 1, **dict.fromkeys(CLAMPS, 2), "ChannelShuffle": 3}
+"""What a convolution's last pass can do, in this order."""
 
 COLUMN_BYTES: Final = 1 << 19
 """How much of the columns of patches is made at once: about half of a second-level cache."""
@@ -40,13 +44,10 @@ class Scratch(NamedTuple):
     columns: Array
 
 
-def planes_needed(kernel: Kernel) -> int:
+def plane_size(kernel: Kernel) -> int:
     """Values of one padded plane, for kernels that copy channels into it."""
     node = kernel.nodes[0]
-    if node.op.window is None or len(node.input_shapes[0]) != 4:
-        return 0
-    height, pitch = _padded(node)
-    return (height + 1) * pitch + 8
+    return 0 if node.op.window is None or len(node.input_shapes[0]) != 4 else prod(_padded(node))
 
 
 def build(
@@ -63,51 +64,63 @@ def build(
     if all(node.op.view for node in kernel.nodes):
         return lambda: None
     maker = makers.get(first.op.kind)
-    tail = _tail(first, rest, weights)
-    if maker is None or tail is None or not _fits(first, tail, kernel):
+    if maker is None or not _fits(first, rest):
         return _reference(kernel, weights, buffer)
+    tail = _tail(first, rest, weights)
     return maker(first, tail, weights.get(first, {}), buffer, kernel.outputs[0], scratch, workers)
 
 
-def _fits(first: Node, tail: Tail, kernel: Kernel) -> bool:
+def _fits(first: Node, rest: Sequence[Node]) -> bool:
     """Whether a kernel's shapes and attributes, and what it ends with, are those that its fast form is for."""
-    op, rank = first.op, max(len(tensor.shape) for tensor in (*kernel.inputs, *kernel.outputs))
-    plain = len(kernel.nodes) == 1
-    if op.kind == "Linear":
-        return tail.other is None and not any(isinstance(node.op, BatchNorm) for node in kernel.nodes)
-    if op.kind == "Softmax":
-        return plain and getattr(op, "axis", 1) == 1 and prod(first.input_shapes[0][2:]) == 1
-    if rank != 4:
+    op, x = first.op, first.input_shapes[0]
+    ends = [node.op.kind for node in rest]
+    clamped = not ends or (len(ends) == 1 and ends[0] in CLAMPS)
+    if isinstance(op, Linear):
+        return clamped
+    if isinstance(op, Softmax):
+        return not ends and op.axis % len(x) == 1 and prod(x[2:]) == 1
+    if len(first.outputs[0].shape) != 4:
         return False
     if isinstance(op, Conv):
-        return tail.groups in {1, op.groups} or op.groups == 1
-    if op.kind == "Concat":
-        return getattr(op, "axis", 1) == 1 and tail.other is None and tail.groups == 1
-    return plain or (op.kind in {"BatchNorm", "Add"} and tail.other is None and tail.groups == 1)
+        return _ends(op, first.outputs[0], rest)
+    if isinstance(op, Concat):
+        return clamped and op.axis % 4 == 1
+    return clamped if isinstance(op, BatchNorm | Add) else not ends
 
 
-def _tail(first: Node, rest: Sequence[Node], weights: Mapping[Node, Mapping[str, Array]]) -> Tail | None:
-    """The nodes behind the first as one affine map, sum and clamp in that order; None if they are something else."""
-    channels = first.outputs[0].shape[1]
-    scale, shift = np.ones(channels, np.float32), np.zeros(channels, np.float32)
-    other: Tensor | None = None
-    low, high, groups = -np.inf, np.inf, 1
+def _ends(op: Conv, made: Tensor, rest: Sequence[Node]) -> bool:
+    """Whether what follows a convolution is what its last pass can do: each at most once, in the order of ENDS."""
+    order = [ENDS.get(node.op.kind, -1) for node in rest]
+    if order != sorted({*order} - {-1}):
+        return False
     for node in rest:
-        op, made = node.op, [before.outputs[0] for before in (first, *rest)]
-        if isinstance(op, BatchNorm) and other is None and low == -np.inf:
-            scale, shift = _norm(op, weights[node])
-        elif op.kind == "Add" and other is None and low == -np.inf:
-            others = [tensor for tensor in node.inputs if tensor not in made]
-            if len(others) != 1 or others[0].shape != node.outputs[0].shape:
-                return None
-            (other,) = others
-        elif op.kind in CLAMPS and groups == 1:
-            low, high = CLAMPS[op.kind]
-        elif isinstance(op, ChannelShuffle) and other is None and groups == 1:
-            groups = op.groups
+        if isinstance(node.op, Add) and any(shape != made.shape for shape in node.input_shapes):
+            return False
+        if isinstance(node.op, ChannelShuffle) and (
+            ENDS["Add"] in order or not (op.groups == 1 or node.op.groups in {1, op.groups})
+        ):
+            return False
+    return True
+
+
+def _tail(first: Node, rest: Sequence[Node], weights: Mapping[Node, Mapping[str, Array]]) -> Tail:
+    """The nodes behind the first, which fit, as one affine map, sum, clamp and shuffle in that order."""
+    channels = first.outputs[0].shape[1]
+    tail = Tail(np.ones(channels, np.float32), np.zeros(channels, np.float32), None, *UNCLAMPED, 1)
+    made = {node.outputs[0] for node in (first, *rest)}
+    for node in rest:
+        if isinstance(node.op, BatchNorm):
+            scale, shift = _norm(node.op, weights[node])
+            tail = replace(tail, scale=scale, shift=shift)
+        elif isinstance(node.op, Add):
+            (other,) = {*node.inputs} - made
+            tail = replace(tail, other=other)
+        elif isinstance(node.op, ChannelShuffle):
+            tail = replace(tail, groups=node.op.groups)
         else:
-            return None
-    return Tail(scale, shift, other, np.float32(low), np.float32(high), groups)
+            low, high = CLAMPS[node.op.kind]
+            tail = replace(tail, low=low, high=high)
+    return tail
 
 
 def _norm(op: BatchNorm, weights: Mapping[str, Array]) -> tuple[Array, Array]:
@@ -180,11 +193,11 @@ def _patched(
                 out = scratch.columns[: reduction * (last - first) * width].reshape(reduction, -1)
                 jobs.append((source, first, last, out, matrices[g], y[image, slices[g], first * width : last * width]))
 
-    _, pitch = _padded(node)
-    planes = scratch.planes
+    rows, pitch = _padded(node)
+    planes, padding = scratch.planes, scratch.planes[:, 0, : rows * pitch]
 
     def patched() -> None:
-        planes[:, 0] = 0
+        padding.fill(0)
         for source, first, last, out, matrix, target in jobs:
             if workers > 1:
                 compiled.columns_threaded(
@@ -234,15 +247,15 @@ def _depthwise(
     window = node.op.window
     assert window is not None  # noqa: S101 - for the type checker
     (top, _), (left, _) = window.pads
-    _, pitch = _padded(node)
+    rows, pitch = _padded(node)
     kernel, stride, dilation = (np.array(sizes) for sizes in window[:3])
-    planes, low, high = scratch.planes, tail.low, tail.high
+    planes, padding, low, high = scratch.planes, scratch.planes[:, 0, : rows * pitch], tail.low, tail.high
     images = list(zip(x, y, strict=True))
     three = window.kernel == (3, 3) and window.dilation == (1, 1) and len(set(window.stride)) == 1
     step = window.stride[0]
 
     def depthwise() -> None:
-        planes[:, 0] = 0
+        padding.fill(0)
         for source, target in images:
             if three and workers > 1:
                 compiled.depthwise3_threaded(
@@ -351,9 +364,10 @@ def _pool(
     assert isinstance(op, MaxPool | AveragePool) and window  # noqa: S101, PT018 - for the type checker
     largest = isinstance(op, MaxPool)
     (top, _), (left, _) = window.pads
-    _, pitch = _padded(node)
+    rows, pitch = _padded(node)
     kernel, stride, dilation = (np.array(sizes) for sizes in window[:3])
-    x, y, planes = buffer(node.inputs[0]), buffer(result), scratch.planes
+    x, y = buffer(node.inputs[0]), buffer(result)
+    planes, padding = scratch.planes, scratch.planes[:, 0, : rows * pitch]
     images = list(zip(x, y, strict=True))
     factors = np.ones(y.shape[2:], np.float32)
     if isinstance(op, AveragePool):
@@ -361,7 +375,7 @@ def _pool(
     outside = np.float32(-np.inf if largest else 0)
 
     def pool() -> None:
-        planes[:, 0] = outside
+        padding.fill(outside)
         for source, target in images:
             if workers > 1:
                 compiled.pool_threaded(
@@ -409,7 +423,7 @@ def _clamp(
     low, high = CLAMPS[node.op.kind]
     n, channels, *_ = result.shape
     x, y = (buffer(tensor).reshape(n * channels, -1) for tensor in (node.inputs[0], result))
-    return _clamped([(x, y)], replace(tail, low=np.float32(low), high=np.float32(high)), workers)
+    return _clamped([(x, y)], replace(tail, low=low, high=high), workers)
 
 
 def _clamped(moves: Sequence[tuple[Array, Array]], tail: Tail, workers: int) -> Step:
