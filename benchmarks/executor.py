@@ -148,6 +148,16 @@ class Race:
         self.program = Program(self.graph, self.weights, threads=threads)
         self.session = session(self.graph, self.weights, threads)
         agree(name, self.ours(), self.theirs())
+        self._compare_before_softmax()
+
+    def _compare_before_softmax(self) -> None:
+        """A softmax may hide what differs: compare what goes into it."""
+        last = self.graph.outputs[0].node
+        while last.op.kind in ("Softmax", "Flatten"):
+            last = last.inputs[0].node
+        graph = Graph(last.outputs[0], self.name)
+        ours = Program(graph, self.weights, threads=self.threads).run(list(self.inputs.values()))
+        agree(self.name, ours, session(graph, self.weights, self.threads).run(None, self.inputs))
 
     def ours(self) -> Any:
         """The program's outputs."""

@@ -5,9 +5,9 @@ pools and what is done element by element are compiled by numba. Batch norms are
 them, clamps and sums into the pass that ends it. Operators without a fast kernel run their reference.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any, Final
+from typing import Final
 
 import numba
 from threadpoolctl import ThreadpoolController
@@ -15,7 +15,8 @@ from threadpoolctl import ThreadpoolController
 from costmodel.arrays import Array, np
 from costmodel.errors import CostModelError
 from costmodel.execute import Weights, checked_inputs, weights_of
-from costmodel.execute.fast.steps import COLUMN_BYTES, Scratch, Step, build, planes_needed
+from costmodel.execute.fast.steps import Scratch, Step, build, columns_needed, planes_needed
+from costmodel.execute.fast.workers import Workers
 from costmodel.execute.plan import aligned, plan
 from costmodel.fuse import Pattern, fuse
 from costmodel.graph import Graph, Tensor
@@ -62,18 +63,13 @@ class Program:
         self._names = {node: name for name, node in graph.nodes.items()}
         self._views: dict[str, Array] = {}
         self.arena: Final = self._allocate()
-        columns = max([1, *(self.profile.layers["reduction"])]) * max([1, *self._widths()])
+        self._workers = Workers(threads)
+        planes, columns = (max(map(needed, kernels), default=0) for needed in (planes_needed, columns_needed))
         scratch = Scratch(
-            np.zeros((threads, 2, max(map(planes_needed, kernels), default=0)), np.float32),
-            np.empty(max(COLUMN_BYTES // BYTES, columns), np.float32),
+            self._workers, np.zeros((threads, 2, planes), np.float32), np.empty((threads, columns), np.float32)
         )
-        self.steps: Final[list[Step]] = [build(kernel, constants, self.buffer, scratch, threads) for kernel in kernels]
+        self.steps: Final[list[Step]] = [build(kernel, constants, self.buffer, scratch) for kernel in kernels]
         self._blas = ThreadpoolController()
-
-    def _widths(self) -> Iterable[int]:
-        for node in self.graph.nodes.values():
-            if node.op.window and len(node.outputs[0].shape) == 4:
-                yield node.outputs[0].shape[3]
 
     def _allocate(self) -> Array:
         tensors = self.profile.tensors
@@ -96,7 +92,7 @@ class Program:
     def run(self, inputs: Sequence[Array] | None = None) -> tuple[Array, ...]:
         """Run the network once -> copies of its outputs; inputs that are not given follow from the seed."""
         self._load(inputs)
-        with self._limits():
+        with self._blas.limit(limits=1, user_api="blas"), self._workers:
             for step in self.steps:
                 step()
         return tuple(self.buffer(tensor).copy() for tensor in self._outputs)
@@ -107,7 +103,7 @@ class Program:
         """Run the network several times -> for each kernel, its seconds in each run; ``tick`` is called after a run."""
         self.run(inputs)  # compiles what is not compiled yet, and touches all memory
         taken: list[list[float]] = [[] for _ in self.steps]
-        with self._limits():
+        with self._blas.limit(limits=1, user_api="blas"), self._workers:
             for _ in range(repeat):
                 self._load(inputs)
                 before = perf_counter()
@@ -123,7 +119,3 @@ class Program:
         """Inputs are written again for each run, since their memory is used again once they are read."""
         for tensor, array in checked_inputs(self.graph, inputs, self._seed).items():
             np.copyto(self.buffer(tensor), array)
-
-    def _limits(self) -> Any:
-        numba.set_num_threads(self.threads)
-        return self._blas.limit(limits=self.threads, user_api="blas")
