@@ -30,6 +30,9 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
 )
 """What this executor runs as one pass, unless a machine's patterns are asked for."""
 
+HUGE: Final = 1 << 21
+"""Bytes; a huge page, on which NumPy asks the system to put arrays of at least two."""
+
 BYTES: Final = 4
 """Of a float32, the type that the fast kernels are for."""
 
@@ -66,7 +69,9 @@ class Program:
         self._workers = Workers(threads)
         planes, columns = (max(map(needed, kernels), default=0) for needed in (planes_needed, columns_needed))
         scratch = Scratch(
-            self._workers, np.zeros((threads, 2, planes), np.float32), np.empty((threads, columns), np.float32)
+            self._workers,
+            memory(threads * 2 * planes).reshape(threads, 2, planes),
+            memory(threads * columns).reshape(threads, columns),
         )
         self.steps: Final[list[Step]] = [build(kernel, constants, self.buffer, scratch) for kernel in kernels]
         self._blas = ThreadpoolController()
@@ -76,7 +81,7 @@ class Program:
         rows = [row for row, kind in enumerate(tensors["kind"]) if kind in MAPS]
         sizes, born, dies = ([tensors[name][row] for row in rows] for name in ("bytes", "born", "dies"))
         placed = plan(sizes, born, dies)
-        arena = np.empty(aligned(placed.size) // BYTES, np.float32)
+        arena = memory(aligned(placed.size) // BYTES)
         for row, offset in zip(rows, placed.offsets, strict=True):
             values = arena[offset // BYTES : offset // BYTES + tensors["elements"][row]]
             self._views[tensors["tensor"][row]] = values
@@ -119,3 +124,10 @@ class Program:
         """Inputs are written again for each run, since their memory is used again once they are read."""
         for tensor, array in checked_inputs(self.graph, inputs, self._seed).items():
             np.copyto(self.buffer(tensor), array)
+
+
+def memory(values: int) -> Array:
+    """Values not set yet, from the start of a huge page on: walks down columns would else look up a page each step."""
+    room = np.empty(max(values, HUGE // BYTES) + HUGE // BYTES, np.float32)
+    start = -room.ctypes.data % HUGE // BYTES
+    return room[start : start + values]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from math import ceil, prod
+from math import prod
 from typing import Final, NamedTuple
 
 from costmodel.arrays import Array, np
@@ -18,8 +18,8 @@ Step = Callable[[], None]
 CLAMPS: Final = {"Relu": (0.0, np.inf), "Relu6": (0.0, 6.0)}
 """Activations that a kernel can end with: the least and the largest result."""
 
-TILE: Final = 1 << 17
-"""Values of the maps, or of the columns of patches, that one product is on: about half of a second-level cache."""
+COLUMNS: Final = 1 << 18
+"""Values of the columns of patches that are made at once: about a second-level cache."""
 
 FEW: Final = 512
 """Positions of a map that is small: its products are divided by filters, those of others by positions."""
@@ -29,9 +29,6 @@ SMALL: Final = 1 << 20
 
 MOVED: Final = 1 << 16
 """Values that are not worth dividing, likewise."""
-
-PARTS: Final = 4
-"""Kernels are divided into a multiple of these; threads take them one by one."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +50,10 @@ class Scratch(NamedTuple):
     planes: Array
     columns: Array
 
+    def parts(self, amount: int, least: int) -> int:
+        """How many parts to divide a kernel into, that does so much: two for each thread, if it does enough."""
+        return 2 * self.workers.threads if self.workers.threads > 1 and amount >= least else 1
+
 
 def planes_needed(kernel: Kernel) -> int:
     """Values of one padded plane, for kernels that copy channels into it."""
@@ -64,7 +65,7 @@ def planes_needed(kernel: Kernel) -> int:
 
 
 def columns_needed(kernel: Kernel) -> int:
-    """Values of the columns of patches that are made at once."""
+    """Values of the columns of patches that a thread makes at once."""
     node = kernel.nodes[0]
     if not isinstance(node.op, Conv) or len(node.input_shapes[0]) != 4:
         return 0
@@ -77,27 +78,18 @@ def _reduction(node: Node) -> int:
 
 
 def _rows_at_once(node: Node) -> int:
-    """The rows of a map whose columns of patches are made at once: all of a small map's."""
+    """The rows of a map whose columns of patches are made at once: all of a small map's, else an even share."""
     *_, height, width = node.outputs[0].shape
     if height * width < FEW:
         return height
-    return -(-height // _parts(height / max(1, TILE // (_reduction(node) * width))))
-
-
-def _parts(least: float) -> int:
-    """The number of parts that are at least so many."""
-    return -(-ceil(least) // PARTS) * PARTS
+    blocks = -(-height // max(1, COLUMNS // (_reduction(node) * width)))
+    return -(-height // (-(-blocks // 4) * 4))
 
 
 def _shares(total: int, parts: int, multiple: int = 1) -> list[tuple[int, int]]:
     """A range divided into at most so many, each but the last a multiple long."""
     size = max(1, -(-total // (max(1, parts) * multiple))) * multiple
     return [(start, min(start + size, total)) for start in range(0, total, size)]
-
-
-def _moving(values: int) -> int:
-    """How many parts a kernel has that moves so many values."""
-    return PARTS if values >= MOVED else 1
 
 
 def build(
@@ -197,7 +189,7 @@ def _convolution(
         for g in range(op.groups)
     ]
     if max(op.window.kernel) == max(op.window.stride) == 1 and not any(map(sum, op.window.pads)):
-        jobs = [job for call in calls for job in call.tiles(call.x.reshape(each, -1))]
+        jobs = [job for call in calls for job in call.divided(call.x.reshape(each, -1), scratch)]
         return lambda: scratch.workers.run(jobs)
     return _patched(node, calls, scratch)
 
@@ -215,17 +207,13 @@ class _Product(NamedTuple):
     rows: slice
     end: End
 
-    def tiles(self, columns: Array) -> list[Job]:
-        """The product divided by positions, or on a small map by filters, so that what is made is ended in a cache."""
+    def divided(self, columns: Array, scratch: Scratch) -> list[Job]:
+        """The product by positions, or on a small map by filters: each part is ended by the thread that made it."""
         (filters, reduction), positions = self.matrix.shape, columns.shape[1]
-        divided = filters * reduction * positions > SMALL
+        parts = scratch.parts(filters * reduction * positions, SMALL)
         if positions < FEW:
-            shares = _shares(filters, PARTS if divided else 1, 8)
-            return [self.part(columns, start, stop, 0, positions) for start, stop in shares]
-        parts = _parts((filters + reduction) * positions / TILE) if divided else 1
-        return [
-            self.part(columns[:, first:last], 0, filters, first, last) for first, last in _shares(positions, parts, 16)
-        ]
+            return [self.part(columns, *share, 0, positions) for share in _shares(filters, parts, 8)]
+        return [self.part(columns[:, slice(*share)], 0, filters, *share) for share in _shares(positions, parts, 16)]
 
     def part(self, columns: Array, start: int, stop: int, first: int, last: int) -> Job:
         """The product's rows from start to stop, on the columns of the positions from first to last."""
@@ -281,8 +269,8 @@ def _patched(node: Node, calls: Sequence[_Product], scratch: Scratch) -> Step:
 
     stages = []
     for call in calls:
-        channels = _shares(len(call.x), _moving(shared.size))
-        stages += [[share(call, *part) for part in channels], call.tiles(shared)]
+        channels = _shares(len(call.x), scratch.parts(shared.size, MOVED))
+        stages += [[share(call, *part) for part in channels], call.divided(shared, scratch)]
 
     def together() -> None:
         for jobs in stages:
@@ -313,7 +301,7 @@ def _divided(kernel: Callable[[int, int, int], None], channels: int, values: int
     def job(start: int, stop: int) -> Job:
         return lambda worker: kernel(worker, start, stop)
 
-    jobs = [job(*share) for share in _shares(channels, _moving(values))]
+    jobs = [job(*share) for share in _shares(channels, scratch.parts(values, MOVED))]
     return lambda: scratch.workers.run(jobs)
 
 
@@ -390,7 +378,7 @@ def _linear(
 
         return linear
 
-    jobs = [share(*part) for part in _shares(matrix.shape[1], _moving(matrix.size), 16)]
+    jobs = [share(*part) for part in _shares(matrix.shape[1], scratch.parts(matrix.size, MOVED), 16)]
     return lambda: scratch.workers.run(jobs)
 
 
