@@ -83,31 +83,65 @@ def nine(plane: Array, pitch: int, w: Array, shift: float, low: float, high: flo
 
 
 @compiled
+def into_quarters(x: Array, top: int, left: int, pitch: int, size: int, quarters: Array, height: int) -> None:
+    """A map's channel into a padded plane of which even and odd rows, and even and odd columns, lie apart.
+
+    A quarter has ``size`` values, kept flat with that pitch; what no window of stride 2 reaches is left out.
+    """
+    odd = left % 2
+    at, beside = left // 2, (left + 1) // 2  # where the first column goes, and the second
+    pairs = min(x.shape[1] // 2, pitch - 1 - at)
+    for h in range(min(x.shape[0], 2 * height + 1 - top)):
+        row, r = x[h], h + top
+        start = 2 * (r % 2) * size + r // 2 * pitch
+        first = quarters[start + odd * size + at :]
+        second = quarters[start + (1 - odd) * size + beside :]
+        for i in range(pairs):
+            first[i] = row[2 * i]
+            second[i] = row[2 * i + 1]
+        if 2 * pairs < row.size and at + pairs < pitch - odd:
+            first[pairs] = row[2 * pairs]
+
+
+@compiled
+def nine_of_quarters(
+    quarters: Array, pitch: int, size: int, w: Array, shift: float, low: float, high: float, out: Array
+) -> None:
+    """:func:`nine` at every second position of every second row, from a plane in quarters."""
+    w0, w1, w2, w3, w4, w5, w6, w7, w8 = w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8]
+    a0, a1, a2 = quarters, quarters[size:], quarters[1:]
+    b0, b1, b2 = quarters[2 * size :], quarters[3 * size :], quarters[2 * size + 1 :]
+    d0, d1, d2 = quarters[pitch:], quarters[size + pitch :], quarters[pitch + 1 :]
+    for i in range(out.size):
+        v = shift + w0 * a0[i] + w1 * a1[i] + w2 * a2[i] + w3 * b0[i] + w4 * b1[i] + w5 * b2[i]
+        out[i] = min(max(v + w6 * d0[i] + w7 * d1[i] + w8 * d2[i], low), high)
+
+
+@compiled
 def depthwise3(
     x: Array, weight: Array, bias: Array, low: float, high: float, stride: int, top: int, left: int, pitch: int,
     plane: Array, acc: Array, y: Array, start: int, stop: int,
 ) -> None:  # fmt: skip
-    """A 3x3 depthwise convolution; x: C x H x W, weight: C x 9, y: C x OH x OW.
+    """A 3x3 depthwise convolution of stride 1 or 2; x: C x H x W, weight: C x 9, y: C x OH x OW.
 
-    It runs over every position of the flat padded plane, row by row where the stride leaves rows out, and takes those
-    that the stride asks for.
+    It runs over every position of a flat padded plane, and leaves out those that are in the padding.
     """
     height, width = y.shape[1], y.shape[2]
+    if stride == 2:
+        pitch = width + 1
+    size = (height + 1) * pitch
+    flat = acc[: (height - 1) * pitch + width]
     for c in range(start, stop):
-        into_plane(x[c], top, left, pitch, plane)
-        if stride == 1:
-            nine(plane, pitch, weight[c], bias[c], low, high, acc[: (height - 1) * pitch + width])
-            for h in range(height):
-                out, made = y[c, h], acc[h * pitch : h * pitch + width]
-                for i in range(width):
-                    out[i] = made[i]
+        if stride == 2:
+            into_quarters(x[c], top, left, pitch, size, plane, height)
+            nine_of_quarters(plane, pitch, size, weight[c], bias[c], low, high, flat)
         else:
-            row = acc[: (width - 1) * stride + 1]
-            for h in range(height):
-                nine(plane[h * stride * pitch :], pitch, weight[c], bias[c], low, high, row)
-                out = y[c, h]
-                for i in range(width):
-                    out[i] = row[i * stride]
+            into_plane(x[c], top, left, pitch, plane)
+            nine(plane, pitch, weight[c], bias[c], low, high, flat)
+        for h in range(height):
+            out, made = y[c, h], flat[h * pitch : h * pitch + width]
+            for i in range(width):
+                out[i] = made[i]
 
 
 @compiled

@@ -61,7 +61,7 @@ def planes_needed(kernel: Kernel) -> int:
     if node.op.window is None or len(node.input_shapes[0]) != 4:
         return 0
     height, pitch = _padded(node)
-    return (height + 1) * pitch + 8
+    return (height + 2) * (pitch + 2)
 
 
 def columns_needed(kernel: Kernel) -> int:
@@ -324,8 +324,8 @@ def _depthwise(node: Node, folded: Array, bias: Array, tail: Tail, x: Array, y: 
     rows, pitch = _padded(node)
     kernel, stride, dilation = (np.array(sizes) for sizes in window[:3])
     low, high, planes = tail.low, tail.high, scratch.planes
-    three = window.kernel == (3, 3) and window.dilation == (1, 1) and len(set(window.stride)) == 1
-    step, used = window.stride[0], (rows + 1) * pitch
+    three = window.kernel == (3, 3) and window.dilation == (1, 1) and window.stride in {(1, 1), (2, 2)}
+    step, used = window.stride[0], (rows + 2) * (pitch + 2)
 
     def of_image(source: Array, target: Array) -> Step:
         def depthwise(worker: int, start: int, stop: int) -> None:
@@ -435,7 +435,7 @@ def _pool(
     (top, _), (left, _) = window.pads
     rows, pitch = _padded(node)
     kernel, stride, dilation = (np.array(sizes) for sizes in window[:3])
-    x, y, planes, used = buffer(node.inputs[0]), buffer(result), scratch.planes, (rows + 1) * pitch
+    x, y, planes, used = buffer(node.inputs[0]), buffer(result), scratch.planes, (rows + 2) * (pitch + 2)
     factors = np.ones(y.shape[2:], np.float32)
     if isinstance(op, AveragePool):
         factors = np.ascontiguousarray(1 / op.divisors(x)[0, 0])
