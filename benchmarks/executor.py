@@ -2,7 +2,7 @@
 
 Run ``python benchmarks/executor.py`` (needs ``pip install -e '.[exec,bench]'``). All sides run the same weights on the
 same input, by turns, each time after a run of their own that does not count; their outputs are compared. A time is the
-best of the rounds, beside it the median. Limits that do not hold are named at the end.
+best of all runs, beside it the median: give a busy machine more ``--seconds``, and read its best times.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
+from time import perf_counter
 from typing import Any, Final, NamedTuple
 
 from main_job import seconds
@@ -48,6 +49,7 @@ LARGEST: Final = "vgg16"
 MEMORY_RATIO: Final = 1.3  # times weights and arena
 TOLERANCE: Final = 1e-4  # of the largest output
 
+BOUT: Final = 4  # timed runs of one side before it is the other's turn
 CLASSES: Final = ("pointwise", "window", "depthwise", "pool", "elementwise", "linear", "other")
 MATRIX: Final = 1024  # rows and columns of the product that measures the matrix peak
 BLOCK: Final = 1 << 27  # bytes of the copy that measures the memory
@@ -167,16 +169,18 @@ class Race:
         """ONNX Runtime's outputs."""
         return self.session.run(None, self.inputs)
 
-    def run(self, rounds: int, machine: dict[str, Callable[[], float]], best: dict[str, float]) -> list[Row]:
+    def run(self, lasting: float, machine: dict[str, Callable[[], float]], best: dict[str, float]) -> list[Row]:
         """All rows of the race but those of its classes; ``best`` keeps the machine's best times."""
-        ours, theirs, layers = [], [], []
+        ours: list[float] = []
+        theirs: list[float] = []
+        layers: list[tuple[float, ...]] = []
         gc.collect()
-        for _ in range(rounds):
-            self.theirs()
-            theirs.append(seconds(self.theirs))
-            self.ours()
-            ours.append(seconds(self.ours))
-            layers.append([taken for (taken,) in self.program.times(1, list(self.inputs.values()))])
+        end = perf_counter() + lasting
+        while not ours or perf_counter() < end:
+            for run, times in ((self.theirs, theirs), (self.ours, ours)):
+                run()
+                times += [seconds(run) for _ in range(BOUT)]
+            layers += zip(*self.program.times(BOUT, list(self.inputs.values())), strict=True)
             for what, measure in machine.items():
                 best[what] = min(best[what], measure())
         ratio = min(ours) / min(theirs)
@@ -252,7 +256,7 @@ def hold(name: str, runs: int) -> None:
 
 def memory(runs: int) -> list[Row]:
     """What the largest network keeps in memory."""
-    command = [sys.executable, __file__, "--hold", LARGEST, "--rounds", str(runs)]
+    command = [sys.executable, __file__, "--hold", LARGEST, "--runs", str(runs)]
     held = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     ratio = held["grown"] / held["needed"]
     grown = f"grown / weights + arena ({held['grown'] / 1e6:.0f} / {held['needed'] / 1e6:.0f} MB)"
@@ -277,14 +281,14 @@ def main() -> None:
     """Run all races and print what came out beside the limits."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("networks", nargs="*", default=[*NETWORKS], help=f"of {', '.join(NETWORKS)} (default: all)")
-    parser.add_argument("--rounds", type=int, default=20, help="timed runs of each side (default: 20)")
+    parser.add_argument("--seconds", type=float, default=10, help="how long each network races (default: 10)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="numbers of threads (default: 1 2)")
     parser.add_argument("--runs", type=int, default=100, help=f"runs of {LARGEST} that must not grow; 0: skip it")
     parser.add_argument("--csv", type=Path, help="write the table to this file")
     parser.add_argument("--hold", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.hold:
-        hold(arguments.hold, arguments.rounds)
+        hold(arguments.hold, arguments.runs)
         return
     if unknown := set(arguments.networks) - {*NETWORKS}:
         parser.error(f"no limits for {', '.join(sorted(unknown))}; there are {', '.join(NETWORKS)}")
@@ -295,7 +299,7 @@ def main() -> None:
         machine_runs = limits_of(threads)
         best = dict.fromkeys(machine_runs, float("inf"))
         races = [Race(name, threads) for name in arguments.networks]
-        results = [race.run(arguments.rounds, machine_runs, best) for race in races]
+        results = [race.run(arguments.seconds, machine_runs, best) for race in races]
         machine = Machine(2 * threads * MATRIX**3 / best["product"], BLOCK / best["copy"])
         found = [
             Row(threads, "-", "matrix peak", best["product"], value=machine.peak / 1e9, unit="GFLOP/s"),
