@@ -1,6 +1,6 @@
 """Kernel x buffers x weights -> a step: a function without arguments that does the kernel's work on its buffers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from math import prod
@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from costmodel.arrays import Array, np
 from costmodel.execute.fast import kernels as compiled
+from costmodel.execute.fast.workers import Job, Workers
 from costmodel.fuse import Kernel
 from costmodel.graph import Node, Tensor
 from costmodel.ops import Add, AveragePool, BatchNorm, ChannelShuffle, Concat, Conv, Linear, MaxPool, Softmax
@@ -21,8 +22,17 @@ CLAMPS: Final = {"Relu": (np.float32(0), np.float32(np.inf)), "Relu6": (np.float
 ENDS: Final = {"BatchNorm": 0, "Add": 1, **dict.fromkeys(CLAMPS, 2), "ChannelShuffle": 3}
 """What a convolution's last pass can do, in this order."""
 
-COLUMN_BYTES: Final = 1 << 19
-"""How much of the columns of patches is made at once: about half of a second-level cache."""
+COLUMNS: Final = 1 << 18
+"""Values of the columns of patches that are made at once: about a second-level cache."""
+
+FEW: Final = 512
+"""Positions of a map that is small: its products are divided by filters, those of others by positions."""
+
+SMALL: Final = 1 << 20
+"""Products that are not worth dividing, as it would take longer to wake another thread."""
+
+MOVED: Final = 1 << 16
+"""Values that are not worth dividing, likewise."""
 
 
 @dataclass(frozen=True)
@@ -38,21 +48,56 @@ class Tail:
 
 
 class Scratch(NamedTuple):
-    """Memory that all steps share: padded planes, two for each worker, and the columns of patches."""
+    """The threads, and memory that all steps share: two padded planes and columns of patches for each thread."""
 
+    workers: Workers
     planes: Array
     columns: Array
+
+    def parts(self, amount: int, least: int) -> int:
+        """How many parts to divide a kernel into, that does so much: two for each thread, if it does enough."""
+        return 2 * self.workers.threads if self.workers.threads > 1 and amount >= least else 1
 
 
 def plane_size(kernel: Kernel) -> int:
     """Values of one padded plane, for kernels that copy channels into it."""
     node = kernel.nodes[0]
-    return 0 if node.op.window is None or len(node.input_shapes[0]) != 4 else prod(_padded(node))
+    if node.op.window is None or len(node.input_shapes[0]) != 4:
+        return 0
+    height, pitch = _padded(node)
+    return (height + 2) * (pitch + 2)
+
+
+def columns_needed(kernel: Kernel) -> int:
+    """Values of the columns of patches that a thread makes at once."""
+    node = kernel.nodes[0]
+    if not isinstance(node.op, Conv) or len(node.input_shapes[0]) != 4:
+        return 0
+    return _reduction(node) * _rows_at_once(node) * node.outputs[0].shape[3]
+
+
+def _reduction(node: Node) -> int:
+    (weight, *_) = node.op.weights(*node.input_shapes)
+    return prod(weight.shape[1:])
+
+
+def _rows_at_once(node: Node) -> int:
+    """The rows of a map whose columns of patches are made at once: all of a small map's, else an even share."""
+    *_, height, width = node.outputs[0].shape
+    if height * width < FEW:
+        return height
+    blocks = -(-height // max(1, COLUMNS // (_reduction(node) * width)))
+    return -(-height // (-(-blocks // 4) * 4))
+
+
+def _shares(total: int, parts: int, multiple: int = 1) -> list[tuple[int, int]]:
+    """A range divided into at most so many, each but the last a multiple long."""
+    size = max(1, -(-total // (max(1, parts) * multiple))) * multiple
+    return [(start, min(start + size, total)) for start in range(0, total, size)]
 
 
 def build(
     kernel: Kernel, weights: Mapping[Node, Mapping[str, Array]], buffer: Callable[[Tensor], Array], scratch: Scratch,
-    workers: int,
 ) -> Step:  # fmt: skip
     """The step of a fused kernel; an operator that has no fast form runs its reference."""
     first, *rest = kernel.nodes
@@ -67,7 +112,7 @@ def build(
     if maker is None or not _fits(first, rest):
         return _reference(kernel, weights, buffer)
     tail = _tail(first, rest, weights)
-    return maker(first, tail, weights.get(first, {}), buffer, kernel.outputs[0], scratch, workers)
+    return maker(first, tail, weights.get(first, {}), buffer, kernel.outputs[0], scratch)
 
 
 def _fits(first: Node, rest: Sequence[Node]) -> bool:
@@ -131,9 +176,9 @@ def _norm(op: BatchNorm, weights: Mapping[str, Array]) -> tuple[Array, Array]:
 
 def _convolution(
     node: Node, tail: Tail, weights: Mapping[str, Array], buffer: Callable[[Tensor], Array], result: Tensor,
-    scratch: Scratch, workers: int,
+    scratch: Scratch,
 ) -> Step:  # fmt: skip
-    op, (x_shape,), y_shape = node.op, node.input_shapes, result.shape
+    op, (x_shape,) = node.op, node.input_shapes
     assert isinstance(op, Conv) and op.window  # noqa: S101, PT018 - for the type checker
     n, channels, *_ = x_shape
     filters = op.filters
@@ -141,141 +186,180 @@ def _convolution(
     bias = tail.shift + tail.scale * weights.get("bias", np.float32(0))
     x, y = buffer(node.inputs[0]), buffer(result)
     if op.groups == channels == filters and tail.other is None and tail.groups == 1:
-        return _depthwise(node, folded, bias, tail, x, y, scratch, workers)
+        return _depthwise(node, folded, bias, tail, x, y, scratch)
     filters_each = filters // op.groups
     if tail.groups > 1 and op.groups == 1:  # a shuffle is another order of the filters
         order = np.arange(filters).reshape(tail.groups, -1).T.reshape(-1)
         folded, bias = folded[order], bias[order]
-    slices = [slice(g * filters_each, (g + 1) * filters_each) for g in range(op.groups)]
+    rows = [slice(g * filters_each, (g + 1) * filters_each, 1) for g in range(op.groups)]
     if tail.groups > 1 and op.groups > 1:  # or each group's results go to every groups-th channel
-        slices = [slice(g, filters, op.groups) for g in range(op.groups)]
+        rows = [slice(g, filters, op.groups) for g in range(op.groups)]
         bias = np.ascontiguousarray(bias.reshape(op.groups, -1).T).reshape(-1)
     matrices = np.ascontiguousarray(folded.reshape(op.groups, filters_each, -1))
-    per_group = channels // op.groups
-    flat = (y.reshape(n, filters, -1), x.reshape(n, channels, -1))
-    end = _finisher(flat[0], bias, tail, buffer, workers)
+    each = channels // op.groups
+    flat = y.reshape(n, filters, -1)
+    ends = [_finisher(*maps, bias, tail) for maps in zip(flat, _beside(tail, buffer, flat), strict=True)]
+    calls = [
+        _Product(matrices[g], x[image, g * each : (g + 1) * each], flat[image], rows[g], ends[image])
+        for image in range(n)
+        for g in range(op.groups)
+    ]
     if max(op.window.kernel) == max(op.window.stride) == 1 and not any(map(sum, op.window.pads)):
-        products = [
-            (matrices[g], flat[1][image, g * per_group : (g + 1) * per_group], flat[0][image, slices[g]])
-            for image in range(n)
-            for g in range(op.groups)
-        ]
-
-        def pointwise() -> None:
-            for matrix, source, target in products:
-                np.matmul(matrix, source, out=target)
-            end()
-
-        return pointwise
-    return _patched(node, matrices, slices, x, flat[0], y_shape, scratch, workers, end)
+        jobs = [job for call in calls for job in call.divided(call.x.reshape(each, -1), scratch)]
+        return lambda: scratch.workers.run(jobs)
+    return _patched(node, calls, scratch)
 
 
-def _patched(
-    node: Node, matrices: Array, slices: Sequence[slice], x: Array, y: Array, y_shape: Sequence[int], scratch: Scratch,
-    workers: int, end: Step,
-) -> Step:  # fmt: skip
-    """A convolution as products with columns of patches, some output rows at a time so that the columns stay cached."""
+End = Callable[[slice, int, int], None]
+"""Ends a product in the given rows, from one position to another: bias, sum and clamp."""
+
+
+class _Product(NamedTuple):
+    """A matrix times what lies under the windows of some channels of a map, into some rows of another, ended."""
+
+    matrix: Array
+    x: Array
+    y: Array
+    rows: slice
+    end: End
+
+    def divided(self, columns: Array, scratch: Scratch) -> list[Job]:
+        """The product by positions, or on a small map by filters: each part is ended by the thread that made it."""
+        (filters, reduction), positions = self.matrix.shape, columns.shape[1]
+        parts = scratch.parts(filters * reduction * positions, SMALL)
+        if positions < FEW:
+            return [self.part(columns, *share, 0, positions) for share in _shares(filters, parts, 8)]
+        return [self.part(columns[:, slice(*share)], 0, filters, *share) for share in _shares(positions, parts, 16)]
+
+    def part(self, columns: Array, start: int, stop: int, first: int, last: int) -> Job:
+        """The product's rows from start to stop, on the columns of the positions from first to last."""
+        rows = range(self.rows.start, self.rows.stop, self.rows.step)[start:stop]
+        these = slice(rows.start, rows.stop, rows.step)
+        matrix, into = self.matrix[start:stop], self.y[these, first:last]
+
+        def part(_: int) -> None:
+            np.matmul(matrix, columns, out=into)
+            self.end(these, first, last)
+
+        return part
+
+
+def _patched(node: Node, calls: Sequence[_Product], scratch: Scratch) -> Step:
+    """A convolution as products with columns of patches, some output rows at a time so that the columns stay cached.
+
+    Of a large map each thread makes its own columns; those of a small one are made together, then multiplied.
+    """
     window = node.op.window
     assert window is not None  # noqa: S101 - for the type checker
-    n, channels, *_ = x.shape
-    groups, per_group = len(slices), channels // len(slices)
-    _, _, height, width = y_shape
-    reduction = per_group * prod(window.kernel)
-    at_once = max(1, min(height, scratch.columns.size // (reduction * width)))
+    *_, height, width = node.outputs[0].shape
     kernel, stride, dilation = (np.array(sizes) for sizes in window[:3])
     (top, _), (left, _) = window.pads
-    jobs = []
-    for image in range(n):
-        for g in range(groups):
-            source = x[image, g * per_group : (g + 1) * per_group]
-            for first in range(0, height, at_once):
-                last = min(first + at_once, height)
-                out = scratch.columns[: reduction * (last - first) * width].reshape(reduction, -1)
-                jobs.append((source, first, last, out, matrices[g], y[image, slices[g], first * width : last * width]))
+    _, pitch = _padded(node)
+    reduction, at_once, workers = _reduction(node), _rows_at_once(node), scratch.workers
+    planes = scratch.planes[:, 0]
 
-    rows, pitch = _padded(node)
-    planes, padding = scratch.planes, scratch.planes[:, 0, : rows * pitch]
+    def columns(x: Array, first: int, last: int, worker: int, out: Array, start: int, stop: int) -> None:
+        compiled.columns(
+            x, kernel, stride, dilation, top, left, pitch, width, first, last, planes[worker], out, start, stop
+        )
 
-    def patched() -> None:
-        padding.fill(0)
-        for source, first, last, out, matrix, target in jobs:
-            if workers > 1:
-                compiled.columns_threaded(
-                    source, kernel, stride, dilation, top, left, pitch, width, first, last, planes, out, workers
-                )
-            else:
-                compiled.columns(
-                    source, kernel, stride, dilation, top, left, pitch, width, first, last, planes, out, 0, 0,
-                    len(source),
-                )  # fmt: skip
-            np.matmul(matrix, out, out=target)
-        end()
+    def block(call: _Product, first: int, last: int) -> Job:
+        size = (last - first) * width
+        own = [memory[: reduction * size].reshape(reduction, size) for memory in scratch.columns]
+        products = [call.part(out, 0, len(call.matrix), first * width, last * width) for out in own]
 
-    return patched
+        def block(worker: int) -> None:
+            columns(call.x, first, last, worker, own[worker], 0, len(call.x))
+            products[worker](worker)
 
+        return block
 
-def _finisher(y: Array, bias: Array, tail: Tail, buffer: Callable[[Tensor], Array], workers: int) -> Step:
-    """The pass that ends a product: bias, sum and clamp."""
-    images = list(y)
-    if tail.other is not None:
-        others = list(buffer(tail.other).reshape(y.shape))
+    if at_once < height:
+        blocks = [block(call, *rows) for call in calls for rows in _shares(height, -(-height // at_once))]
+        return lambda: workers.run(blocks)
 
-        def with_sum() -> None:
-            for image, other in zip(images, others, strict=True):
-                if workers > 1:
-                    compiled.finish_sum_threaded(image, bias, other, tail.low, tail.high, workers)
-                else:
-                    compiled.finish_sum(image, bias, other, tail.low, tail.high, 0, len(image))
+    shared = scratch.columns[0, : reduction * height * width].reshape(reduction, -1)
 
-        return with_sum
-    if not bias.any() and np.isinf(tail.low) and np.isinf(tail.high):
-        return lambda: None
+    def share(call: _Product, start: int, stop: int) -> Job:
+        return lambda worker: columns(call.x, 0, height, worker, shared, start, stop)
 
-    def alone() -> None:
-        for image in images:
-            if workers > 1:
-                compiled.finish_threaded(image, bias, tail.low, tail.high, workers)
-            else:
-                compiled.finish(image, bias, tail.low, tail.high, 0, len(image))
+    stages = []
+    for call in calls:
+        channels = _shares(len(call.x), scratch.parts(shared.size, MOVED))
+        stages += [[share(call, *part) for part in channels], call.divided(shared, scratch)]
 
-    return alone
+    def together() -> None:
+        for jobs in stages:
+            workers.run(jobs)
+
+    return together
 
 
-def _depthwise(
-    node: Node, folded: Array, bias: Array, tail: Tail, x: Array, y: Array, scratch: Scratch, workers: int
-) -> Step:
+def _beside(tail: Tail, buffer: Callable[[Tensor], Array], y: Array) -> Iterable[Array | None]:
+    """For each image the map that is added, if any."""
+    return [None] * len(y) if tail.other is None else buffer(tail.other).reshape(y.shape)
+
+
+def _finisher(y: Array, other: Array | None, bias: Array, tail: Tail) -> End:
+    low, high = tail.low, tail.high
+    if other is not None:
+        return lambda rows, first, last: compiled.finish_sum(
+            y, bias, other, low, high, rows.start, rows.stop, rows.step, first, last
+        )
+    if not bias.any() and np.isinf(low) and np.isinf(high):
+        return lambda rows, first, last: None  # noqa: ARG005
+    return lambda rows, first, last: compiled.finish(y, bias, low, high, rows.start, rows.stop, rows.step, first, last)
+
+
+def _divided(kernel: Callable[[int, int, int], None], channels: int, values: int, scratch: Scratch) -> Step:
+    """The step of a kernel that takes a thread and a range of channels, and moves so many values in all."""
+
+    def job(start: int, stop: int) -> Job:
+        return lambda worker: kernel(worker, start, stop)
+
+    jobs = [job(*share) for share in _shares(channels, scratch.parts(values, MOVED))]
+    return lambda: scratch.workers.run(jobs)
+
+
+def _each(steps: Sequence[Step]) -> Step:
+    """Steps one after another, as for the images of a batch."""
+    if len(steps) == 1:
+        return steps[0]
+
+    def each() -> None:
+        for step in steps:
+            step()
+
+    return each
+
+
+def _depthwise(node: Node, folded: Array, bias: Array, tail: Tail, x: Array, y: Array, scratch: Scratch) -> Step:
     window = node.op.window
     assert window is not None  # noqa: S101 - for the type checker
     (top, _), (left, _) = window.pads
     rows, pitch = _padded(node)
     kernel, stride, dilation = (np.array(sizes) for sizes in window[:3])
-    planes, padding, low, high = scratch.planes, scratch.planes[:, 0, : rows * pitch], tail.low, tail.high
-    images = list(zip(x, y, strict=True))
-    three = window.kernel == (3, 3) and window.dilation == (1, 1) and len(set(window.stride)) == 1
-    step = window.stride[0]
+    low, high, planes = tail.low, tail.high, scratch.planes
+    three = window.kernel == (3, 3) and window.dilation == (1, 1) and window.stride in {(1, 1), (2, 2)}
+    step, used = window.stride[0], (rows + 2) * (pitch + 2)
 
-    def depthwise() -> None:
-        padding.fill(0)
-        for source, target in images:
-            if three and workers > 1:
-                compiled.depthwise3_threaded(
-                    source, folded, bias, low, high, step, top, left, pitch, planes, target, workers
-                )
-            elif three:
+    def of_image(source: Array, target: Array) -> Step:
+        def depthwise(worker: int, start: int, stop: int) -> None:
+            plane, acc = planes[worker]
+            plane[:used] = 0
+            if three:
                 compiled.depthwise3(
-                    source, folded, bias, low, high, step, top, left, pitch, planes, target, 0, 0, len(target)
-                )
-            elif workers > 1:
-                compiled.depthwise_threaded(
-                    source, folded, bias, low, high, kernel, stride, dilation, top, left, pitch, planes, target, workers
+                    source, folded, bias, low, high, step, top, left, pitch, plane, acc, target, start, stop
                 )
             else:
                 compiled.depthwise(
-                    source, folded, bias, low, high, kernel, stride, dilation, top, left, pitch, planes, target, 0, 0,
-                    len(target),
+                    source, folded, bias, low, high, kernel, stride, dilation, top, left, pitch, plane, acc, target,
+                    start, stop,
                 )  # fmt: skip
 
-    return depthwise
+        return _divided(depthwise, len(target), source.size, scratch)
+
+    return _each([of_image(*maps) for maps in zip(x, y, strict=True)])
 
 
 def _padded(node: Node) -> tuple[int, int]:
@@ -293,48 +377,52 @@ def _padded(node: Node) -> tuple[int, int]:
 
 def _linear(
     node: Node, tail: Tail, weights: Mapping[str, Array], buffer: Callable[[Tensor], Array], result: Tensor,
-    scratch: Scratch, workers: int,
+    scratch: Scratch,
 ) -> Step:  # fmt: skip
-    del scratch, workers
     x, y = buffer(node.inputs[0]), buffer(result)
     matrix = weights["weight"].T
-    bias = weights.get("bias", np.float32(0))
+    bias = weights.get("bias", np.zeros(matrix.shape[1], np.float32))
 
-    def linear() -> None:
-        np.matmul(x, matrix, out=y)
-        np.add(y, bias, out=y)
-        if tail.high < np.inf or tail.low > -np.inf:
-            np.clip(y, tail.low, tail.high, out=y)
+    def share(start: int, stop: int) -> Job:
+        part, shift, into = matrix[:, start:stop], bias[start:stop], y[..., start:stop]
 
-    return linear
+        def linear(_: int) -> None:
+            np.matmul(x, part, out=into)
+            np.add(into, shift, out=into)
+            if tail.high < np.inf or tail.low > -np.inf:
+                np.clip(into, tail.low, tail.high, out=into)
+
+        return linear
+
+    jobs = [share(*part) for part in _shares(matrix.shape[1], scratch.parts(matrix.size, MOVED), 16)]
+    return lambda: scratch.workers.run(jobs)
 
 
 def _affine(
     node: Node, tail: Tail, weights: Mapping[str, Array], buffer: Callable[[Tensor], Array], result: Tensor,
-    scratch: Scratch, workers: int,
+    scratch: Scratch,
 ) -> Step:  # fmt: skip
-    del scratch
     assert isinstance(node.op, BatchNorm)  # noqa: S101 - for the type checker
     scale, shift = _norm(node.op, weights)
     n, channels, *_ = result.shape
     x, y = (buffer(tensor).reshape(n, channels, -1) for tensor in (node.inputs[0], result))
-    images = list(zip(x, y, strict=True))
+    return _each([_mapped(source, target, scale, shift, tail, scratch) for source, target in zip(x, y, strict=True)])
 
-    def affine() -> None:
-        for source, target in images:
-            if workers > 1:
-                compiled.affine_threaded(source, scale, shift, tail.low, tail.high, target, workers)
-            else:
-                compiled.affine(source, scale, shift, tail.low, tail.high, target, 0, channels)
 
-    return affine
+def _mapped(x: Array, y: Array, scale: Array, shift: Array, tail: Tail, scratch: Scratch) -> Step:
+    """y[c] = clamp(scale[c] * x[c] + shift[c]); x, y: C x P."""
+
+    def mapped(_: int, start: int, stop: int) -> None:
+        compiled.affine(x, scale, shift, tail.low, tail.high, y, start, stop)
+
+    return _divided(mapped, len(y), y.size, scratch)
 
 
 def _add(
     node: Node, tail: Tail, weights: Mapping[str, Array], buffer: Callable[[Tensor], Array], result: Tensor,
-    scratch: Scratch, workers: int,
+    scratch: Scratch,
 ) -> Step:  # fmt: skip
-    del weights, scratch
+    del weights
     n, channels, *_ = result.shape
     if node.input_shapes[0] != node.input_shapes[1]:
         left, right, into = (buffer(tensor) for tensor in (*node.inputs, result))
@@ -346,18 +434,15 @@ def _add(
         return broadcast
     a, b, y = (buffer(tensor).reshape(n * channels, -1) for tensor in (*node.inputs, result))
 
-    def add() -> None:
-        if workers > 1:
-            compiled.add_threaded(a, b, tail.low, tail.high, y, workers)
-        else:
-            compiled.add(a, b, tail.low, tail.high, y, 0, len(y))
+    def add(_: int, start: int, stop: int) -> None:
+        compiled.add(a, b, tail.low, tail.high, y, start, stop)
 
-    return add
+    return _divided(add, len(y), y.size, scratch)
 
 
 def _pool(
     node: Node, tail: Tail, weights: Mapping[str, Array], buffer: Callable[[Tensor], Array], result: Tensor,
-    scratch: Scratch, workers: int,
+    scratch: Scratch,
 ) -> Step:  # fmt: skip
     del tail, weights
     op, window = node.op, node.op.window
@@ -366,35 +451,30 @@ def _pool(
     (top, _), (left, _) = window.pads
     rows, pitch = _padded(node)
     kernel, stride, dilation = (np.array(sizes) for sizes in window[:3])
-    x, y = buffer(node.inputs[0]), buffer(result)
-    planes, padding = scratch.planes, scratch.planes[:, 0, : rows * pitch]
-    images = list(zip(x, y, strict=True))
+    x, y, planes, used = buffer(node.inputs[0]), buffer(result), scratch.planes, (rows + 2) * (pitch + 2)
     factors = np.ones(y.shape[2:], np.float32)
     if isinstance(op, AveragePool):
         factors = np.ascontiguousarray(1 / op.divisors(x)[0, 0])
     outside = np.float32(-np.inf if largest else 0)
 
-    def pool() -> None:
-        padding.fill(outside)
-        for source, target in images:
-            if workers > 1:
-                compiled.pool_threaded(
-                    source, kernel, stride, dilation, top, left, pitch, largest, factors, planes, target, workers
-                )
-            else:
-                compiled.pool(
-                    source, kernel, stride, dilation, top, left, pitch, largest, factors, planes, target, 0, 0,
-                    len(target),
-                )  # fmt: skip
+    def of_image(source: Array, target: Array) -> Step:
+        def pool(worker: int, start: int, stop: int) -> None:
+            plane, line = planes[worker]
+            plane[:used] = outside
+            compiled.pool(
+                source, kernel, stride, dilation, top, left, pitch, largest, factors, plane, line, target, start, stop
+            )
 
-    return pool
+        return _divided(pool, len(target), source.size, scratch)
+
+    return _each([of_image(*maps) for maps in zip(x, y, strict=True)])
 
 
 def _means(
     node: Node, tail: Tail, weights: Mapping[str, Array], buffer: Callable[[Tensor], Array], result: Tensor,
-    scratch: Scratch, workers: int,
+    scratch: Scratch,
 ) -> Step:  # fmt: skip
-    del tail, weights, scratch, workers
+    del tail, weights, scratch
     n, channels, *_ = node.input_shapes[0]
     x, y = buffer(node.inputs[0]).reshape(n * channels, -1), buffer(result).reshape(-1)
     return lambda: compiled.means(x, y, 0, len(y))
@@ -402,9 +482,9 @@ def _means(
 
 def _concat(
     node: Node, tail: Tail, weights: Mapping[str, Array], buffer: Callable[[Tensor], Array], result: Tensor,
-    scratch: Scratch, workers: int,
+    scratch: Scratch,
 ) -> Step:  # fmt: skip
-    del weights, scratch
+    del weights
     y = buffer(result)
     ends = list(accumulate([tensor.shape[1] for tensor in node.inputs], initial=0))
     moves = [
@@ -412,39 +492,31 @@ def _concat(
         for tensor, start, stop in zip(node.inputs, ends, ends[1:], strict=False)
         for n, image in enumerate(buffer(tensor))
     ]
-    return _clamped(moves, tail, workers)
+    return _clamped(moves, tail, scratch)
 
 
 def _clamp(
     node: Node, tail: Tail, weights: Mapping[str, Array], buffer: Callable[[Tensor], Array], result: Tensor,
-    scratch: Scratch, workers: int,
+    scratch: Scratch,
 ) -> Step:  # fmt: skip
-    del weights, scratch
+    del weights
     low, high = CLAMPS[node.op.kind]
     n, channels, *_ = result.shape
     x, y = (buffer(tensor).reshape(n * channels, -1) for tensor in (node.inputs[0], result))
-    return _clamped([(x, y)], replace(tail, low=low, high=high), workers)
+    return _clamped([(x, y)], replace(tail, low=low, high=high), scratch)
 
 
-def _clamped(moves: Sequence[tuple[Array, Array]], tail: Tail, workers: int) -> Step:
+def _clamped(moves: Sequence[tuple[Array, Array]], tail: Tail, scratch: Scratch) -> Step:
     """Copies between the tail's clamps; each pair is of channels x positions."""
     ones, zeros = (np.full(max(len(x) for x, _ in moves), value, np.float32) for value in (1, 0))
-
-    def clamped() -> None:
-        for x, y in moves:
-            if workers > 1:
-                compiled.affine_threaded(x, ones, zeros, tail.low, tail.high, y, workers)
-            else:
-                compiled.affine(x, ones, zeros, tail.low, tail.high, y, 0, len(y))
-
-    return clamped
+    return _each([_mapped(x, y, ones, zeros, tail, scratch) for x, y in moves])
 
 
 def _softmax(
     node: Node, tail: Tail, weights: Mapping[str, Array], buffer: Callable[[Tensor], Array], result: Tensor,
-    scratch: Scratch, workers: int,
+    scratch: Scratch,
 ) -> Step:  # fmt: skip
-    del tail, weights, scratch, workers
+    del tail, weights, scratch
     x, y = (buffer(tensor).reshape(result.shape[:2]) for tensor in (node.inputs[0], result))
     return lambda: compiled.softmax(x, y, 0, len(y))
 
