@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from costmodel.arrays import Array, np
 from costmodel.errors import CostModelError, suggestion
-from costmodel.execute.weights import seeded_input, seeded_weights
-from costmodel.graph import Graph, Input, Node, Tensor, dims
+from costmodel.execute.weights import float_of, seeded_input, seeded_weights
+from costmodel.graph import Graph, Input, Node, Shape, Tensor, dims
 
 DTYPES: Final = ("float32", "float64", "float16")
 """Element types that networks run in."""
@@ -58,18 +58,21 @@ def walk(
 def checked_inputs(graph: Graph, inputs: Sequence[Array] | None, seed: int) -> dict[Tensor, Array]:
     """The arrays for a network's inputs: those given, with the declared shapes and types, or made from the seed."""
     tensors = graph.inputs
+    wanted = [dtype_of(tensor) for tensor in tensors]
     if inputs is None:
         return {tensor: seeded_input(tensor, number, seed) for number, tensor in enumerate(tensors)}
     if len(inputs) != len(tensors):
         raise CostModelError(f"{graph.name}: takes {len(tensors)} inputs, not {len(inputs)}")
-    for number, (tensor, array) in enumerate(zip(tensors, inputs, strict=True)):
-        wanted = dtype_of(tensor)
-        shape, dtype = tuple(np.shape(array)), getattr(getattr(array, "dtype", None), "name", type(array).__name__)
-        if shape != tensor.shape or dtype != wanted:
-            raise CostModelError(
-                f"{graph.name}: input {number} must be {wanted} of {dims(tensor.shape)}, not {dtype} of {dims(shape)}"
-            )
+    for number, (tensor, dtype, array) in enumerate(zip(tensors, wanted, inputs, strict=True)):
+        check_array(f"{graph.name}: input {number}", array, dtype, tensor.shape)
     return dict(zip(tensors, inputs, strict=True))
+
+
+def check_array(what: str, array: Array, dtype: str, shape: Shape) -> None:
+    """A given array must have the declared type and shape."""
+    found, sizes = getattr(getattr(array, "dtype", None), "name", type(array).__name__), tuple(np.shape(array))
+    if (found, sizes) != (dtype, shape):
+        raise CostModelError(f"{what} must be {dtype} of {dims(shape)}, not {found} of {dims(sizes)}")
 
 
 def weights_of(graph: Graph, name: str, node: Node, weights: Weights | None, seed: int) -> dict[str, Array]:
@@ -83,11 +86,8 @@ def weights_of(graph: Graph, name: str, node: Node, weights: Weights | None, see
     for weight in declared:
         if weight.name not in given:
             raise CostModelError(f"{graph.name}: {name!r} has no {weight.name!r}; {suggestion(weight.name, given)}")
-        shape = tuple(np.shape(given[weight.name]))
-        if shape != weight.shape:
-            raise CostModelError(
-                f"{graph.name}: {weight.name!r} of {name!r} must be {dims(weight.shape)}, not {dims(shape)}"
-            )
+        dtype = float_of(node.outputs[0])
+        check_array(f"{graph.name}: {weight.name!r} of {name!r}", given[weight.name], dtype, weight.shape)
         if not np.isfinite(given[weight.name]).all():
             raise CostModelError(f"{graph.name}: {weight.name!r} of {name!r} has values that are not finite")
     return {weight.name: given[weight.name] for weight in declared}
