@@ -14,7 +14,7 @@ from threadpoolctl import ThreadpoolController
 
 from costmodel.arrays import Array, np
 from costmodel.errors import CostModelError
-from costmodel.execute import Weights, checked_inputs, weights_of
+from costmodel.execute import Weights, check_weights, checked_inputs, weights_of
 from costmodel.execute.fast.steps import COLUMN_BYTES, Scratch, Step, build, planes_needed
 from costmodel.execute.plan import aligned, plan
 from costmodel.fuse import Pattern, fuse
@@ -54,9 +54,8 @@ class Program:
         kernels = fuse(graph, patterns)
         self.names: Final = [kernel.name for kernel in kernels]
         self.profile: Final = profile(graph, patterns=patterns)
-        constants = {
-            node: weights_of(graph, name, node, weights, seed) for name, node in graph.nodes.items() if node.inputs
-        }
+        check_weights(graph, weights)
+        constants = {node: weights_of(name, node, weights, seed) for name, node in graph.nodes.items() if node.inputs}
         self._inputs, self._outputs = graph.inputs, graph.outputs
         self._seed = seed
         self._names = {node: name for name, node in graph.nodes.items()}
