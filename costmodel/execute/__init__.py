@@ -41,19 +41,19 @@ def walk(
     alive: dict[Tensor, Array] = {}
     for name, node in graph.nodes.items():
         if isinstance(node.op, Input):
-            results = (given[node.outputs[0]],)
+            results = (given.pop(node.outputs[0]),)
         else:
-            operands = [alive[tensor] for tensor in node.inputs]
             constants = weights_of(name, node, weights, seed)
             with np.errstate(over="ignore", under="ignore"):  # exp(-x) of a very negative x is meant to be infinite
-                results = (node.op.run(*operands, **constants),)
+                results = (node.op.run(*(alive[tensor] for tensor in node.inputs), **constants),)
+            del constants
         check_results(name, node, results)
         alive |= zip(node.outputs, results, strict=True)
-        yield name, node, results
         for tensor in node.inputs:
             readers[tensor] -= 1
             if not readers[tensor]:
                 del alive[tensor]
+        yield name, node, results
 
 
 def checked_inputs(graph: Graph, inputs: Sequence[Array] | None, seed: int) -> dict[Tensor, Array]:
