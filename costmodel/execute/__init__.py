@@ -4,7 +4,7 @@ Weights that are not given are made from a seed, the same on every machine.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from costmodel.arrays import Array, np
 from costmodel.errors import CostModelError, suggestion
@@ -34,6 +34,7 @@ def walk(
     """Run a network node by node -> each node's name, the node, and what it makes; arrays go after their last use."""
     check_runs(graph)
     given = checked_inputs(graph, inputs, seed)
+    check_weights(graph, weights)
     readers: dict[Tensor, int] = dict.fromkeys(graph.outputs, 1)
     for node in graph.nodes.values():
         for tensor in node.inputs:
@@ -41,19 +42,19 @@ def walk(
     alive: dict[Tensor, Array] = {}
     for name, node in graph.nodes.items():
         if isinstance(node.op, Input):
-            results = (given[node.outputs[0]],)
+            results = (given.pop(node.outputs[0]),)
         else:
-            operands = [alive[tensor] for tensor in node.inputs]
-            constants = weights_of(graph, name, node, weights, seed)
+            constants = weights_of(name, node, weights, seed)
             with np.errstate(over="ignore", under="ignore"):  # exp(-x) of a very negative x is meant to be infinite
-                results = (node.op.run(*operands, **constants),)
+                results = (node.op.run(*(alive[tensor] for tensor in node.inputs), **constants),)
+            del constants
         check_results(name, node, results)
         alive |= zip(node.outputs, results, strict=True)
-        yield name, node, results
         for tensor in node.inputs:
             readers[tensor] -= 1
             if not readers[tensor]:
                 del alive[tensor]
+        yield name, node, results
 
 
 def check_runs(graph: Graph) -> None:
@@ -80,25 +81,40 @@ def checked_inputs(graph: Graph, inputs: Sequence[Array] | None, seed: int) -> d
     return dict(zip(tensors, inputs, strict=True))
 
 
-def weights_of(graph: Graph, name: str, node: Node, weights: Weights | None, seed: int) -> dict[str, Array]:
-    """A node's constants: those given, with the declared shapes and the node's type, or made from the seed."""
-    declared = node.op.weights(*node.input_shapes)
-    if weights is None or not declared:
-        return seeded_weights(name, node, seed)
-    given: Mapping[str, Any] = weights.get(name, {})
-    if not given:
-        raise CostModelError(f"{graph.name}: no weights for {name!r}; {suggestion(name, weights)}")
-    for weight in declared:
-        if weight.name not in given:
-            raise CostModelError(f"{graph.name}: {name!r} has no {weight.name!r}; {suggestion(weight.name, given)}")
-        what = f"{graph.name}: {weight.name!r} of {name!r}"
-        check_array(what, given[weight.name], weight.shape, float_of(node.outputs[0]))
-        if not np.isfinite(given[weight.name]).all():
-            raise CostModelError(f"{what} has values that are not finite")
-    return {weight.name: given[weight.name] for weight in declared}
+def weights_of(name: str, node: Node, weights: Weights | None, seed: int) -> Mapping[str, Array]:
+    """A node's constants: those given, or made from the seed."""
+    return seeded_weights(name, node, seed) if weights is None else weights.get(name, {})
 
 
-def check_array(what: str, array: Any, shape: Shape, dtype: str) -> None:
+def check_weights(graph: Graph, weights: Weights | None) -> None:
+    """Given weights must be those that the network declares, no fewer and no more."""
+    if weights is None:
+        return
+    nodes = {name: node for name, node in graph.nodes.items() if node.op.weights(*node.input_shapes)}
+    for name, given in weights.items():
+        if given and name not in nodes:
+            raise CostModelError(f"{graph.name}: {name!r} is no layer with weights; {suggestion(name, nodes)}")
+    for name, node in nodes.items():
+        if not weights.get(name):
+            raise CostModelError(f"{graph.name}: no weights for {name!r}; {suggestion(name, weights)}")
+        check_constants(f"{graph.name}: {name!r}", node, weights[name])
+
+
+def check_constants(what: str, node: Node, given: Mapping[str, Array]) -> None:
+    """A node's given weights must be those that it declares, and finite."""
+    shapes = {weight.name: weight.shape for weight in node.op.weights(*node.input_shapes)}
+    for key in given:
+        if key not in shapes:
+            raise CostModelError(f"{what} takes no {key!r}; {suggestion(key, shapes)}")
+    for key, shape in shapes.items():
+        if key not in given:
+            raise CostModelError(f"{what} has no {key!r}; {suggestion(key, given)}")
+        check_array(f"{what}: {key!r}", given[key], shape, float_of(node.outputs[0]))
+        if not np.isfinite(given[key]).all():
+            raise CostModelError(f"{what}: {key!r} has values that are not finite")
+
+
+def check_array(what: str, array: Array, shape: Shape, dtype: str) -> None:
     """An array that is given must have the declared shape and type."""
     is_shape, is_dtype = tuple(np.shape(array)), getattr(getattr(array, "dtype", None), "name", type(array).__name__)
     if (is_shape, is_dtype) != (shape, dtype):

@@ -18,7 +18,7 @@ except ModuleNotFoundError as missing:
     raise CostModelError(f"fast kernels need {missing.name}: pip install 'costmodel[exec]'") from missing
 
 from costmodel.arrays import Array, np
-from costmodel.execute import Weights, check_runs, checked_inputs, weights_of
+from costmodel.execute import Weights, check_runs, check_weights, checked_inputs, weights_of
 from costmodel.execute.fast.steps import Scratch, Step, build, columns_needed, plane_size
 from costmodel.execute.fast.workers import Workers
 from costmodel.execute.plan import aligned, plan
@@ -63,9 +63,8 @@ class Program:
         kernels = fuse(graph, patterns)
         self.names: Final = [kernel.name for kernel in kernels]
         self.profile: Final = profile(graph, patterns=patterns)
-        constants = {
-            node: weights_of(graph, name, node, weights, seed) for name, node in graph.nodes.items() if node.inputs
-        }
+        check_weights(graph, weights)
+        constants = {node: weights_of(name, node, weights, seed) for name, node in graph.nodes.items() if node.inputs}
         self._seed = seed
         self._names = {node: name for name, node in graph.nodes.items()}
         self._views: dict[str, Array] = {}
