@@ -748,13 +748,13 @@ def with_conv(**changed):
     ("weights", "message"),
     [
         ({}, "net: no weights for 'conv'; known: none"),
-        ({"cnov": GOOD["conv"]}, "net: no weights for 'conv'; did you mean 'cnov'?"),
+        ({"cnov": GOOD["conv"]}, "net: 'cnov' is no layer with weights; did you mean 'conv'?"),
         ({"conv": {"weight": GOOD["conv"]["weight"]}}, "net: 'conv' has no 'bias'; known: weight"),
-        (with_conv(bias=np.zeros(3, np.float32)), "net: 'bias' of 'conv' must be float32 of 4, not float32 of 3"),
-        (with_conv(bias=np.zeros(4)), "net: 'bias' of 'conv' must be float32 of 4, not float64 of 4"),
-        (with_conv(bias=[0, 0, 0, 0]), "net: 'bias' of 'conv' must be float32 of 4, not list of 4"),
-        (with_conv(bias=np.full(4, np.nan, np.float32)), "net: 'bias' of 'conv' has values that are not finite"),
-        (with_conv(bias=np.full(4, np.inf, np.float32)), "net: 'bias' of 'conv' has values that are not finite"),
+        (with_conv(bias=np.zeros(3, np.float32)), "net: 'conv': 'bias' must be float32 of 4, not float32 of 3"),
+        (with_conv(bias=np.zeros(4)), "net: 'conv': 'bias' must be float32 of 4, not float64 of 4"),
+        (with_conv(bias=[0, 0, 0, 0]), "net: 'conv': 'bias' must be float32 of 4, not list of 4"),
+        (with_conv(bias=np.full(4, np.nan, np.float32)), "net: 'conv': 'bias' has values that are not finite"),
+        (with_conv(bias=np.full(4, np.inf, np.float32)), "net: 'conv': 'bias' has values that are not finite"),
     ],
 )
 def test_wrong_weights(run, weights, message):
