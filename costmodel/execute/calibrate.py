@@ -109,10 +109,11 @@ def _graph(channels: int, size: int, *ops: Op) -> Graph:
 
 
 def _rate(graph: Graph, threads: int, overhead: float) -> float:
-    """Operations per second of a network's only kernel, in its fastest run."""
+    """Operations per second of a network's only kernel, in its fastest run; at least half of that is its own work."""
     program = Program(graph, threads=threads)
     operations = 2 * program.profile.layers.total("macs") + program.profile.layers.total("elementwise")
-    return float(operations / max(min(program.times(REPEAT)[0]) - overhead, 1e-9))
+    seconds = min(program.times(REPEAT)[0])
+    return float(operations / max(seconds - overhead, seconds / 2))
 
 
 def _overhead(threads: int) -> float:
