@@ -7,7 +7,7 @@ mean is decided by the field that reads them, so ``no`` is never a boolean and `
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final, NamedTuple, NoReturn, TypeVar
+from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
 
 import yaml
 
@@ -16,6 +16,8 @@ from costmodel.errors import CostModelError, suggestion
 
 MAX_BYTES: Final = 1_000_000
 MAX_DEPTH: Final = 20
+SHOWN: Final = 80
+"""How much of a value a message shows."""
 NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 
 T = TypeVar("T")
@@ -61,7 +63,8 @@ class Item(NamedTuple):
     def describe(self) -> str:
         """The kind of value, for messages."""
         if isinstance(self.value, str):
-            return repr(self.value) if self.value else "nothing"
+            rest = "..." if len(self.value) > SHOWN else ""
+            return f"{self.value[:SHOWN]!r}{rest}" if self.value else "nothing"
         return "a list" if isinstance(self.value, list) else "keys with values"
 
 
@@ -178,6 +181,31 @@ def _keys(item: Item, assignment: str) -> dict[str, Item]:
     return item.value
 
 
+@dataclass(frozen=True)
+class Reader(Generic[T]):
+    """Item -> value, with what it accepts in the words of JSON Schema, or the record that each of its entries is."""
+
+    read: Callable[[Item], T]
+    accepts: Mapping[str, Any]
+    entry: type | None = None
+
+    def __call__(self, item: Item) -> T:
+        """Read."""
+        return self.read(item)
+
+
+def accepts(**schema: Any) -> Callable[[Callable[[Item], T]], Reader[T]]:
+    """Say of a function that reads an item what it accepts: keywords of JSON Schema."""
+    return lambda read: Reader(read, schema)
+
+
+TEXT: Final = accepts(type=["string", "number", "boolean", "null"])(Item.text)
+"""Any text; a word that YAML takes for a number or for nothing is a text too."""
+
+NAME: Final = accepts(type=["string", "number", "boolean"], minLength=1)(Item.name)
+"""Any text but nothing."""
+
+
 def key(read: Callable[[Item], Any], meaning: str, *, default: Any = MISSING) -> Any:
     """Declare a dataclass field that is read from the document's key of the same name."""
     return field(default=default, metadata={"read": read, "meaning": meaning})
@@ -196,10 +224,11 @@ def record(cls: type[T], item: Item, **given: Any) -> T:
     return cls(**given, **{name: declared[name].metadata["read"](value) for name, value in found.items()})
 
 
-def one_of(choices: Iterable[str]) -> Callable[[Item], str]:
+def one_of(choices: Iterable[str]) -> Reader[str]:
     """A reader for a word out of a few."""
     known = tuple(choices)
 
+    @accepts(enum=list(known))
     def read(item: Item) -> str:
         word = item.text()
         if word not in known:
@@ -219,7 +248,7 @@ class Named:
 N = TypeVar("N", bound=Named)
 
 
-def named(cls: type[N]) -> Callable[[Item], tuple[N, ...]]:
+def named(cls: type[N]) -> Reader[tuple[N, ...]]:
     """A reader for records by name: keys with values -> records in the order of the file."""
 
     def read(item: Item) -> tuple[N, ...]:
@@ -231,4 +260,5 @@ def named(cls: type[N]) -> Callable[[Item], tuple[N, ...]]:
                 inner.fail(f"{name!r} is no name: it must be a word without dots")
         return tuple(record(cls, inner, name=name) for name, inner in found.items())
 
-    return read
+    names = {"pattern": r"^[^.]+$"}
+    return Reader(read, {"type": "object", "minProperties": 1, "propertyNames": names}, cls)
