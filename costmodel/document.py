@@ -12,10 +12,11 @@ from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
 import yaml
 
 from costmodel import textfile
-from costmodel.errors import CostModelError, suggestion
+from costmodel.errors import LONGEST, CostModelError, suggestion
 
 MAX_BYTES: Final = 1_000_000
 MAX_DEPTH: Final = 20
+MAX_VALUES: Final = 200_000
 SHOWN: Final = 80
 """How much of a value a message shows."""
 NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
@@ -34,7 +35,10 @@ class Item(NamedTuple):
     def fail(self, problem: str) -> NoReturn:
         """Raise an error that names file, line and key."""
         place = f"{self.file}:{self.line}" if self.line else self.file
-        raise CostModelError(f"{place}: {self.key + ': ' if self.key else ''}{problem}")
+        key = self.key if self.key.isprintable() else repr(self.key)[1:-1]
+        if len(key) > LONGEST:
+            key = f"...{key[-LONGEST:]}"
+        raise CostModelError(f"{place}: {key + ': ' if key else ''}{problem}")
 
     def text(self) -> str:
         """The value as text."""
@@ -98,27 +102,36 @@ class _Builder:
     def __init__(self, file: str, key: str, *, numbered: bool) -> None:
         self.file, self.key, self.numbered = file, key, numbered
         self.root: Item | None = None
+        self.values = 0
         self.open: list[Item] = []
         self.pending: list[Item | None] = []  # for each open mapping, the key that waits for its value
 
     def take(self, event: yaml.Event) -> None:
-        if isinstance(event, yaml.DocumentStartEvent) and self.root:
-            self._at(event).fail("a second document begins here; one per file is read")
-        if isinstance(event, yaml.AliasEvent):
-            self._at(event).fail(f"aliases are not read; write the value out instead of *{event.anchor}")
-        if isinstance(event, yaml.NodeEvent) and event.anchor:
-            self._at(event).fail(f"anchors are not read; remove &{event.anchor}")
-        if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag:
-            self._at(event).fail(f"tags are not read; remove {event.tag}")
         if isinstance(event, yaml.ScalarEvent):
+            if event.anchor or event.tag:
+                self._marked(event)
             self._scalar(event)
         elif isinstance(event, yaml.CollectionStartEvent):
+            if event.anchor or event.tag:
+                self._marked(event)
             if len(self.open) >= MAX_DEPTH:
                 self._at(event).fail(f"nested deeper than {MAX_DEPTH} levels")
             self._place(event, {} if isinstance(event, yaml.MappingStartEvent) else [], opens=True)
         elif isinstance(event, yaml.CollectionEndEvent):
             self.open.pop()
             self.pending.pop()
+        elif isinstance(event, yaml.AliasEvent):
+            self._at(event).fail(f"aliases are not read; write the value out instead of *{event.anchor}")
+        elif isinstance(event, yaml.DocumentStartEvent) and self.root:
+            self._at(event).fail("a second document begins here; one per file is read")
+
+    def _marked(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> NoReturn:
+        mark = (
+            f"anchors are not read; remove &{event.anchor}"
+            if event.anchor
+            else f"tags are not read; remove {event.tag}"
+        )
+        self._at(event).fail(mark)
 
     def _at(self, event: yaml.Event, value: Any = "") -> Item:
         line = _line(event) if self.numbered else 0
@@ -143,6 +156,9 @@ class _Builder:
         if self.open and isinstance(self.open[-1].value, dict) and self.pending[-1] is None:
             self._at(event).fail("a key must be one word, not a collection")
         item = self._at(event, value)
+        self.values += 1
+        if self.values > MAX_VALUES:
+            item.fail(f"more than {MAX_VALUES} values")
         if not self.open:
             self.root = item
         elif isinstance(parent := self.open[-1].value, list):
