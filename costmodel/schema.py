@@ -44,7 +44,7 @@ def _key(field: Any) -> Schema:
 def operator(cls: type[Op]) -> Schema:
     """A layer of one operator: its attributes beside the keys of every layer."""
     known = attributes(cls)
-    common: Schema = {field.name: {"$ref": f"#/$defs/{field.name}"} for field in fields(LayerKeys)}
+    common: Schema = {field.name: {"$ref": f"#/$defs/layer_{field.name}"} for field in fields(LayerKeys)}
     if cls.operands == 0:
         del common["inputs"]
     own = {
@@ -116,7 +116,7 @@ def network() -> Schema:
             ]
         },
         "operator": {"description": "an operator", "enum": list(operators)},
-        **{field.name: _key(field) for field in fields(LayerKeys) if field.name != "op"},
+        **{f"layer_{field.name}": _key(field) for field in fields(LayerKeys) if field.name != "op"},
         **operators,
     }
     return keys(File) | {"$defs": definitions}
