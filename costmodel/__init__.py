@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def network(name: str, *, batch: int = 1, dtype: str = "float32", **parameters: Any) -> "Graph":
-    """Build a network of the zoo, or read one from a file.
+    """Build a network of the zoo, or read one from a file, whose own batch and element type stay unless changed.
 
     ``parameters`` are the architecture's own, such as ``size=192``, or options of the file's format.
     """
@@ -31,18 +31,26 @@ def network(name: str, *, batch: int = 1, dtype: str = "float32", **parameters: 
     if not changed:
         return graph
     title = f"{graph.name[:-1]}, {changed})" if graph.name.endswith(")") else f"{graph.name}({changed})"
-    return graph.replay(batch=batch, dtype=dtype, name=title)
+    # A file may state a batch and an element type of its own, which the usual values leave as they are.
+    return graph.replay(batch=batch if batch != 1 else None, dtype=dtype if dtype != "float32" else None, name=title)
 
 
 def machine(name: str, settings: Sequence[str] = ()) -> "Hardware":
     """Load a shipped machine by name or a YAML file by path; ``settings`` are ``key=value`` overrides."""
-    from costmodel import hardware, ops  # noqa: F401 - the operators register themselves
+    from costmodel import hardware
     from costmodel.graph import Op
     from costmodel.place import POLICIES
+
+    return hardware.load(name, forms=forms(), operators=Op.registry, policies=POLICIES, settings=settings)
+
+
+def forms() -> list[str]:
+    """The forms of operators that a machine can run on an engine of their own, such as ``Conv depthwise``."""
+    from costmodel import ops  # noqa: F401 - the operators register themselves
+    from costmodel.graph import Op
     from costmodel.profile import FORMS
 
-    forms = [f"{name} {form}" for name, cls in Op.registry.items() if cls.formed for form in FORMS]
-    return hardware.load(name, operators=Op.registry, forms=forms, policies=POLICIES, settings=settings)
+    return [f"{name} {form}" for name, cls in Op.registry.items() if cls.formed for form in FORMS]
 
 
 def cost(

@@ -7,15 +7,18 @@ mean is decided by the field that reads them, so ``no`` is never a boolean and `
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final, NamedTuple, NoReturn, TypeVar
+from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
 
 import yaml
 
 from costmodel import textfile
-from costmodel.errors import CostModelError, suggestion
+from costmodel.errors import LONGEST, CostModelError, suggestion
 
 MAX_BYTES: Final = 1_000_000
 MAX_DEPTH: Final = 20
+MAX_VALUES: Final = 200_000
+SHOWN: Final = 80
+"""How much of a value a message shows."""
 NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 
 T = TypeVar("T")
@@ -32,7 +35,10 @@ class Item(NamedTuple):
     def fail(self, problem: str) -> NoReturn:
         """Raise an error that names file, line and key."""
         place = f"{self.file}:{self.line}" if self.line else self.file
-        raise CostModelError(f"{place}: {self.key + ': ' if self.key else ''}{problem}")
+        key = self.key if self.key.isprintable() else repr(self.key)[1:-1]
+        if len(key) > LONGEST:
+            key = f"...{key[-LONGEST:]}"
+        raise CostModelError(f"{place}: {key + ': ' if key else ''}{problem}")
 
     def text(self) -> str:
         """The value as text."""
@@ -61,7 +67,8 @@ class Item(NamedTuple):
     def describe(self) -> str:
         """The kind of value, for messages."""
         if isinstance(self.value, str):
-            return repr(self.value) if self.value else "nothing"
+            rest = "..." if len(self.value) > SHOWN else ""
+            return f"{self.value[:SHOWN]!r}{rest}" if self.value else "nothing"
         return "a list" if isinstance(self.value, list) else "keys with values"
 
 
@@ -95,27 +102,36 @@ class _Builder:
     def __init__(self, file: str, key: str, *, numbered: bool) -> None:
         self.file, self.key, self.numbered = file, key, numbered
         self.root: Item | None = None
+        self.values = 0
         self.open: list[Item] = []
         self.pending: list[Item | None] = []  # for each open mapping, the key that waits for its value
 
     def take(self, event: yaml.Event) -> None:
-        if isinstance(event, yaml.DocumentStartEvent) and self.root:
-            self._at(event).fail("a second document begins here; one per file is read")
-        if isinstance(event, yaml.AliasEvent):
-            self._at(event).fail(f"aliases are not read; write the value out instead of *{event.anchor}")
-        if isinstance(event, yaml.NodeEvent) and event.anchor:
-            self._at(event).fail(f"anchors are not read; remove &{event.anchor}")
-        if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag:
-            self._at(event).fail(f"tags are not read; remove {event.tag}")
         if isinstance(event, yaml.ScalarEvent):
+            if event.anchor or event.tag:
+                self._marked(event)
             self._scalar(event)
         elif isinstance(event, yaml.CollectionStartEvent):
+            if event.anchor or event.tag:
+                self._marked(event)
             if len(self.open) >= MAX_DEPTH:
                 self._at(event).fail(f"nested deeper than {MAX_DEPTH} levels")
             self._place(event, {} if isinstance(event, yaml.MappingStartEvent) else [], opens=True)
         elif isinstance(event, yaml.CollectionEndEvent):
             self.open.pop()
             self.pending.pop()
+        elif isinstance(event, yaml.AliasEvent):
+            self._at(event).fail(f"aliases are not read; write the value out instead of *{event.anchor}")
+        elif isinstance(event, yaml.DocumentStartEvent) and self.root:
+            self._at(event).fail("a second document begins here; one per file is read")
+
+    def _marked(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> NoReturn:
+        mark = (
+            f"anchors are not read; remove &{event.anchor}"
+            if event.anchor
+            else f"tags are not read; remove {event.tag}"
+        )
+        self._at(event).fail(mark)
 
     def _at(self, event: yaml.Event, value: Any = "") -> Item:
         line = _line(event) if self.numbered else 0
@@ -140,6 +156,9 @@ class _Builder:
         if self.open and isinstance(self.open[-1].value, dict) and self.pending[-1] is None:
             self._at(event).fail("a key must be one word, not a collection")
         item = self._at(event, value)
+        self.values += 1
+        if self.values > MAX_VALUES:
+            item.fail(f"more than {MAX_VALUES} values")
         if not self.open:
             self.root = item
         elif isinstance(parent := self.open[-1].value, list):
@@ -178,6 +197,31 @@ def _keys(item: Item, assignment: str) -> dict[str, Item]:
     return item.value
 
 
+@dataclass(frozen=True)
+class Reader(Generic[T]):
+    """Item -> value, with what it accepts in the words of JSON Schema, or the record that each of its entries is."""
+
+    read: Callable[[Item], T]
+    accepts: Mapping[str, Any]
+    entry: type | None = None
+
+    def __call__(self, item: Item) -> T:
+        """Read."""
+        return self.read(item)
+
+
+def accepts(**schema: Any) -> Callable[[Callable[[Item], T]], Reader[T]]:
+    """Say of a function that reads an item what it accepts: keywords of JSON Schema."""
+    return lambda read: Reader(read, schema)
+
+
+TEXT: Final = accepts(type=["string", "number", "boolean", "null"])(Item.text)
+"""Any text; a word that YAML takes for a number or for nothing is a text too."""
+
+NAME: Final = accepts(type=["string", "number", "boolean"], minLength=1)(Item.name)
+"""Any text but nothing."""
+
+
 def key(read: Callable[[Item], Any], meaning: str, *, default: Any = MISSING) -> Any:
     """Declare a dataclass field that is read from the document's key of the same name."""
     return field(default=default, metadata={"read": read, "meaning": meaning})
@@ -196,10 +240,11 @@ def record(cls: type[T], item: Item, **given: Any) -> T:
     return cls(**given, **{name: declared[name].metadata["read"](value) for name, value in found.items()})
 
 
-def one_of(choices: Iterable[str]) -> Callable[[Item], str]:
+def one_of(choices: Iterable[str]) -> Reader[str]:
     """A reader for a word out of a few."""
     known = tuple(choices)
 
+    @accepts(enum=list(known))
     def read(item: Item) -> str:
         word = item.text()
         if word not in known:
@@ -219,7 +264,7 @@ class Named:
 N = TypeVar("N", bound=Named)
 
 
-def named(cls: type[N]) -> Callable[[Item], tuple[N, ...]]:
+def named(cls: type[N]) -> Reader[tuple[N, ...]]:
     """A reader for records by name: keys with values -> records in the order of the file."""
 
     def read(item: Item) -> tuple[N, ...]:
@@ -231,4 +276,5 @@ def named(cls: type[N]) -> Callable[[Item], tuple[N, ...]]:
                 inner.fail(f"{name!r} is no name: it must be a word without dots")
         return tuple(record(cls, inner, name=name) for name, inner in found.items())
 
-    return read
+    names = {"pattern": r"^[^.]+$"}
+    return Reader(read, {"type": "object", "minProperties": 1, "propertyNames": names}, cls)

@@ -2,13 +2,13 @@
 
 import math
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from costmodel import document, resources, units
-from costmodel.document import Item, Named, key, named, one_of, record
+from costmodel.document import NAME, TEXT, Item, Named, Reader, accepts, key, named, one_of, record
 from costmodel.errors import CostModelError, suggestion
 
 PACKAGE: Final = "costmodel.hardware_profiles"
@@ -16,9 +16,10 @@ OVERLAPS: Final = ("none", "layer")
 REST: Final = "rest"
 
 
-def quantity(unit: str, *, infinite: bool = False) -> Callable[[Item], int | float]:
+def quantity(unit: str, *, infinite: bool = False) -> Reader[int | float]:
     """A reader for a positive number with a unit."""
 
+    @accepts(type="string", pattern=units.pattern(unit, infinite=infinite))
     def read(item: Item) -> int | float:
         text = item.text()
         try:
@@ -34,10 +35,12 @@ def quantity(unit: str, *, infinite: bool = False) -> Callable[[Item], int | flo
     return read
 
 
+@accepts(type="array", items={"$ref": "#/$defs/operator"})
 def _words(item: Item) -> tuple[str, ...]:
     return tuple([word.text() for word in item.items()])
 
 
+@accepts(anyOf=[{"const": REST}, {"type": "array", "items": {"$ref": "#/$defs/runs"}}])
 def _runs(item: Item) -> tuple[str, ...]:
     if item.value == REST:
         return (REST,)
@@ -46,11 +49,17 @@ def _runs(item: Item) -> tuple[str, ...]:
     return _words(item)
 
 
+@accepts(type="array", items={"type": "array", "items": {"$ref": "#/$defs/operator"}, "minItems": 2})
 def _patterns(item: Item) -> tuple[tuple[str, ...], ...]:
     for pattern in item.items():
         if len(pattern.items()) < 2:
             pattern.fail("a fuse pattern is a list of at least two operators, such as [BatchNorm, Relu]")
     return tuple([_words(pattern) for pattern in item.items()])
+
+
+@accepts(**{"$ref": "#/$defs/policy"})
+def _policy(item: Item) -> str:
+    return item.text()
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ class Engine(Named):
         _runs,
         f"list of operators, such as Conv, or of forms, such as Conv depthwise; or {REST!r} for all that no other runs",
     )
-    source: str = key(Item.text, "where the figures are from", default="")
+    source: str = key(TEXT, "where the figures are from", default="")
 
 
 @dataclass(frozen=True)
@@ -74,17 +83,17 @@ class Memory(Named):
         quantity("B/s", infinite=True), "bytes per second, read or written; inf (the default) costs no time",
         default=math.inf,
     )  # fmt: skip
-    source: str = key(Item.text, "where the figures are from", default="")
+    source: str = key(TEXT, "where the figures are from", default="")
 
 
 @dataclass(frozen=True)
 class Hardware:
     """A machine: engines, memories from the nearest to the farthest, and how it runs a network."""
 
-    name: str = key(Item.name, "the machine's name")
+    name: str = key(NAME, "the machine's name")
     engines: tuple[Engine, ...] = key(named(Engine), "what computes, by name")
     memories: tuple[Memory, ...] = key(named(Memory), "what stores, by name, nearest first")
-    source: str = key(Item.text, "where the figures are from", default="")
+    source: str = key(TEXT, "where the figures are from", default="")
     fuse: tuple[tuple[str, ...], ...] = key(_patterns, "operators that run as one pass", default=())
     overlap: str = key(
         one_of(OVERLAPS),
@@ -92,7 +101,7 @@ class Hardware:
         default="none",
     )
     overhead: float = key(quantity("s"), "what each layer takes besides, such as 5 us to start it", default=0.0)
-    placement: str = key(Item.text, "the policy that decides which memory a tensor lives in", default="threshold")
+    placement: str = key(_policy, "the policy that decides which memory a tensor lives in", default="threshold")
     settings: tuple[str, ...] = ()
     """What was changed after the file was read, as ``key=value``."""
 
@@ -126,7 +135,8 @@ def load(
         hint = f"; a file's path must end in .yaml: {name}.yaml" if there else ""
         raise CostModelError(f"no machine {name!r}; {suggestion(name, shipped)}, or the path of a .yaml file{hint}")
     root = document.load(Path(name) if looks_like_path else shipped[name])
-    root.mapping()
+    if "layers" in root.mapping() and "engines" not in root.mapping():
+        root.fail("this file lists the layers of a network, not what a machine has; a machine has engines and memories")
     for assignment in settings:
         document.override(root, assignment)
     machine = record(Hardware, root, settings=tuple(settings))

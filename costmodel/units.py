@@ -67,6 +67,15 @@ def parse(text: str, unit: str) -> int | float:
     return int(value)
 
 
+def pattern(unit: str, *, infinite: bool) -> str:
+    """A regular expression of what :func:`parse` reads in a unit, for programs that check a file without it."""
+    names = "|".join(filter(None, UNITS[unit]))
+    accepted = rf"\d+(\.\d*)?([eE][+-]?\d+)?\s*({names})"
+    if infinite:
+        accepted += rf"|inf(\s*({names}))?"
+    return rf"^\+?({accepted})$"
+
+
 def exact(value: float, unit: str) -> str:
     """Number -> the shortest text that :func:`parse` reads back as the same number: ``1e9 -> '1 GB/s'``."""
     if math.isinf(value):

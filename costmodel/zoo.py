@@ -3,6 +3,7 @@
 import functools
 import importlib
 import math
+import os
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -159,8 +160,14 @@ def get(name: str) -> Architecture:
         for module in [key] if key in modules else modules:
             importlib.import_module(f"{PACKAGE}.{module}")
     if key not in _REGISTRY:
-        raise CostModelError(f"no network {name!r}; {suggestion(name, names())}")
+        raise CostModelError(f"no network {name!r}; {suggestion(name, names())}{_file(name)}")
     return _REGISTRY[key]
+
+
+def _file(name: str) -> str:
+    """The file that may be meant."""
+    there = os.path.exists(f"{name}.yaml")  # noqa: PTH110 - never raises
+    return f"; a file's path must end in .yaml: {name}.yaml" if there else ", or the path of a .yaml file"
 
 
 def names() -> list[str]:

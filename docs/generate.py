@@ -1,6 +1,6 @@
-"""What the code declares -> docs/reference.md: columns, data sheets, operators, what is counted.
+"""What the code declares -> docs/reference.md and the schemas beside it: columns, files, operators, what is counted.
 
-Run ``python docs/generate.py`` after changing a declaration; a test fails when the page does not follow from the code.
+Run ``python docs/generate.py`` after changing a declaration; a test fails when a file does not follow from the code.
 """
 
 import inspect
@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import costmodel.ops  # noqa: F401 - the operators register themselves
-from costmodel import compare, guard, measure, memory, profile, roofline, simulate, units
+from costmodel import compare, guard, measure, memory, profile, roofline, schema, simulate, units
 from costmodel.counting import standard_table
 from costmodel.execute import verify
 from costmodel.graph import Op
 from costmodel.hardware import Engine, Hardware, Memory
+from costmodel.importers import layers
+from costmodel.importers.attributes import attributes
+from costmodel.importers.plan import LIMIT, LONGEST, BlockKeys, File, LayerKeys
 from costmodel.papers import ledger
 from costmodel.place import POLICIES
 from costmodel.table import Column
@@ -42,17 +45,23 @@ def keys(cls: Any) -> str:
     """A data sheet's keys."""
     declared = [field for field in fields(cls) if field.metadata]
     rows = [
-        [f"`{f.name}`", "required" if f.default is MISSING else f"default: {f.default!r}", f.metadata["meaning"]]
+        [f"`{f.name}`", "required" if f.default is MISSING else _default(f.default), f.metadata["meaning"]]
         for f in declared
     ]
     return grid(["key", "", "meaning"], rows)
 
 
+def _default(value: Any) -> str:
+    return "optional" if value in (None, ()) else f"default: {value!r}"
+
+
 def operators() -> str:
-    """The vocabulary: each operator's equation."""
-    named = sorted(Op.registry.items())
-    rows = [[f"`{name}`", (cls.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")] for name, cls in named]
-    return grid(["operator", "equation"], rows)
+    """The vocabulary: each operator's attributes and its equation."""
+    rows = []
+    for name, cls in sorted(Op.registry.items()):
+        given = ", ".join(f"`{attribute}`" for attribute in attributes(cls).values())
+        rows.append([f"`{name}`", given, (cls.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")])
+    return grid(["operator", "attributes", "equation"], rows)
 
 
 def counted() -> str:
@@ -60,6 +69,12 @@ def counted() -> str:
     table = standard_table()
     rows = [[f"`{row['operator']}`", *[str(value) for value in list(row.values())[1:]]] for row in table.rows()]
     return grid([column.name for column in table.columns], rows)
+
+
+def network_file() -> str:
+    """What a network's file holds."""
+    limits = f"At most {LIMIT} layers, repeats included, and {LONGEST} characters in a name with its blocks."
+    return "\n\n".join([inspect.cleandoc(layers.__doc__ or "").partition("\n\n")[2], limits, keys(File)])
 
 
 def prose(thing: Any) -> str:
@@ -104,6 +119,9 @@ def page() -> str:
         ("How time is computed", prose(simulate)),
         ("Points of a roofline", prose(roofline)),
         ("Placement policies", policies()),
+        ("Network file", network_file()),
+        ("Network file: each layer, beside its operator's attributes", keys(LayerKeys)),
+        ("Network file: each block", keys(BlockKeys)),
         ("Machine file", keys(Hardware)),
         ("Machine file: each entry of engines", keys(Engine)),
         ("Machine file: each entry of memories", keys(Memory)),
@@ -116,3 +134,5 @@ def page() -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    for kind in schema.KINDS:
+        PAGE.with_name(f"{kind}.schema.json").write_text(schema.text(kind), encoding="utf-8")

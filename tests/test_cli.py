@@ -740,7 +740,10 @@ def test_errors_can_be_said_in_ascii():
 # The other commands
 
 
-@pytest.mark.parametrize("command", [(), ("profile",), ("list",), ("show",), ("explain",), ("verify",), ("reproduce",)])
+@pytest.mark.parametrize(
+    "command",
+    [(), ("profile",), ("list",), ("show",), ("explain",), ("verify",), ("reproduce",), ("export",), ("schema",)],
+)
 def test_help_ends_with_an_example(command):
     shown = ok(*command, "--help")
     assert "Usage:" in shown

@@ -44,19 +44,30 @@ def test_readme_commands_work(tmp_path):
     shell = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
     commands = [line for line in shell.splitlines() if line.startswith("costmodel ")]
     assert len(commands) >= 12
-    (machine,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    machine, network = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
     (tmp_path / "my-machine.yaml").write_text(machine, encoding="utf-8")
+    (tmp_path / "tiny.yaml").write_text(network, encoding="utf-8")
     for command in commands:
         result = run(command, cwd=tmp_path)
         assert result.returncode == 0, (command, result.stderr)
 
 
 def test_readme_machine_loads_and_runs(tmp_path):
-    (text,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    text, _ = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
     file = tmp_path / "my-machine.yaml"
     file.write_text(text, encoding="utf-8")
     machine = costmodel.machine(str(file))
     assert costmodel.cost("hairnet", machine).overfull == ()
+
+
+def test_readme_network_has_the_counts_of_its_lines(tmp_path):
+    _, text = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    file = tmp_path / "tiny.yaml"
+    file.write_text(text, encoding="utf-8")
+    graph = costmodel.network(str(file))
+    convolutions = 9 * 3 * 16 + 3 * 2 * 9 * 16 * 16
+    assert graph.parameters == convolutions + 7 * 2 * 16 + 16 * 10 + 10
+    assert graph.macs == 32 * 32 * convolutions + 16 * 10
 
 
 def test_readme_python_runs():

@@ -399,3 +399,33 @@ def test_a_value_that_is_not_plain_yaml_is_refused(value, problem):
     assert message.startswith("--set 'name=")
     assert ": name" in message
     assert problem in message
+
+
+# What a message shows
+
+
+@pytest.mark.parametrize("text", ["a: [" + "1," * (document.MAX_VALUES + 1) + "]", "- a\n" * (document.MAX_VALUES + 1)])
+def test_values_are_read_to_a_number(text, loader):
+    assert f"more than {document.MAX_VALUES} values" in refused(text)
+
+
+def test_as_many_values_as_that_are_read():
+    numbers = document.parse("[" + "1," * (document.MAX_VALUES - 1) + "]", "toy.yaml").items()
+    assert len(numbers) == document.MAX_VALUES - 1  # and the list itself
+
+
+def test_a_long_value_is_shown_in_part():
+    with pytest.raises(CostModelError) as caught:
+        document.parse(f"a: {'x' * 5000}", "toy.yaml").mapping()["a"].items()
+    assert str(caught.value) == f"toy.yaml:1: a: expected a list such as [a, b], not '{'x' * document.SHOWN}'..."
+
+
+def test_a_long_or_unprintable_key_is_shown_in_part_and_printable():
+    with pytest.raises(CostModelError) as caught:
+        document.parse(f"? {'x' * 5000}\n: {{b: [1]}}", "toy.yaml").mapping()["x" * 5000].mapping()["b"].text()
+    assert str(caught.value).startswith("toy.yaml:2: ...xxx")
+    assert str(caught.value).endswith("xxx.b: expected one value, not a list")
+    assert len(str(caught.value)) < 300
+    with pytest.raises(CostModelError) as caught:
+        document.parse('"a\\e[31m": [1]', "toy.yaml").mapping()["a\x1b[31m"].text()
+    assert str(caught.value) == "toy.yaml:1: a\\x1b[31m: expected one value, not a list"

@@ -1,6 +1,7 @@
 """Text with units against numbers worked out by hand, and the way there and back."""
 
 import math
+import re
 import time
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from costmodel.errors import CostModelError
-from costmodel.units import EXAMPLES, UNITS, exact, human, parse
+from costmodel.units import EXAMPLES, UNITS, exact, human, parse, pattern
 
 thorough = settings(max_examples=300, deadline=None)
 
@@ -218,3 +219,22 @@ def test_people_read_four_digits_below_a_thousand(value):
     assert 1 <= float(number) < 1000
     assert len(number.replace(".", "")) == 4 or (type(value) is int and value < 1000 and number == str(value))
     assert abs(float(number) * scale - value) <= 0.000501 * value
+
+
+@pytest.mark.parametrize("unit", [unit for unit in UNITS if unit])
+@pytest.mark.parametrize("infinite", [True, False])
+def test_the_pattern_of_a_unit_accepts_what_is_read(unit, infinite):
+    accepted = re.compile(pattern(unit, infinite=infinite))
+    own = [name for name in UNITS[unit] if name]
+    others = {name for names in UNITS.values() for name in names if name} - set(own)
+    for text in [
+        f"{number}{space}{name}" for number in ("1", "20.0", "3e2", "+4") for space in (" ", "") for name in own
+    ]:
+        assert accepted.search(text), text
+        assert parse(text, unit) > 0
+    for text in ["", "1", "one MB", *[f"1 {name}" for name in others]]:
+        assert not accepted.search(text), text
+        with pytest.raises(CostModelError):
+            parse(text, unit)
+    assert not accepted.search(f"-1 {own[0]}")
+    assert [bool(accepted.search(text)) for text in ("inf", f"inf {own[0]}")] == [infinite, infinite]

@@ -54,6 +54,8 @@ COMMANDS: Final = (
     (pages.reproduce, "reproduce hairnet --output reports"),
     (pages.list_, "list"),
     (pages.show, "show paper-2012"),
+    (pages.export, "export resnet18 -o resnet18.yaml"),
+    (pages.schema, "schema network -o network.schema.json"),
 )
 """Each command with an example, in the order in which they are listed."""
 

@@ -44,11 +44,12 @@ def compare(
 
     One row per network and machine: parameters, MACs, memory, time, what bounds it, and the ratios to the first row.
     """
+    from costmodel import importers
     from costmodel.compare import compare as side_by_side
     from costmodel.report import files, formats
     from costmodel.report import show as pages
 
-    distinct({"--csv": csv}, hw)
+    distinct({"--csv": csv}, [*hw, *networks])
     machines = [costmodel.machine(name, settings or ()) for name in hw]
     runs = []
     for name in names_of(networks):
@@ -56,7 +57,7 @@ def compare(
             graph = graph_of(name, batch, dtype, size=size, param=None)
             runs += [costmodel.cost(graph, machine, overlap=overlap, placement=place) for machine in machines]
         except CostModelError as error:
-            raise CostModelError(f"{name}: {error}") from None
+            raise CostModelError(f"{name}: {error}".removeprefix(f"{name}: " * importers.is_file(name))) from None
     table = side_by_side(runs)
     if csv:
         files.write(csv, formats.to_csv(table))
@@ -134,7 +135,7 @@ def memory(
 
     if hw is None and (settings or place):
         raise CostModelError("--set and --place need a machine: --hw")
-    distinct({"--csv": csv, "--json": json}, [hw or ""])
+    distinct({"--csv": csv, "--json": json}, [hw or "", network])
     graph = graph_of(network, batch, dtype, size=size, classes=classes, width=width, param=param)
     simulation = None
     if hw is not None:

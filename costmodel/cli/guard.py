@@ -40,15 +40,19 @@ def snapshot(
 
     The file holds what was run and what came out, one layer per line; 'costmodel check' runs it again.
     """
-    from costmodel import guard, zoo
+    from costmodel import guard, importers, zoo
     from costmodel.report import files
 
     parameters = parameters_of(param, size=size, classes=classes, width=width)
-    distinct({"--output": output}, [hw])
+    distinct({"--output": output}, [hw, *networks])
     folder = output.parent if str(output) != "-" else Path()
     machine, chosen = guard.seen_from(hw, folder), tuple(settings or ())
+
+    def named(name: str) -> str:
+        return guard.seen_from(name, folder) if importers.is_file(name) else zoo.get(name).name
+
     requests = [
-        guard.Request(zoo.get(name).name, parameters, machine, chosen, batch, dtype, overlap, place)
+        guard.Request(named(name), parameters, machine, chosen, batch, dtype, overlap, place)
         for name in names_of(networks)
     ]
     files.write(output, guard.to_text([guard.take(request, request.run(folder)) for request in requests]))

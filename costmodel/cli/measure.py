@@ -60,7 +60,7 @@ def run(
 
     if hw is None and (settings or place):
         raise CostModelError("--set and --place need a machine: --hw")
-    distinct({"--csv": csv, "--json": json}, [hw or ""])
+    distinct({"--csv": csv, "--json": json}, [hw or "", network])
     graph = graph_of(network, batch, "float32", size=size, classes=classes, width=width, param=param)
     simulation = None
     if hw is not None:

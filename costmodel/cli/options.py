@@ -66,10 +66,18 @@ def complete_dtype(incomplete: str) -> list[str]:
 
 
 NetworkArgument = Annotated[
-    str, typer.Argument(help="A network of the zoo (see 'costmodel list').", autocompletion=complete_network)
+    str,
+    typer.Argument(
+        help="A network of the zoo (see 'costmodel list'), or the path of a .yaml file of layers.",
+        autocompletion=complete_network,
+    ),
 ]
 NetworksArgument = Annotated[
-    list[str], typer.Argument(help="Networks of the zoo, or 'all'.", autocompletion=complete_network)
+    list[str],
+    typer.Argument(
+        help="Networks of the zoo or the paths of .yaml files of layers; or 'all' of the zoo.",
+        autocompletion=complete_network,
+    ),
 ]
 MachineOption = Annotated[
     str,

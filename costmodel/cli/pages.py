@@ -1,4 +1,4 @@
-"""``costmodel list``, ``show`` and ``reproduce``: what there is, one of them in full, and the documents."""
+"""``costmodel list``, ``show``, ``export``, ``schema`` and ``reproduce``: what there is, in full and as files."""
 
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -7,20 +7,28 @@ import typer
 
 import costmodel
 from costmodel.cli.options import (
+    BatchOption,
     ClassesOption,
+    DtypeOption,
+    NetworkArgument,
     ParamOption,
     SettingOption,
     SizeOption,
     WidthOption,
     complete_name,
     complete_paper,
+    complete_words,
 )
-from costmodel.cli.requests import graph_of
+from costmodel.cli.requests import distinct, graph_of
 from costmodel.errors import CostModelError, suggestion
 
 
 def list_() -> None:
-    """The networks and the machines that can be named."""
+    """The networks, machines and conventions that can be named.
+
+    Wherever a network or a machine is named, the path of a .yaml file of your own can stand instead;
+    'costmodel export' and 'costmodel show' print examples, and 'costmodel schema' what such a file may hold.
+    """
     from costmodel import hardware, zoo
     from costmodel.counting.tools import CONVENTIONS
     from costmodel.report import show as pages
@@ -36,7 +44,7 @@ def show(
     name: Annotated[
         list[str],
         typer.Argument(
-            help="A network, a machine (or its .yaml file) or a counting convention; its kind may stand before it.",
+            help="A network or a machine (or the .yaml file of one) or a convention; its kind may stand before it.",
             autocompletion=complete_name,
             metavar="[network|machine|convention] NAME",
         ),
@@ -51,7 +59,7 @@ def show(
 
     A network's structure, a machine's data sheet with its sources, or what a counting convention counts.
     """
-    from costmodel import zoo
+    from costmodel import importers, zoo
     from costmodel.counting import tools
     from costmodel.report import show as pages
 
@@ -69,22 +77,69 @@ def show(
     else:
         _refuse(wanted, {"--set": settings})
         graph = graph_of(wanted, 1, "float32", size=size, classes=classes, width=width, param=param)
-        pages.network(zoo.get(wanted), graph)
+        of_file = importers.is_file(wanted)
+        pages.network(graph, [f"file: {wanted}"] if of_file else pages.about(zoo.get(wanted)))
 
 
 def _kind(name: str) -> str:
     """What a name is the name of."""
-    from costmodel import hardware, zoo
+    from costmodel import document, hardware, importers, zoo
     from costmodel.counting.tools import CONVENTIONS
 
     machines, networks = hardware.profiles(), zoo.names()
     if name in CONVENTIONS:
         return "convention"
-    if name in machines or name.endswith((".yaml", ".yml")):
+    if name.endswith((".yaml", ".yml")):
+        return "network" if "layers" in document.load(Path(name)).mapping() else "machine"
+    if name in machines:
         return "machine"
-    if name.replace("-", "_").lower() in networks:
+    if name.replace("-", "_").lower() in networks or importers.is_file(name):
         return "network"
     raise CostModelError(f"nothing is called {name!r}; {suggestion(name, [*networks, *machines, *CONVENTIONS])}")
+
+
+def export(
+    network: NetworkArgument,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The .yaml file to write; - is standard output.")
+    ] = Path("-"),
+    batch: BatchOption = 1,
+    dtype: DtypeOption = "float32",
+    size: SizeOption = None,
+    classes: ClassesOption = None,
+    width: WidthOption = None,
+    param: ParamOption = None,
+) -> None:
+    """Write a network as a file, to read and to change.
+
+    A list of layers, one per line; reading it back gives the same network. The suffix says which format it is.
+    """
+    from costmodel import exporters
+    from costmodel.report import files
+
+    format_ = exporters.format_of(output)
+    distinct({"--output": output}, [network])
+    graph = graph_of(network, batch, dtype, size=size, classes=classes, width=width, param=param)
+    files.write(output, format_.encode(graph))
+
+
+def schema(
+    kind: Annotated[
+        str,
+        typer.Argument(help="network or hardware.", autocompletion=complete_words("network", "hardware")),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write; - is standard output.")] = Path(
+        "-"
+    ),
+) -> None:
+    """The JSON Schema of a network's or a machine's file.
+
+    Editors complete and check such files with it. It follows from what the operators and the machines' keys declare.
+    """
+    from costmodel import schema as schemas
+    from costmodel.report import files
+
+    files.write(output, schemas.text(kind))
 
 
 def reproduce(

@@ -90,7 +90,7 @@ def profile(
 
         counting = tools.convention(convention)
 
-    distinct({"--csv": csv, "--json": json, "--markdown": markdown}, [hw])
+    distinct({"--csv": csv, "--json": json, "--markdown": markdown}, [hw, network])
     graph = graph_of(network, batch, dtype, size=size, classes=classes, width=width, param=param)
     machine = costmodel.machine(hw, settings or ())
     simulation = costmodel.cost(graph, machine, overlap=overlap, placement=place, convention=counting)

@@ -40,11 +40,19 @@ def parameters_of(param: Sequence[str] | None, **chosen: Any) -> dict[str, Any]:
     return parameters
 
 
+def _is_file(source: Path | str) -> bool:
+    """Whether an input is a file, and not a name of something shipped."""
+    from costmodel import importers
+
+    named = isinstance(source, Path) or source.lower().endswith((".yaml", ".yml", *importers.FORMATS))
+    return named and os.path.exists(source)  # noqa: PTH110 - never raises
+
+
 def distinct(outputs: Mapping[str, Path | None], inputs: Sequence[Path | str] = ()) -> None:
     """Refuse two outputs in one place, and an output in the place of an input."""
     given = [path for path in outputs.values() if path is not None]
     places = [os.path.abspath(path) for path in given]  # noqa: PTH100 - "." and ".." go, links stay
-    read = {os.path.realpath(source) for source in inputs if os.path.exists(source)}  # noqa: PTH110 - never raises
+    read = {os.path.realpath(source) for source in inputs if _is_file(source)}
     for path, place in zip(given, places, strict=True):
         if str(path) != "-" and os.path.realpath(path) in read:
             raise CostModelError(f"{path}: it is what this command reads, and would be overwritten")

@@ -20,7 +20,7 @@ from costmodel.cli.options import (
     WidthOption,
     complete_machine,
 )
-from costmodel.cli.requests import names_of, parameters_of
+from costmodel.cli.requests import distinct, names_of, parameters_of
 from costmodel.errors import CostModelError
 
 
@@ -34,7 +34,10 @@ def verify(
     dtype: DtypeOption = "float32",
     size: Annotated[
         int | None,
-        typer.Option("--size", help="Height and width of the input image; by default the smallest from 32 on."),
+        typer.Option(
+            "--size",
+            help="Height and width of the input image; by default the smallest from 32 on, or as a file has it.",
+        ),
     ] = None,
     classes: ClassesOption = None,
     width: WidthOption = None,
@@ -52,16 +55,18 @@ def verify(
     from costmodel import zoo
     from costmodel.execute.verify import compiles, together
     from costmodel.execute.verify import verify as run
+    from costmodel.importers import is_file
     from costmodel.report import files, formats
     from costmodel.report import show as pages
 
+    distinct({"--csv": csv}, [hw or "", *networks])
     if hw is None and settings:
         raise CostModelError("--set needs a machine: --hw")
     patterns = costmodel.machine(hw, settings or ()).fuse if hw else ()
     graphs = []
     for name in names_of(networks):
         parameters = parameters_of(param, size=size, classes=classes, width=width)
-        small = None if "size" in parameters else zoo.get(name).small(**parameters)
+        small = None if "size" in parameters or is_file(name) else zoo.get(name).small(**parameters)
         if small is not None:
             parameters["size"] = small
         graphs.append(costmodel.network(name, batch=batch, dtype=dtype, **parameters))

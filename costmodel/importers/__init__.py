@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 from costmodel.errors import CostModelError, suggestion
 from costmodel.graph import Graph
 
-FORMATS: Final[Mapping[str, str]] = {}
+FORMATS: Final[Mapping[str, str]] = {".yaml": "costmodel.importers.layers", ".yml": "costmodel.importers.layers"}
 """Suffix -> the module that reads such files."""
 
 

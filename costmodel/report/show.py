@@ -93,20 +93,22 @@ def machine(hardware: Hardware) -> None:
     )
 
 
-def network(architecture: Architecture, graph: Graph) -> None:
-    """Print a network's parameters and its layers."""
+def network(graph: Graph, about: Sequence[str]) -> None:
+    """Print what there is to say about a network, and its layers."""
+    layers = profile(graph).layers.select(list(STRUCTURE))
+    show([plain(graph.name, "bold"), *map(plain, about), *page(layers, STRUCTURE)])
+
+
+def about(architecture: Architecture) -> list[str]:
+    """What a network of the zoo is, where it is from, and the parameters it takes."""
     declared = [
         f"{value} {name}" for name, value in (("parameters", architecture.params), ("MACs", architecture.macs)) if value
     ]
-    show(
-        [
-            plain(graph.name, "bold"),
-            plain(architecture.summary),
-            plain(f"source: {architecture.source}{': ' if declared else ''}{', '.join(declared)}"),
-            plain(f"takes: {architecture.takes}"),
-            *page(profile(graph).layers.select(list(STRUCTURE)), STRUCTURE),
-        ]
-    )
+    return [
+        architecture.summary,
+        f"source: {architecture.source}{': ' if declared else ''}{', '.join(declared)}",
+        f"takes: {architecture.takes}",
+    ]
 
 
 def convention(counting: Convention) -> None:

@@ -1,0 +1,148 @@
+"""What the code declares -> JSON Schema of a network's and of a machine's file, for editors that complete and check.
+
+Operators and their attributes come from :class:`~costmodel.graph.Op`'s subclasses, keys and their meanings from the
+fields declared with :func:`~costmodel.document.key`.
+"""
+
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
+from typing import Any, Final
+
+import costmodel
+from costmodel.document import Reader, one_of
+from costmodel.errors import CostModelError, suggestion
+from costmodel.graph import Input, Op
+from costmodel.hardware import Hardware
+from costmodel.importers.attributes import attributes
+from costmodel.importers.plan import BlockKeys, File, LayerKeys
+from costmodel.place import POLICIES
+
+Schema = dict[str, Any]
+
+DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+
+def keys(cls: Any) -> Schema:
+    """A record that was declared with ``key``."""
+    declared = [field for field in fields(cls) if field.metadata]
+    return {
+        "type": "object",
+        "required": [field.name for field in declared if field.default is MISSING],
+        "properties": {field.name: _key(field) for field in declared},
+        "additionalProperties": False,
+    }
+
+
+def _key(field: Any) -> Schema:
+    reader: Reader[Any] = field.metadata["read"]
+    schema = {"description": field.metadata["meaning"], **reader.accepts}
+    return schema | {"additionalProperties": keys(reader.entry)} if reader.entry else schema
+
+
+def operator(cls: type[Op]) -> Schema:
+    """A layer of one operator: its attributes beside the keys of every layer."""
+    known = attributes(cls)
+    common: Schema = {field.name: {"$ref": f"#/$defs/layer_{field.name}"} for field in fields(LayerKeys)}
+    if cls.operands == 0:
+        del common["inputs"]
+    own = {
+        attribute.key: {
+            **attribute.form.accepts,
+            **({} if attribute.required else {"default": attribute.default}),
+        }
+        for attribute in known.values()
+    }
+    several = ["inputs"] if cls.operands not in (0, 1) else []
+    return {
+        "description": inspect.cleandoc(cls.__doc__ or ""),
+        "type": "object",
+        "required": ["op", *(attribute.key for attribute in known.values() if attribute.required), *several],
+        "properties": common | {"op": {"const": cls.kind}} | own,
+        "additionalProperties": False,
+    }
+
+
+def network() -> Schema:
+    """A network's file."""
+    operators = {name: operator(cls) for name, cls in sorted(Op.registry.items())}
+    bare = [name for name, schema in operators.items() if schema["required"] == ["op"]]
+    layer = {
+        "type": "object",
+        "required": ["op"],
+        "properties": {"op": {"$ref": "#/$defs/operator"}},
+        "allOf": [
+            {"if": {"properties": {"op": {"const": name}}, "required": ["op"]}, "then": {"$ref": f"#/$defs/{name}"}}
+            for name in operators
+        ],
+    }
+    given = operator(Input)
+    shaped = {name: schema for name, schema in given["properties"].items() if name != "op"}
+    definitions = {
+        "entry": {
+            "description": "a layer with a name, NAME: {op: ...}; without a name; or a block, NAME: [...]",
+            "if": {"type": "string"},
+            "then": {"$ref": "#/$defs/bare"},
+            "else": {
+                "type": "object",
+                "if": {"required": ["op"], "properties": {"op": {"type": "string"}}},
+                "then": {"$ref": "#/$defs/layer"},
+                "else": {"minProperties": 1, "maxProperties": 1, "additionalProperties": {"$ref": "#/$defs/named"}},
+            },
+        },
+        "named": {
+            "type": ["string", "array", "object"],
+            "allOf": [
+                {"if": {"type": "string"}, "then": {"$ref": "#/$defs/bare"}},
+                {"if": {"type": "array"}, "then": {"minItems": 1, "items": {"$ref": "#/$defs/entry"}}},
+                {
+                    "if": {"type": "object"},
+                    "then": {
+                        "if": {"required": ["layers"]},
+                        "then": {"$ref": "#/$defs/block"},
+                        "else": {"$ref": "#/$defs/layer"},
+                    },
+                },
+            ],
+        },
+        "bare": {"description": "an operator that needs no attributes, behind the layer before it", "enum": bare},
+        "block": keys(BlockKeys),
+        "layer": layer,
+        "input": {
+            "anyOf": [
+                given["properties"]["shape"],
+                given | {"required": ["shape"], "properties": shaped},
+            ]
+        },
+        "operator": {"description": "an operator", "enum": list(operators)},
+        **{f"layer_{field.name}": _key(field) for field in fields(LayerKeys) if field.name != "op"},
+        **operators,
+    }
+    return keys(File) | {"$defs": definitions}
+
+
+def hardware() -> Schema:
+    """A machine's file."""
+    operators = sorted(Op.registry)
+    definitions = {
+        "operator": {"enum": operators},
+        "runs": {"enum": [*operators, *costmodel.forms()]},
+        "policy": dict(one_of(POLICIES).accepts),
+    }
+    return keys(Hardware) | {"$defs": definitions}
+
+
+KINDS: Final[Mapping[str, tuple[str, Callable[[], Schema]]]] = {
+    "network": ("A network as a list of layers", network),
+    "hardware": ("A machine's data sheet", hardware),
+}
+"""What there is a schema of: its title, and what makes it."""
+
+
+def text(kind: str) -> str:
+    """A schema as a file."""
+    if kind not in KINDS:
+        raise CostModelError(f"no schema of {kind!r}; {suggestion(kind, KINDS)}")
+    title, made = KINDS[kind]
+    return json.dumps({"$schema": DRAFT, "title": title} | made(), indent=2, ensure_ascii=False) + "\n"
