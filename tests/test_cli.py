@@ -617,10 +617,12 @@ def test_head_takes_one_line_and_nobody_complains():
     "args", [MAIN, (*MAIN, "--columns", "all"), ("list",), ("explain", "hairnet", "head.GAP", "--hw", "paper-2012")]
 )
 def test_a_reader_that_has_gone_is_no_crash(args):
+    reading, writing = os.pipe()
+    os.close(reading)  # before the first line, however late this process is
     process = subprocess.Popen([sys.executable, "-m", "costmodel", *args], env=NEUTRAL, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+                               stdout=writing, stderr=subprocess.PIPE)  # fmt: skip
+    os.close(writing)
     with process:
-        process.stdout.close()  # long before the first line
         assert process.stderr.read() == ""
     assert process.returncode != 0
 
