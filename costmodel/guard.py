@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
 
 import costmodel
-from costmodel import textfile, units
+from costmodel import importers, textfile, units
 from costmodel.errors import CostModelError, suggestion
 from costmodel.profile import LAYER_COLUMNS
 from costmodel.simulate import COLUMNS, Simulation
@@ -72,8 +72,9 @@ class Request:
     placement: str | None = None
 
     def run(self, folder: Path = Path()) -> Simulation:
-        """Build and simulate it with today's code; a machine's file is looked for from the folder on."""
-        graph = costmodel.network(self.network, batch=self.batch, dtype=self.dtype, **self.parameters)
+        """Build and simulate it with today's code; files are looked for from the folder on."""
+        network = str(folder / self.network) if importers.is_file(self.network) else self.network
+        graph = costmodel.network(network, batch=self.batch, dtype=self.dtype, **self.parameters)
         name = str(folder / self.machine) if self.machine.endswith((".yaml", ".yml")) else self.machine
         machine = costmodel.machine(name, self.settings)
         return costmodel.cost(graph, machine, overlap=self.overlap, placement=self.placement)
@@ -108,11 +109,12 @@ def take(request: Request, simulation: Simulation | None = None) -> Snapshot:
     return Snapshot(request, list(layers.select(GUARDED).rows()))
 
 
-def seen_from(machine: str, folder: Path) -> str:
-    """A machine's name, or the path of its file as seen from the folder of the snapshot, so that both can move."""
-    if not machine.endswith((".yaml", ".yml")) or Path(machine).is_absolute():
-        return machine
-    return Path(os.path.relpath(machine, folder)).as_posix()
+def seen_from(name: str, folder: Path) -> str:
+    """The name of a machine or a network, or the path of its file as seen from the snapshot's folder: both can move."""
+    is_file = name.endswith((".yaml", ".yml")) or importers.is_file(name)
+    if not is_file or Path(name).is_absolute():
+        return name
+    return Path(os.path.relpath(name, folder)).as_posix()
 
 
 def to_text(snapshots: Sequence[Snapshot]) -> str:

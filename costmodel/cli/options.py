@@ -66,10 +66,15 @@ def complete_dtype(incomplete: str) -> list[str]:
 
 
 NetworkArgument = Annotated[
-    str, typer.Argument(help="A network of the zoo (see 'costmodel list').", autocompletion=complete_network)
+    str,
+    typer.Argument(
+        help="A network of the zoo (see 'costmodel list'), or the path of an .onnx file.",
+        autocompletion=complete_network,
+    ),
 ]
 NetworksArgument = Annotated[
-    list[str], typer.Argument(help="Networks of the zoo, or 'all'.", autocompletion=complete_network)
+    list[str],
+    typer.Argument(help="Networks of the zoo, paths of .onnx files, or 'all'.", autocompletion=complete_network),
 ]
 MachineOption = Annotated[
     str,
@@ -93,6 +98,18 @@ ParamOption = Annotated[
     list[str] | None,
     typer.Option(
         "--param", help="Another parameter of the network: dense_head=true. May be repeated.", metavar="NAME=VALUE"
+    ),
+]
+ShapeOption = Annotated[
+    list[str] | None,
+    typer.Option("--shape", help="Of a file's input: input=1x3x224x224. May be repeated.", metavar="INPUT=SIZES"),
+]
+UnknownOption = Annotated[
+    str | None,
+    typer.Option(
+        "--unknown",
+        help="Operators of a file that are not known: error, or skip to leave them out and say so.",
+        autocompletion=complete_words("error", "skip"),
     ),
 ]
 OverlapOption = Annotated[

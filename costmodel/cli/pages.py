@@ -10,7 +10,9 @@ from costmodel.cli.options import (
     ClassesOption,
     ParamOption,
     SettingOption,
+    ShapeOption,
     SizeOption,
+    UnknownOption,
     WidthOption,
     complete_name,
     complete_paper,
@@ -45,13 +47,15 @@ def show(
     classes: ClassesOption = None,
     width: WidthOption = None,
     param: ParamOption = None,
+    shape: ShapeOption = None,
+    unknown: UnknownOption = None,
     settings: SettingOption = None,
 ) -> None:
     """A network, a machine or a convention, in full.
 
     A network's structure, a machine's data sheet with its sources, or what a counting convention counts.
     """
-    from costmodel import zoo
+    from costmodel import importers, zoo
     from costmodel.counting import tools
     from costmodel.report import show as pages
 
@@ -59,7 +63,14 @@ def show(
     if len(before) > 1 or not set(before) <= set(KINDS):
         raise CostModelError(f"show takes one name, with or without its kind before it: {', '.join(KINDS)}")
     kind = before[0] if before else _kind(wanted)
-    of_networks = {"--size": size, "--classes": classes, "--width": width, "--param": param}
+    of_networks = {
+        "--size": size,
+        "--classes": classes,
+        "--width": width,
+        "--param": param,
+        "--shape": shape,
+        "--unknown": unknown,
+    }
     if kind == "convention":
         _refuse(wanted, of_networks | {"--set": settings})
         pages.convention(tools.convention(wanted))
@@ -68,13 +79,16 @@ def show(
         pages.machine(costmodel.machine(wanted, settings or ()))
     else:
         _refuse(wanted, {"--set": settings})
-        graph = graph_of(wanted, 1, "float32", size=size, classes=classes, width=width, param=param)
-        pages.network(zoo.get(wanted), graph)
+        graph = graph_of(
+            wanted, 1, "float32", param=param,
+            size=size, classes=classes, width=width, shape=shape, unknown=unknown,
+        )  # fmt: skip
+        pages.network(None if importers.is_file(wanted) else zoo.get(wanted), graph)
 
 
 def _kind(name: str) -> str:
     """What a name is the name of."""
-    from costmodel import hardware, zoo
+    from costmodel import hardware, importers, zoo
     from costmodel.counting.tools import CONVENTIONS
 
     machines, networks = hardware.profiles(), zoo.names()
@@ -82,7 +96,7 @@ def _kind(name: str) -> str:
         return "convention"
     if name in machines or name.endswith((".yaml", ".yml")):
         return "machine"
-    if name.replace("-", "_").lower() in networks:
+    if name.replace("-", "_").lower() in networks or importers.is_file(name):
         return "network"
     raise CostModelError(f"nothing is called {name!r}; {suggestion(name, [*networks, *machines, *CONVENTIONS])}")
 

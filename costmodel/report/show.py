@@ -93,8 +93,12 @@ def machine(hardware: Hardware) -> None:
     )
 
 
-def network(architecture: Architecture, graph: Graph) -> None:
-    """Print a network's parameters and its layers."""
+def network(architecture: Architecture | None, graph: Graph) -> None:
+    """Print a network's parameters and its layers; one that was read from a file has no architecture."""
+    rows = page(profile(graph).layers.select(list(STRUCTURE)), STRUCTURE)
+    if architecture is None:
+        show([plain(graph.name, "bold"), *rows])
+        return
     declared = [
         f"{value} {name}" for name, value in (("parameters", architecture.params), ("MACs", architecture.macs)) if value
     ]
@@ -104,7 +108,7 @@ def network(architecture: Architecture, graph: Graph) -> None:
             plain(architecture.summary),
             plain(f"source: {architecture.source}{': ' if declared else ''}{', '.join(declared)}"),
             plain(f"takes: {architecture.takes}"),
-            *page(profile(graph).layers.select(list(STRUCTURE)), STRUCTURE),
+            *rows,
         ]
     )
 

@@ -73,6 +73,8 @@ def _fits(first: Node, tail: Tail, kernel: Kernel) -> bool:
     """Whether a kernel's shapes and attributes, and what it ends with, are those that its fast form is for."""
     op, rank = first.op, max(len(tensor.shape) for tensor in (*kernel.inputs, *kernel.outputs))
     plain = len(kernel.nodes) == 1
+    if op.kind == "Add" and len(first.inputs) != 2:  # the other one is a weight
+        return False
     if op.kind == "Linear":
         return tail.other is None and not any(isinstance(node.op, BatchNorm) for node in kernel.nodes)
     if op.kind == "Softmax":
@@ -88,7 +90,7 @@ def _fits(first: Node, tail: Tail, kernel: Kernel) -> bool:
 
 def _tail(first: Node, rest: Sequence[Node], weights: Mapping[Node, Mapping[str, Array]]) -> Tail | None:
     """The nodes behind the first as one affine map, sum and clamp in that order; None if they are something else."""
-    channels = first.outputs[0].shape[1]
+    _, channels, *_ = (*first.outputs[0].shape, 1, 1)
     scale, shift = np.ones(channels, np.float32), np.zeros(channels, np.float32)
     other: Tensor | None = None
     low, high, groups = -np.inf, np.inf, 1
