@@ -71,16 +71,16 @@ def load(path: Path, *, batch: int = 1, shape: _Shapes | None = None, unknown: s
         raise CostModelError(f"{path}: an ONNX file has no parameter {min(others)!r}; {suggestion(min(others), known)}")
     if unknown not in UNKNOWN:
         raise CostModelError(f"{path}: unknown must be one of {', '.join(UNKNOWN)}, not {unknown!r}")
-    model = _read(path)
+    model = read(path)
     given = _given(path, shape)
-    reader = _Reader(path, model, skip=unknown == "skip", fixed=not given and batch == 1)
+    reader = Reader(path, model, skip=unknown == "skip", fixed=not given and batch == 1)
     reader.inputs(given, batch)
     reader.nodes()
     sizes = [f"{name}={dims(size)}" for name, size in given.items()] + ([f"batch={batch}"] if batch != 1 else [])
     return reader.graph(f"{path.stem}({', '.join(sizes)})" if sizes else path.stem)
 
 
-def _read(path: Path) -> ModelProto:
+def read(path: Path) -> ModelProto:
     """Parse a file; data in other files stays there."""
     try:
         with path.open("rb") as file:
@@ -124,7 +124,7 @@ def _checked(path: Path, name: str, sizes: Any, given: Any) -> Shape:
     raise CostModelError(f"{path}: the shape of {name!r} must be sizes such as 1x3x224x224, not {given!r:.40}")
 
 
-class _Reader:
+class Reader:
     """A file on its way to a graph: what each name stands for so far, and what was left out."""
 
     def __init__(self, path: Path, model: ModelProto, *, skip: bool, fixed: bool) -> None:
@@ -283,7 +283,7 @@ class _Reader:
             named = ", ".join(f"{kind} ({count})" for kind, count in sorted(self.skipped.items()) if count)
             behind = f", and {self.behind} behind them whose shapes are not known" if self.behind else ""
             notes.append(
-                f"left out {total} operator{'s' if total > 1 else ''} that are not known: {named}{behind}; "
+                f"left out {total} operator{'s that are' if total > 1 else ' that is'} not known: {named}{behind}; "
                 "all totals are lower bounds"
             )
         return Graph(list(dict.fromkeys(wanted)), title, notes=notes)
