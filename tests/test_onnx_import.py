@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx.printer
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
@@ -248,7 +249,11 @@ CASES = {
         {"constants": {"low": np.float32(-1), "high": np.float32(2)}},
         ["Clip(low=-1.0, high=2.0)"],
     ),
-    "clip above": ([one("Clip", ("x", "", "high"))], {"constants": {"high": np.float32(2)}}, ["Clip(low=None, high=2.0)"]),
+    "clip above": (
+        [one("Clip", ("x", "", "high"))],
+        {"constants": {"high": np.float32(2)}},
+        ["Clip(low=None, high=2.0)"],
+    ),
     "clip to relu": ([one("Clip", ("x", "low"))], {"constants": {"low": np.float32(0)}}, ["Relu()"]),
     "softmax of old": (
         [one("Softmax", axis=1)],
@@ -335,7 +340,8 @@ CASES = {
         ["PRelu(shared=False)", "PRelu(shared=True)"],
     ),
     "no layers": (
-        [one("Identity", outputs=("a",)), one("Dropout", ("a",), ("b",)), one("Cast", ("b",), ("c",), to=1), one("Relu", ("c",))],
+        [one("Identity", outputs=("a",)), one("Dropout", ("a",), ("b",)), one("Cast", ("b",), ("c",), to=1),
+         one("Relu", ("c",))],
         {},
         ["Dropout()", "Relu()"],
     ),
@@ -501,6 +507,7 @@ def _window(draw, padded=True):
         how["pads"] = [draw(st.integers(0, how["kernel_shape"][side % 2] - 1)) for side in range(4)]
     else:
         how["auto_pad"] = automatic
+        how["strides"] = list(map(min, how["strides"], how["kernel_shape"]))  # beyond it ONNX Runtime takes no padding
     return how
 
 
@@ -521,12 +528,19 @@ def _pool(draw, x, shape, y):
     kind, how = draw(st.sampled_from(["MaxPool", "AveragePool"])), _window(draw)
     if kind == "AveragePool":
         how["count_include_pad"] = draw(st.integers(0, 1))
-    # Where a last window hangs over, opset 17 leaves open by how many elements a mean divides.
-    if kind == "MaxPool" and "auto_pad" not in how:
+    # Where a last window hangs over, opset 17 leaves open by how many elements a mean divides; and ONNX Runtime drops a
+    # window that begins behind the map only when it runs, where its shapes have counted it.
+    if kind == "MaxPool" and "auto_pad" not in how and not any(_behind(how, shape[axis + 2], axis) for axis in (0, 1)):
         how["ceil_mode"] = draw(st.integers(0, 1))
     if "auto_pad" in how:
         how.pop("count_include_pad", None)
     return [one(kind, (x,), (y,), **how)], {}
+
+
+def _behind(how, size, axis):
+    before, after = how["pads"][axis], how["pads"][axis + 2]
+    spare = size + before + after - how["kernel_shape"][axis]
+    return -(-spare // how["strides"][axis]) * how["strides"][axis] >= size + before
 
 
 def _norm(draw, x, shape, y):
@@ -557,9 +571,10 @@ FOUR = (_conv, _conv, _pool, _norm, _of_map)
 TWO = (_linear,)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(models())
 def test_random_models_make_what_onnx_runtime_makes(tmp_path_factory, made):
+    note(onnx.printer.to_text(made))
     same_as_onnx_runtime(made, tmp_path_factory.mktemp("random"))
 
 
@@ -601,8 +616,8 @@ def test_the_batch_goes_to_open_first_dimensions(tmp_path):
 
 
 def test_the_batch_replaces_fixed_first_dimensions(tmp_path):
-    flatten = [one("Shape", outputs=("s",)), one("Gather", ("s", "0"), ("n",)), one("Concat", ("n", "-1"), ("to",), axis=0),
-               one("Reshape", ("x", "to"))]  # fmt: skip
+    flatten = [one("Shape", outputs=("s",)), one("Gather", ("s", "0"), ("n",)),
+               one("Concat", ("n", "-1"), ("to",), axis=0), one("Reshape", ("x", "to"))]  # fmt: skip
     path = saved(tmp_path, model(flatten, constants={"0": np.array([0]), "-1": np.array([-1])}))
     assert costmodel.network(path, batch=4).outputs[0].shape == (4, 192)
 
@@ -707,7 +722,8 @@ def bad(folder):
     saved(folder, model([one("Reshape", ("x", "to"))], constants={"to": np.array([-1, -1])}), "rests.onnx")
     saved(folder, model([one("Reshape", ("x", "to"))], constants={"to": (2**40,)}), "many.onnx")
     saved(folder, model([one("Range", ("a", "b", "c"), ("r",)), one("Reshape", ("x", "r"))],
-                        constants={"a": np.array(0), "b": np.array(2**40), "c": np.array(1)}), "range.onnx")  # fmt: skip
+                        constants={"a": np.array(0), "b": np.array(2**40), "c": np.array(1)}),
+          "range.onnx")  # fmt: skip
     saved(folder, model([one("Div", ("a", "b"), ("r",)), one("Reshape", ("x", "r"))],
                         constants={"a": np.array([6]), "b": np.array([0])}), "zero.onnx")  # fmt: skip
     saved(folder, model([one("Constant", outputs=("y",), value_float=1.0)]), "constant.onnx")
