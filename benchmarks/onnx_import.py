@@ -1,7 +1,7 @@
 """How long an ONNX file takes, warm: parse, make the graph, profile it; beside onnx-tool on the same file.
 
-Run ``python benchmarks/onnx_import.py`` (needs ``pip install -e '.[bench]'``). The files are the weightless models inside
-the onnx package. Times are of the processor, the least of several runs, so that a machine that is busy shows less.
+Run ``python benchmarks/onnx_import.py`` (needs ``pip install -e '.[bench]'``). The files are the weightless models
+inside the onnx package. Times are the processor's, the least of several runs, so that a busy machine shows less.
 """
 
 import argparse

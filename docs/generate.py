@@ -49,10 +49,12 @@ def keys(cls: Any) -> str:
 
 
 def operators() -> str:
-    """The vocabulary: each operator's equation."""
-    named = sorted(Op.registry.items())
-    rows = [[f"`{name}`", (cls.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")] for name, cls in named]
-    return grid(["operator", "equation"], rows)
+    """The vocabulary: each operator's equation, and ONNX's operators that it is made of."""
+    rows = [
+        [f"`{name}`", (cls.__doc__ or "").strip().split("\n\n")[0].replace("\n", " "), ", ".join(cls.onnx)]
+        for name, cls in sorted(Op.registry.items())
+    ]
+    return grid(["operator", "equation", "from ONNX's"], rows)
 
 
 def counted() -> str:

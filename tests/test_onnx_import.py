@@ -377,6 +377,8 @@ def test_what_a_node_becomes_makes_what_onnx_runtime_makes(name, tmp_path):
     nodes, more, _ = CASES[name]
     if "factors" in name or "turned" in name:
         pytest.skip("the factors are in the weights' values")
+    if more.get("opset", 17) < 7:
+        pytest.skip("older than what ONNX Runtime is for")
     same_as_onnx_runtime(model(nodes, **more), tmp_path)
 
 
@@ -731,12 +733,17 @@ def bad(folder):
     wrong = model([one("Reshape", ("x", "to"))], constants={"to": np.array([1, 192])})
     wrong.graph.initializer[0].raw_data = b"123"
     saved(folder, wrong, "raw.onnx")
+    for name, there in (("op", b"\x04Relu"), ("input", b"\x01x"), ("output", b"\x01y")):
+        data = model([one("Relu", name="node")]).SerializeToString()
+        (folder / f"bytes-{name}.onnx").write_bytes(data.replace(there, there[:-1] + b"\xff"))
+        (folder / f"line-{name}.onnx").write_bytes(data.replace(there, there[:-1] + b"\n"))
     return sorted(folder.iterdir())
 
 
 def test_bad_files_are_one_error_each(tmp_path):
     files = bad(tmp_path)
     assert len(files) >= 15
+    files.remove(tmp_path / "line-output.onnx")  # is no error: nobody reads a name of an output
     for path in [*files, tmp_path / "missing.onnx"]:
         with pytest.raises(CostModelError) as caught:
             costmodel.network(str(path))

@@ -161,33 +161,41 @@ class Reader:
         """Make the inputs, with the shapes that were given and the batch where the file leaves it open."""
         inputs = [value for value in self.model.input if value.name not in self.values]
         names = [value.name for value in inputs]
+        for name in names:
+            if not (isinstance(name, str) and name.isprintable()):
+                raise CostModelError(f"{self.path}: the name of input {name!r} is not plain text")
         if "" in given and len(names) == 1:
             given = {names[0]: given[""]}
         for name in given:
             if name not in names:
                 raise CostModelError(f"{self.path}: it has no input {name!r}; {suggestion(name, names)}")
         sizes = {value.name: self._sizes(value, given) for value in inputs}
-        open_ = [name for name in names if sizes[name] and not isinstance(sizes[name][0], int)]
+        unset = [name for name in names if sizes[name] and not isinstance(sizes[name][0], int)]
         for value in inputs:
             name = value.name
-            _, *rest = sizes[name] or [0]
-            if name in open_ or (batch != 1 and not open_ and sizes[name]):
-                sizes[name] = [batch, *rest]
-            for number, size in enumerate(sizes[name]):
-                if not isinstance(size, int):
-                    raise CostModelError(
-                        f"{self.path}: input {name!r} leaves dimension {number} open ({size or 'without a name'}); set "
-                        f"it with --shape {name}={'x'.join(str(s) if isinstance(s, int) else '?' for s in sizes[name])}"
-                    )
-            kind = TYPES.get(value.type.tensor_type.elem_type, "")
-            dtype = {"bool": "int8", "uint16": "int16", "uint32": "int32", "uint64": "int64"}.get(kind, kind)
-            if not dtype:
-                raise CostModelError(f"{self.path}: input {name!r} has an element type that is not supported")
-            if not sizes[name]:
-                raise CostModelError(f"{self.path}: input {name!r} is a single number, which is not supported")
-            op = Input(tuple([size for size in sizes[name] if isinstance(size, int)]), dtype)
+            if name in unset or (batch != 1 and not unset and sizes[name]):
+                sizes[name][0] = batch
             apart = OnnxNode("Input", self.opset, {}, (), (True,), name, self.taken)
-            (self.values[name],) = apart.apply(op)
+            (self.values[name],) = apart.apply(self._input(value, sizes[name]))
+
+    def _input(self, value: Any, sizes: Sequence[int | str]) -> Input:
+        """An input whose sizes must all be numbers by now."""
+        name = value.name
+        whole = [size for size in sizes if isinstance(size, int)]
+        if len(whole) < len(sizes):
+            shape = "x".join(str(size) if isinstance(size, int) else "?" for size in sizes)
+            number, size = next((number, size) for number, size in enumerate(sizes) if not isinstance(size, int))
+            raise CostModelError(
+                f"{self.path}: input {name!r} leaves dimension {number} open ({size or 'without a name'}); set it with "
+                f"--shape {name}={shape}"
+            )
+        kind = TYPES.get(value.type.tensor_type.elem_type, "")
+        dtype = {"bool": "int8", "uint16": "int16", "uint32": "int32", "uint64": "int64"}.get(kind, kind)
+        if not dtype:
+            raise CostModelError(f"{self.path}: input {name!r} has an element type that is not supported")
+        if not whole:
+            raise CostModelError(f"{self.path}: input {name!r} is a single number, which is not supported")
+        return Input(tuple(whole), dtype)
 
     def _sizes(self, value: Any, given: Mapping[str, Shape]) -> list[int | str]:
         """An input's sizes: as given, or as declared, where a text stands for a dimension that is open."""
@@ -220,11 +228,14 @@ class Reader:
                 raise WiringError(f"{self._where(node)}: its attributes or inputs are malformed: {error}") from None
 
     def _where(self, node: NodeProto) -> str:
-        kind = f"{node.domain}.{node.op_type}" if node.domain not in DOMAINS else node.op_type
-        return f"{self.path}: node {node.name or ', '.join(node.output)!r} ({kind})"
+        kind = f"{node.domain}.{node.op_type}" if node.domain not in DOMAINS else f"{node.op_type}"
+        made = node.name or next(filter(None, node.output), "")
+        return f"{self.path}: node {made!r} ({kind if kind.isprintable() else repr(kind)})"
 
     def _node(self, node: NodeProto) -> None:
         kind, inputs, outputs = node.op_type, list(node.input), list(node.output)
+        if {*map(type, (kind, node.domain, node.name, *inputs, *outputs))} != {str}:
+            raise WiringError("it has names that are not text")
         if self.held and not self.held.isdisjoint(inputs):
             self.behind += 1
             raise UnsupportedError("what it reads was left out")
