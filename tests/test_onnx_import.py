@@ -580,6 +580,56 @@ def test_random_models_make_what_onnx_runtime_makes(tmp_path_factory, made):
     same_as_onnx_runtime(made, tmp_path_factory.mktemp("random"))
 
 
+# Arithmetic with constants
+
+SEVEN, SOME = np.array([7, -7, 0, 5]), np.array([2, 2, 3, -3])
+REAL = np.array([[1.5, -2.5, 0.25], [4.0, 9.0, -1.0]], np.float32)
+TRUE = np.array([True, False, True, True])
+FOLDED = [
+    ("Abs", [SEVEN], {}), ("Add", [SEVEN, SOME], {}), ("And", [TRUE, ~TRUE], {}), ("Cast", [REAL], {"to": 7}),
+    ("Cast", [SEVEN], {"to": 1}), ("Ceil", [REAL], {}), ("Concat", [SEVEN, SOME, SEVEN], {"axis": 0}),
+    ("Div", [SEVEN, SOME], {}), ("Div", [REAL, REAL], {}), ("Equal", [SEVEN, SOME], {}),
+    ("Expand", [SOME, np.array([2, 1, 4])], {}), ("Floor", [REAL], {}),
+    ("Gather", [REAL, np.array([[1], [-1]])], {"axis": 1}),
+    ("Gather", [SEVEN, np.array(2)], {}), ("Greater", [SEVEN, SOME], {}), ("GreaterOrEqual", [SEVEN, SOME], {}),
+    ("Identity", [SEVEN], {}), ("Less", [SEVEN, SOME], {}), ("LessOrEqual", [SEVEN, SOME], {}),
+    ("Max", [SEVEN, SOME, SOME + 9], {}), ("Min", [SEVEN, SOME], {}), ("Mod", [SEVEN, SOME], {}),
+    ("Mul", [SEVEN, np.array(3)], {}), ("Neg", [SEVEN], {}), ("Not", [TRUE], {}), ("Or", [TRUE, ~TRUE], {}),
+    ("Range", [np.array(1), np.array(10), np.array(4)], {}), ("Range", [np.array(3), np.array(-4), np.array(-2)], {}),
+    ("ReduceMax", [REAL], {"axes": [1]}), ("ReduceMin", [REAL], {"axes": [0], "keepdims": 0}),
+    ("ReduceProd", [REAL], {}),
+    ("ReduceSum", [REAL, np.array([1])], {}), ("Reshape", [REAL, np.array([0, -1, 1])], {}),
+    ("Slice", [SEVEN, np.array([1]), np.array([2**62])], {}),
+    ("Slice", [REAL, np.array([0]), np.array([-1]), np.array([1])], {}),
+    ("Slice", [SEVEN, np.array([-1]), np.array([-(2**62)]), np.array([0]), np.array([-1])], {}),
+    ("Sqrt", [REAL**2], {}),
+    ("Slice", [SEVEN, np.array([3]), np.array([0]), np.array([0]), np.array([-2])], {}),
+    ("Squeeze", [REAL[None]], {}), ("Squeeze", [REAL[:, None], np.array([-2])], {}), ("Sub", [SEVEN, SOME], {}),
+    ("Tile", [REAL, np.array([2, 3])], {}), ("Transpose", [REAL], {}), ("Transpose", [REAL[None]], {"perm": [2, 0, 1]}),
+    ("Unsqueeze", [REAL, np.array([0, -1])], {}), ("Where", [TRUE, SEVEN, SOME], {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "arrays", "attributes"), FOLDED, ids=lambda value: value if type(value) is str else ""
+)
+def test_constants_are_those_of_onnx_runtime(kind, arrays, attributes, tmp_path):
+    constants = {f"c{number}": array for number, array in enumerate(arrays)}
+    made = model([one(kind, constants, ("y",), **attributes)], constants=constants)
+    reader = Reader(Path("model.onnx"), made, skip=False, fixed=True)
+    reader.nodes()
+    ours = reader.values["y"].read()
+    made.graph.output[0].type.tensor_type.elem_type = helper.np_dtype_to_tensor_dtype(ours.dtype)
+    session = ORT.InferenceSession(saved(tmp_path, made), providers=["CPUExecutionProvider"])
+    (theirs,) = session.run(None, {"x": np.zeros((1, 3, 8, 8), np.float32)})
+    assert (ours.dtype, ours.shape, reader.values["y"].shape) == (theirs.dtype, theirs.shape, theirs.shape)
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_all_arithmetic_is_compared():
+    assert {kind for kind, *_ in FOLDED} == set(COMPUTED)
+
+
 # Names
 
 
