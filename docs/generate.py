@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import costmodel.ops  # noqa: F401 - the operators register themselves
-from costmodel import compare, guard, measure, memory, profile, simulate, units
+from costmodel import compare, guard, measure, memory, profile, roofline, simulate, units
 from costmodel.counting import standard_table
 from costmodel.execute import verify
 from costmodel.graph import Op
@@ -104,6 +104,7 @@ def page() -> str:
         ("Columns of a check's changes", columns(guard.CHANGE_COLUMNS)),
         ("Budgets of a check", budgets()),
         ("How time is computed", prose(simulate)),
+        ("Points of a roofline", prose(roofline)),
         ("Placement policies", policies()),
         ("Machine file", keys(Hardware)),
         ("Machine file: each entry of engines", keys(Engine)),

@@ -40,6 +40,14 @@ def test_a_file_is_written_as_utf_8_with_its_own_line_ends(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["a.csv"]
 
 
+def test_bytes_are_written_as_they_are(tmp_path, capsysbinary):
+    picture = b"\x89PNG\r\n\x1a\n\x00\xff"
+    write(tmp_path / "a.png", picture)
+    assert (tmp_path / "a.png").read_bytes() == picture
+    write(Path("-"), picture)
+    assert capsysbinary.readouterr().out == picture
+
+
 def test_a_shorter_text_replaces_a_longer_one(tmp_path):
     file = tmp_path / "a.csv"
     file.write_text("old " * 1000, encoding="utf-8")

@@ -20,7 +20,7 @@ LEVELS = [
     {"place", "memory", "execute"},
     {"simulate"},
     {"costmodel"},
-    {"compare", "guard", "measure", "papers"},
+    {"compare", "guard", "measure", "papers", "roofline"},
     {"report"},
     {"pytest_plugin"},
     {"cli"},
@@ -35,6 +35,7 @@ HOMES = {
     "numpy": {"arrays", "execute", "table"},
     "pytest": {"pytest_plugin"},
     "numba": {"execute"},
+    "matplotlib": {"report"},
     "onnx": {"importers"},
     "torch": set(),
 }

@@ -5,9 +5,11 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from costmodel.errors import WiringError
 from costmodel.graph import Work
 from costmodel.ops import Add, AveragePool, Concat, Conv, Linear, MatMul, MaxPool, Pad, Reshape, Slice, Transpose
 
@@ -70,6 +72,14 @@ def pool_windows(axis, ceil):
     return count
 
 
+def steps_over(axis, count):
+    """Whether one of so many windows has no element of the map: its taps lie in the padding on both sides of it."""
+    starts = range(-axis.before, count * axis.stride - axis.before, axis.stride)
+    return any(
+        not {start + tap * axis.dilation for tap in range(axis.kernel)} & {*range(axis.size)} for start in starts
+    )
+
+
 @quick
 @given(
     spatial=st.lists(axes(), min_size=1, max_size=2),
@@ -114,6 +124,11 @@ def test_pools(spatial, batch, channels, ceil):
     x = (batch, channels, *(axis.size for axis in spatial))
     largest = MaxPool(**attributes(spatial), ceil_mode=ceil)
     mean = AveragePool(**attributes(spatial), ceil_mode=ceil)
+    if any(itertools.starmap(steps_over, zip(spatial, positions, strict=True))):
+        for pool in (largest, mean):
+            with pytest.raises(WiringError, match="windows without any input"):
+                pool.shape(x)
+        return
     assert largest.shape(x) == mean.shape(x) == (batch, channels, *positions)
     assert largest.work(x) == Work(compare=operations)
     # the first element of each window is taken and not added, and the sum is multiplied once

@@ -10,7 +10,7 @@ import pytest
 import costmodel
 from costmodel import papers
 from costmodel.errors import CostModelError
-from costmodel.papers import hairnet, ledger
+from costmodel.papers import hairnet, hairnet_tables, ledger
 from costmodel.papers.page import page
 from costmodel.papers.prints import general, printed
 
@@ -214,7 +214,7 @@ def test_a_differing_cell_is_named(monkeypatch):
             table[4][9] = "0.003213"
         return table
 
-    monkeypatch.setattr(hairnet, "printed", changed)
+    monkeypatch.setattr(hairnet_tables, "printed", changed)
     (difference,) = papers.reproduce("hairnet").reports[0].differences
     assert difference == (
         "hairnet-appendix.csv: row 4 (4 dwise_conv0), transfer_time: built '0.003212', printed '0.003213'"

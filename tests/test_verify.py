@@ -488,6 +488,9 @@ def test_an_operator_without_loops_is_an_error():
         def shape(self, x):
             return x
 
+        def run(self, x):
+            return x
+
     with pytest.raises(CostModelError, match="no counting loops for operator 'Unheard'"):
         verify(Graph(Unheard()(Input((1, 2))())))
 

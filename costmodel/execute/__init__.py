@@ -4,12 +4,12 @@ Weights that are not given are made from a seed, the same on every machine.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from costmodel.arrays import Array, np
 from costmodel.errors import CostModelError, suggestion
-from costmodel.execute.weights import seeded_input, seeded_weights
-from costmodel.graph import Graph, Input, Node, Tensor, dims
+from costmodel.execute.weights import float_of, seeded_input, seeded_weights
+from costmodel.graph import Graph, Input, Node, Op, Shape, Tensor, dims
 
 DTYPES: Final = ("float32", "float64", "float16")
 """Element types that networks run in."""
@@ -32,7 +32,9 @@ def walk(
     graph: Graph, inputs: Sequence[Array] | None = None, weights: Weights | None = None, *, seed: int = 0
 ) -> Iterator[tuple[str, Node, tuple[Array, ...]]]:
     """Run a network node by node -> each node's name, the node, and what it makes; arrays go after their last use."""
+    check_runs(graph)
     given = checked_inputs(graph, inputs, seed)
+    check_weights(graph, weights)
     readers: dict[Tensor, int] = dict.fromkeys(graph.outputs, 1)
     for node in graph.nodes.values():
         for tensor in node.inputs:
@@ -40,19 +42,31 @@ def walk(
     alive: dict[Tensor, Array] = {}
     for name, node in graph.nodes.items():
         if isinstance(node.op, Input):
-            results = (given[node.outputs[0]],)
+            results = (given.pop(node.outputs[0]),)
         else:
-            operands = [alive[tensor] for tensor in node.inputs]
-            constants = weights_of(graph, name, node, weights, seed)
+            constants = weights_of(name, node, weights, seed)
             with np.errstate(over="ignore", under="ignore"):  # exp(-x) of a very negative x is meant to be infinite
-                results = (node.op.run(*operands, **constants),)
+                results = (node.op.run(*(alive[tensor] for tensor in node.inputs), **constants),)
+            del constants
         check_results(name, node, results)
         alive |= zip(node.outputs, results, strict=True)
-        yield name, node, results
         for tensor in node.inputs:
             readers[tensor] -= 1
             if not readers[tensor]:
                 del alive[tensor]
+        yield name, node, results
+
+
+def check_runs(graph: Graph) -> None:
+    """A network's element type must be one that runs; each operator must say how it runs, and make one result."""
+    for tensor in graph.inputs:
+        if dtype_of(tensor) not in DTYPES:
+            raise CostModelError(f"{graph.name}: networks run in {', '.join(DTYPES)}, not in {dtype_of(tensor)}")
+    for name, node in graph.nodes.items():
+        if not isinstance(node.op, Input) and type(node.op).run is Op.run:
+            raise CostModelError(f"{graph.name}: {name!r} cannot run: {node.op.kind} defines no run()")
+        if len(node.outputs) != 1:
+            raise CostModelError(f"{graph.name}: {name!r} cannot run: {node.op.kind} has {len(node.outputs)} outputs")
 
 
 def checked_inputs(graph: Graph, inputs: Sequence[Array] | None, seed: int) -> dict[Tensor, Array]:
@@ -63,34 +77,48 @@ def checked_inputs(graph: Graph, inputs: Sequence[Array] | None, seed: int) -> d
     if len(inputs) != len(tensors):
         raise CostModelError(f"{graph.name}: takes {len(tensors)} inputs, not {len(inputs)}")
     for number, (tensor, array) in enumerate(zip(tensors, inputs, strict=True)):
-        wanted = dtype_of(tensor)
-        shape, dtype = tuple(np.shape(array)), getattr(getattr(array, "dtype", None), "name", type(array).__name__)
-        if shape != tensor.shape or dtype != wanted:
-            raise CostModelError(
-                f"{graph.name}: input {number} must be {wanted} of {dims(tensor.shape)}, not {dtype} of {dims(shape)}"
-            )
+        check_array(f"{graph.name}: input {number}", array, tensor.shape, dtype_of(tensor))
     return dict(zip(tensors, inputs, strict=True))
 
 
-def weights_of(graph: Graph, name: str, node: Node, weights: Weights | None, seed: int) -> dict[str, Array]:
-    """A node's constants: those given, with the declared shapes, or made from the seed."""
-    declared = node.op.weights(*node.input_shapes)
-    if weights is None or not declared:
-        return seeded_weights(name, node, seed)
-    given: Mapping[str, Any] = weights.get(name, {})
-    if not given:
-        raise CostModelError(f"{graph.name}: no weights for {name!r}; {suggestion(name, weights)}")
-    for weight in declared:
-        if weight.name not in given:
-            raise CostModelError(f"{graph.name}: {name!r} has no {weight.name!r}; {suggestion(weight.name, given)}")
-        shape = tuple(np.shape(given[weight.name]))
-        if shape != weight.shape:
-            raise CostModelError(
-                f"{graph.name}: {weight.name!r} of {name!r} must be {dims(weight.shape)}, not {dims(shape)}"
-            )
-        if not np.isfinite(given[weight.name]).all():
-            raise CostModelError(f"{graph.name}: {weight.name!r} of {name!r} has values that are not finite")
-    return {weight.name: given[weight.name] for weight in declared}
+def weights_of(name: str, node: Node, weights: Weights | None, seed: int) -> Mapping[str, Array]:
+    """A node's constants: those given, or made from the seed."""
+    return seeded_weights(name, node, seed) if weights is None else weights.get(name, {})
+
+
+def check_weights(graph: Graph, weights: Weights | None) -> None:
+    """Given weights must be those that the network declares, no fewer and no more."""
+    if weights is None:
+        return
+    nodes = {name: node for name, node in graph.nodes.items() if node.op.weights(*node.input_shapes)}
+    for name, given in weights.items():
+        if given and name not in nodes:
+            raise CostModelError(f"{graph.name}: {name!r} is no layer with weights; {suggestion(name, nodes)}")
+    for name, node in nodes.items():
+        if not weights.get(name):
+            raise CostModelError(f"{graph.name}: no weights for {name!r}; {suggestion(name, weights)}")
+        check_constants(f"{graph.name}: {name!r}", node, weights[name])
+
+
+def check_constants(what: str, node: Node, given: Mapping[str, Array]) -> None:
+    """A node's given weights must be those that it declares, and finite."""
+    shapes = {weight.name: weight.shape for weight in node.op.weights(*node.input_shapes)}
+    for key in given:
+        if key not in shapes:
+            raise CostModelError(f"{what} takes no {key!r}; {suggestion(key, shapes)}")
+    for key, shape in shapes.items():
+        if key not in given:
+            raise CostModelError(f"{what} has no {key!r}; {suggestion(key, given)}")
+        check_array(f"{what}: {key!r}", given[key], shape, float_of(node.outputs[0]))
+        if not np.isfinite(given[key]).all():
+            raise CostModelError(f"{what}: {key!r} has values that are not finite")
+
+
+def check_array(what: str, array: Array, shape: Shape, dtype: str) -> None:
+    """An array that is given must have the declared shape and type."""
+    is_shape, is_dtype = tuple(np.shape(array)), getattr(getattr(array, "dtype", None), "name", type(array).__name__)
+    if (is_shape, is_dtype) != (shape, dtype):
+        raise CostModelError(f"{what} must be {dtype} of {dims(shape)}, not {is_dtype} of {dims(is_shape)}")
 
 
 def check_results(name: str, node: Node, results: Sequence[Array]) -> None:
@@ -102,7 +130,4 @@ def check_results(name: str, node: Node, results: Sequence[Array]) -> None:
 
 def dtype_of(tensor: Tensor) -> str:
     """The element type of a network's input."""
-    dtype = str(getattr(tensor.node.op, "dtype", ""))
-    if dtype not in DTYPES:
-        raise CostModelError(f"networks run in {', '.join(DTYPES)}, not in {dtype}")
-    return dtype
+    return str(getattr(tensor.node.op, "dtype", ""))

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 from costmodel.arrays import np
 from costmodel.execute.fast import PATTERNS, Program, kernels
+from costmodel.execute.fast.workers import Job, Workers
 from costmodel.graph import Graph, Input, Op, Tensor
 from costmodel.ops import Add, BatchNorm, Conv, MaxPool, Relu
 from costmodel.units import exact
@@ -108,10 +109,11 @@ def _graph(channels: int, size: int, *ops: Op) -> Graph:
 
 
 def _rate(graph: Graph, threads: int, overhead: float) -> float:
-    """Operations per second of a network's only kernel, in its fastest run."""
+    """Operations per second of a network's only kernel, in its fastest run; at least half of that is its own work."""
     program = Program(graph, threads=threads)
     operations = 2 * program.profile.layers.total("macs") + program.profile.layers.total("elementwise")
-    return float(operations / max(min(program.times(REPEAT)[0]) - overhead, 1e-9))
+    seconds = min(program.times(REPEAT)[0])
+    return float(operations / max(seconds - overhead, seconds / 2))
 
 
 def _overhead(threads: int) -> float:
@@ -150,26 +152,31 @@ def caches() -> dict[int, int]:
 
 def _bandwidth(block: int, threads: int) -> tuple[float, float, float]:
     """Bytes per second read, written and (both ways) copied within a block."""
-    x = np.ones(max(block // 8, 1024), np.float32)
-    y, sums = np.empty_like(x), np.empty(threads, np.float32)
+    x = np.ones((threads, max(block // 8, 1024) // threads), np.float32)
+    y = np.empty_like(x)
     rounds = max(1, (1 << 24) // x.nbytes)
-    both = np.concatenate([x, y])
+    both = np.concatenate([x, y], axis=1)
+    sums, workers = np.empty((threads, 1), np.float32), Workers(threads)
 
-    def best(work: Callable[[], None], moved: int) -> float:
-        work()
+    def best(work: Callable[[int], None], moved: int) -> float:
+        def job(part: int) -> Job:
+            return lambda _: work(part)
+
+        jobs = [job(part) for part in range(threads)]
         times = []
         for _ in range(5):
             before = perf_counter()
             for _ in range(rounds):
-                work()
+                workers.run(jobs)
             times.append((perf_counter() - before) / rounds)
         return moved / min(times)
 
-    return (
-        best(lambda: kernels.read(both, sums, threads), both.nbytes),
-        best(lambda: kernels.written(both, np.float32(1), threads), both.nbytes),
-        best(lambda: kernels.copied(x, y, threads), 2 * x.nbytes),
-    )
+    with workers:
+        return (
+            best(lambda part: kernels.read(both[part], sums[part]), both.nbytes),
+            best(lambda part: kernels.written(both[part], np.float32(1)), both.nbytes),
+            best(lambda part: kernels.copied(x[part], y[part]), 2 * x.nbytes),
+        )
 
 
 def processor() -> str:

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from costmodel.arrays import Array, np
 from costmodel.errors import CostModelError
-from costmodel.execute import checked_inputs, dtype_of
+from costmodel.execute import check_runs, checked_inputs
 from costmodel.execute.counting import Counter, compiler, run
 from costmodel.execute.weights import float_of, seeded_weight, seeded_weights
 from costmodel.fuse import Kernel, Pattern, fuse
@@ -171,8 +171,7 @@ def verify(
     ``needs`` is the profile to compare with, by default the one that :func:`costmodel.profile.profile` makes now.
     Without ``compile_loops`` the loops are compiled if numba is there.
     """
-    for tensor in graph.inputs:
-        dtype_of(tensor)
+    check_runs(graph)
     needs = profile(graph, patterns=patterns) if needs is None else needs
     model = _Model(needs)
     running = _Running(graph, fuse(graph, patterns), seed, Counter(compile_loops=compile_loops))

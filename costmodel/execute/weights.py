@@ -9,6 +9,7 @@ from math import prod, sqrt
 from typing import Final
 
 from costmodel.arrays import Array, np
+from costmodel.errors import CostModelError
 from costmodel.graph import Node, Shape, Tensor, Weight
 
 UNIT_VARIANCE: Final = sqrt(3)  # half the width of a uniform distribution of variance 1
@@ -19,7 +20,9 @@ CHUNK: Final = 2**15
 
 def uniform(key: str, seed: int, shape: Shape, low: float, high: float, dtype: str) -> Array:
     """Values between low and high, the same for the same key and seed."""
-    numbers = np.random.Philox(key=[seed, zlib.crc32(key.encode())])
+    if type(seed) is not int or not 0 <= seed < 2**64:
+        raise CostModelError(f"a seed is an integer from 0 to 2^64 - 1, not {seed!r}")
+    numbers = np.random.Philox(key=np.array([seed, zlib.crc32(key.encode())], np.uint64))
     values = np.empty(prod(shape), dtype)
     for start in range(0, len(values), CHUNK):
         part = values[start : start + CHUNK]

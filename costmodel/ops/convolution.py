@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import gcd, prod
 from typing import ClassVar
 
-from costmodel.arrays import Array
+from costmodel.arrays import Array, np
 from costmodel.errors import WiringError
 from costmodel.graph import Loops, Shape, Tensor, Weight, dims
 from costmodel.ops.checks import channels_and_spatial, positive, same_channels
@@ -67,10 +67,10 @@ class Conv(Windowed):
         """Per image and group one product: filters x reduction by reduction x positions."""
         n, *_ = x.shape
         _, _, *positions = self.shape(x.shape)
-        under = patches(x, self.window, tuple(positions)).reshape(
-            n, self.groups, -1, prod(positions), prod(self.window.kernel)
-        )
-        columns = under.swapaxes(3, 4).reshape(n, self.groups, -1, prod(positions))
+        under = patches(x, self.window, tuple(positions))
+        rank = len(positions)
+        columns = np.moveaxis(under, range(2, 2 + rank), range(-rank, 0))  # n, c, k..., p...
+        columns = columns.reshape(n, self.groups, -1, prod(positions))
         y = weight.reshape(self.groups, self.filters // self.groups, -1) @ columns
         y = y.reshape(n, self.filters, *positions)
         return y if bias is None else y + along_channels(bias, y)

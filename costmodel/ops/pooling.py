@@ -31,7 +31,13 @@ class Pool(Windowed, abstract=True):
     def shape(self, x: Shape) -> Shape:
         """N x C x spatial -> N x C x positions."""
         n, c, spatial = channels_and_spatial(x)
-        return (n, c, *self.window.output(spatial, ceil=self.ceil_mode))
+        window = self.window
+        positions = window.output(spatial, ceil=self.ceil_mode)
+        if window.extent != window.kernel:  # only a dilated window can step over a whole map
+            for size, count, stride, dilation, (before, _) in zip(spatial, positions, *window[1:], strict=True):
+                if any(start % dilation >= size for start in range(-before, 0, stride)[:count]):
+                    raise WiringError(f"pads {self.pads} leave windows without any input; dilation: {self.dilation}")
+        return (n, c, *positions)
 
     def units(self, x: Shape) -> int:
         """Window elements: the kernel's size times the outputs."""

@@ -32,7 +32,7 @@ class Reproduction(NamedTuple):
 
 
 PAPERS: Final = {
-    "hairnet": Document("HairNet: The Thinned Convolutional Network, 2020", "costmodel.papers.hairnet"),
+    "hairnet": Document("HairNet: The Thinned Convolutional Network, 2020", "costmodel.papers.hairnet_figures"),
     "mobilenetv2-report": Document("MobileNetV2: The Same but Better, a report", "costmodel.papers.mobilenetv2_report"),
     "deck": Document("Compact architectures, a lecture deck", "costmodel.papers.deck"),
 }

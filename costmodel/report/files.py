@@ -1,4 +1,4 @@
-"""Text x path -> a file that is either whole or not there."""
+"""Text or bytes x path -> a file that is either whole or not there."""
 
 import contextlib
 import os
@@ -10,19 +10,20 @@ from pathlib import Path
 from costmodel.errors import CostModelError
 
 
-def write(path: Path, text: str) -> None:
+def write(path: Path, content: str | bytes) -> None:
     """Write a file in one step: a failure leaves what was there before; ``-`` is standard output."""
+    data = content.encode() if isinstance(content, str) else content  # text is UTF-8, whatever the terminal
     if str(path) == "-":
         sys.stdout.flush()
-        sys.stdout.buffer.write(text.encode())  # data is UTF-8, whatever the terminal
+        sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
     try:
         mode = _mode(path)
         if mode is None or stat.S_ISREG(mode):
-            _replace(path.resolve(), text, 0o666 & ~_umask() if mode is None else stat.S_IMODE(mode))
+            _replace(path.resolve(), data, 0o666 & ~_umask() if mode is None else stat.S_IMODE(mode))
         else:
-            path.write_text(text, encoding="utf-8")  # a device or a pipe cannot be replaced
+            path.write_bytes(data)  # a device or a pipe cannot be replaced
     except OSError as error:
         raise CostModelError(f"{path}: cannot write it: {error.strerror}") from None
 
@@ -34,11 +35,11 @@ def _mode(path: Path) -> int | None:
         return None
 
 
-def _replace(path: Path, text: str, mode: int) -> None:
+def _replace(path: Path, data: bytes, mode: int) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".costmodel-", suffix=".part")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
         Path(name).chmod(mode)
         Path(name).replace(path)
     except BaseException:

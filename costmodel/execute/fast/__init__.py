@@ -5,17 +5,22 @@ pools and what is done element by element are compiled by numba. Batch norms are
 them, clamps and sums into the pass that ends it. Operators without a fast kernel run their reference.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any, Final
+from typing import Final
 
-import numba
-from threadpoolctl import ThreadpoolController
+from costmodel.errors import CostModelError
+
+try:
+    import numba
+    from threadpoolctl import ThreadpoolController
+except ModuleNotFoundError as missing:
+    raise CostModelError(f"fast kernels need {missing.name}: pip install 'costmodel[exec]'") from missing
 
 from costmodel.arrays import Array, np
-from costmodel.errors import CostModelError
-from costmodel.execute import Weights, checked_inputs, weights_of
-from costmodel.execute.fast.steps import COLUMN_BYTES, Scratch, Step, build, planes_needed
+from costmodel.execute import Weights, check_runs, check_weights, checked_inputs, weights_of
+from costmodel.execute.fast.steps import Scratch, Step, build, columns_needed, plane_size
+from costmodel.execute.fast.workers import Workers
 from costmodel.execute.plan import aligned, plan
 from costmodel.fuse import Pattern, fuse
 from costmodel.graph import Graph, Tensor
@@ -28,6 +33,9 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
     *[[head, *tail] for head in ("Conv", "Linear", "BatchNorm", "Add", "Concat") for tail in CLAMPED[1:]],
 )
 """What this executor runs as one pass, unless a machine's patterns are asked for."""
+
+HUGE: Final = 1 << 21
+"""Bytes; a huge page, on which NumPy asks the system to put arrays of at least two."""
 
 BYTES: Final = 4
 """Of a float32, the type that the fast kernels are for."""
@@ -45,42 +53,38 @@ class Program:
         seed: int = 0,
         threads: int = 1,
     ) -> None:
+        check_runs(graph)
         if any(tensor.bits != 8 * BYTES for node in graph.nodes.values() for tensor in node.outputs):
             raise CostModelError(f"{graph.name}: the fast kernels are for float32; execute() runs other types")
-        if not 1 <= threads <= numba.config.NUMBA_NUM_THREADS:
-            raise CostModelError(f"threads must be from 1 to {numba.config.NUMBA_NUM_THREADS}, not {threads}")
+        if type(threads) is not int or not 1 <= threads <= numba.config.NUMBA_NUM_THREADS:
+            raise CostModelError(f"threads must be from 1 to {numba.config.NUMBA_NUM_THREADS}, not {threads!r}")
         self.graph: Final = graph
         self.threads: Final = threads
         kernels = fuse(graph, patterns)
         self.names: Final = [kernel.name for kernel in kernels]
         self.profile: Final = profile(graph, patterns=patterns)
-        constants = {
-            node: weights_of(graph, name, node, weights, seed) for name, node in graph.nodes.items() if node.inputs
-        }
-        self._inputs, self._outputs = graph.inputs, graph.outputs
+        check_weights(graph, weights)
+        constants = {node: weights_of(name, node, weights, seed) for name, node in graph.nodes.items() if node.inputs}
         self._seed = seed
         self._names = {node: name for name, node in graph.nodes.items()}
         self._views: dict[str, Array] = {}
         self.arena: Final = self._allocate()
-        columns = max([1, *(self.profile.layers["reduction"])]) * max([1, *self._widths()])
+        self._workers = Workers(threads)
+        planes, columns = (max(map(needed, kernels), default=0) for needed in (plane_size, columns_needed))
         scratch = Scratch(
-            np.zeros((threads, 2, max(map(planes_needed, kernels), default=0)), np.float32),
-            np.empty(max(COLUMN_BYTES // BYTES, columns), np.float32),
+            self._workers,
+            memory(threads * 2 * planes).reshape(threads, 2, planes),
+            memory(threads * columns).reshape(threads, columns),
         )
-        self.steps: Final[list[Step]] = [build(kernel, constants, self.buffer, scratch, threads) for kernel in kernels]
+        self.steps: Final[list[Step]] = [build(kernel, constants, self.buffer, scratch) for kernel in kernels]
         self._blas = ThreadpoolController()
-
-    def _widths(self) -> Iterable[int]:
-        for node in self.graph.nodes.values():
-            if node.op.window and len(node.outputs[0].shape) == 4:
-                yield node.outputs[0].shape[3]
 
     def _allocate(self) -> Array:
         tensors = self.profile.tensors
         rows = [row for row, kind in enumerate(tensors["kind"]) if kind in MAPS]
         sizes, born, dies = ([tensors[name][row] for row in rows] for name in ("bytes", "born", "dies"))
         placed = plan(sizes, born, dies)
-        arena = np.empty(aligned(placed.size) // BYTES, np.float32)
+        arena = memory(aligned(placed.size) // BYTES)
         for row, offset in zip(rows, placed.offsets, strict=True):
             values = arena[offset // BYTES : offset // BYTES + tensors["elements"][row]]
             self._views[tensors["tensor"][row]] = values
@@ -96,10 +100,10 @@ class Program:
     def run(self, inputs: Sequence[Array] | None = None) -> tuple[Array, ...]:
         """Run the network once -> copies of its outputs; inputs that are not given follow from the seed."""
         self._load(inputs)
-        with self._limits():
+        with self._blas.limit(limits=1, user_api="blas"), self._workers:
             for step in self.steps:
                 step()
-        return tuple(self.buffer(tensor).copy() for tensor in self._outputs)
+        return tuple(self.buffer(tensor).copy() for tensor in self.graph.outputs)
 
     def times(
         self, repeat: int, inputs: Sequence[Array] | None = None, tick: Callable[[], None] = lambda: None
@@ -107,7 +111,7 @@ class Program:
         """Run the network several times -> for each kernel, its seconds in each run; ``tick`` is called after a run."""
         self.run(inputs)  # compiles what is not compiled yet, and touches all memory
         taken: list[list[float]] = [[] for _ in self.steps]
-        with self._limits():
+        with self._blas.limit(limits=1, user_api="blas"), self._workers:
             for _ in range(repeat):
                 self._load(inputs)
                 before = perf_counter()
@@ -124,6 +128,9 @@ class Program:
         for tensor, array in checked_inputs(self.graph, inputs, self._seed).items():
             np.copyto(self.buffer(tensor), array)
 
-    def _limits(self) -> Any:
-        numba.set_num_threads(self.threads)
-        return self._blas.limit(limits=self.threads, user_api="blas")
+
+def memory(values: int) -> Array:
+    """Values not set yet, from the start of a huge page on: walks down columns would else look up a page each step."""
+    room = np.empty(max(values, HUGE // BYTES) + HUGE // BYTES, np.float32)
+    start = -room.ctypes.data % HUGE // BYTES
+    return room[start : start + values]

@@ -15,23 +15,27 @@ FAST_MATH: Final = {"contract", "nsz", "arcp", "nnan"}
 """Products and sums may be contracted; what is not finite is treated as it comes."""
 
 compiled: Any = numba.njit(nogil=True, cache=True, fastmath=FAST_MATH)
-threaded: Any = numba.njit(nogil=True, cache=True, fastmath=FAST_MATH, parallel=True)
 
 
 @compiled
-def finish(y: Array, bias: Array, low: float, high: float, start: int, stop: int) -> None:
-    """y[m] = clamp(y[m] + bias[m]); y: M x P."""
-    for m in range(start, stop):
-        row, shift = y[m], bias[m]
+def finish(
+    y: Array, bias: Array, low: float, high: float, start: int, stop: int, step: int, first: int, last: int
+) -> None:
+    """y[m] = clamp(y[m] + bias[m]) in the given rows, from position first to last; y: M x P."""
+    for m in range(start, stop, step):
+        row, shift = y[m][first:last], bias[m]
         for p in range(row.size):
             row[p] = min(max(row[p] + shift, low), high)
 
 
 @compiled
-def finish_sum(y: Array, bias: Array, other: Array, low: float, high: float, start: int, stop: int) -> None:
-    """y[m] = clamp(y[m] + bias[m] + other[m]); y, other: M x P."""
-    for m in range(start, stop):
-        row, beside, shift = y[m], other[m], bias[m]
+def finish_sum(
+    y: Array, bias: Array, other: Array, low: float, high: float, start: int, stop: int, step: int, first: int,
+    last: int,
+) -> None:  # fmt: skip
+    """y[m] = clamp(y[m] + bias[m] + other[m]) in the given rows, from position first to last; y, other: M x P."""
+    for m in range(start, stop, step):
+        row, beside, shift = y[m][first:last], other[m][first:last], bias[m]
         for p in range(row.size):
             row[p] = min(max(row[p] + shift + beside[p], low), high)
 
@@ -79,41 +83,73 @@ def nine(plane: Array, pitch: int, w: Array, shift: float, low: float, high: flo
 
 
 @compiled
+def into_quarters(x: Array, top: int, left: int, pitch: int, size: int, quarters: Array, height: int) -> None:
+    """A map's channel into a padded plane of which even and odd rows, and even and odd columns, lie apart.
+
+    A quarter has ``size`` values, kept flat with that pitch; what no window of stride 2 reaches is left out.
+    """
+    odd = left % 2
+    at, beside = left // 2, (left + 1) // 2  # where the first column goes, and the second
+    pairs = min(x.shape[1] // 2, pitch - 1 - at)
+    for h in range(min(x.shape[0], 2 * height + 1 - top)):
+        row, r = x[h], h + top
+        start = 2 * (r % 2) * size + r // 2 * pitch
+        first = quarters[start + odd * size + at :]
+        second = quarters[start + (1 - odd) * size + beside :]
+        for i in range(pairs):
+            first[i] = row[2 * i]
+            second[i] = row[2 * i + 1]
+        if 2 * pairs < row.size and at + pairs < pitch - odd:
+            first[pairs] = row[2 * pairs]
+
+
+@compiled
+def nine_of_quarters(
+    quarters: Array, pitch: int, size: int, w: Array, shift: float, low: float, high: float, out: Array
+) -> None:
+    """:func:`nine` at every second position of every second row, from a plane in quarters."""
+    w0, w1, w2, w3, w4, w5, w6, w7, w8 = w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8]
+    a0, a1, a2 = quarters, quarters[size:], quarters[1:]
+    b0, b1, b2 = quarters[2 * size :], quarters[3 * size :], quarters[2 * size + 1 :]
+    d0, d1, d2 = quarters[pitch:], quarters[size + pitch :], quarters[pitch + 1 :]
+    for i in range(out.size):
+        v = shift + w0 * a0[i] + w1 * a1[i] + w2 * a2[i] + w3 * b0[i] + w4 * b1[i] + w5 * b2[i]
+        out[i] = min(max(v + w6 * d0[i] + w7 * d1[i] + w8 * d2[i], low), high)
+
+
+@compiled
 def depthwise3(
     x: Array, weight: Array, bias: Array, low: float, high: float, stride: int, top: int, left: int, pitch: int,
-    planes: Array, y: Array, worker: int, start: int, stop: int,
+    plane: Array, acc: Array, y: Array, start: int, stop: int,
 ) -> None:  # fmt: skip
-    """A 3x3 depthwise convolution; x: C x H x W, weight: C x 9, y: C x OH x OW.
+    """A 3x3 depthwise convolution of stride 1 or 2; x: C x H x W, weight: C x 9, y: C x OH x OW.
 
-    It runs over every position of the flat padded plane, row by row where the stride leaves rows out, and takes those
-    that the stride asks for.
+    It runs over every position of a flat padded plane, and leaves out those that are in the padding.
     """
-    plane, acc = planes[worker, 0], planes[worker, 1]
     height, width = y.shape[1], y.shape[2]
+    if stride == 2:
+        pitch = width + 1
+    size = (height + 1) * pitch
+    flat = acc[: (height - 1) * pitch + width]
     for c in range(start, stop):
-        into_plane(x[c], top, left, pitch, plane)
-        if stride == 1:
-            nine(plane, pitch, weight[c], bias[c], low, high, acc[: (height - 1) * pitch + width])
-            for h in range(height):
-                out, made = y[c, h], acc[h * pitch : h * pitch + width]
-                for i in range(width):
-                    out[i] = made[i]
+        if stride == 2:
+            into_quarters(x[c], top, left, pitch, size, plane, height)
+            nine_of_quarters(plane, pitch, size, weight[c], bias[c], low, high, flat)
         else:
-            row = acc[: (width - 1) * stride + 1]
-            for h in range(height):
-                nine(plane[h * stride * pitch :], pitch, weight[c], bias[c], low, high, row)
-                out = y[c, h]
-                for i in range(width):
-                    out[i] = row[i * stride]
+            into_plane(x[c], top, left, pitch, plane)
+            nine(plane, pitch, weight[c], bias[c], low, high, flat)
+        for h in range(height):
+            out, made = y[c, h], flat[h * pitch : h * pitch + width]
+            for i in range(width):
+                out[i] = made[i]
 
 
 @compiled
 def depthwise(
     x: Array, weight: Array, bias: Array, low: float, high: float, kernel: Array, stride: Array, dilation: Array,
-    top: int, left: int, pitch: int, planes: Array, y: Array, worker: int, start: int, stop: int,
+    top: int, left: int, pitch: int, plane: Array, acc: Array, y: Array, start: int, stop: int,
 ) -> None:  # fmt: skip
     """A depthwise convolution of any window, tap by tap; x: C x H x W, weight: C x taps, y: C x OH x OW."""
-    plane, acc = planes[worker, 0], planes[worker, 1]
     height, width = y.shape[1], y.shape[2]
     step = stride[1]
     count = (width - 1) * step + 1
@@ -138,40 +174,46 @@ def depthwise(
 @compiled
 def columns(
     x: Array, kernel: Array, stride: Array, dilation: Array, top: int, left: int, pitch: int, width: int, first: int,
-    last: int, planes: Array, out: Array, worker: int, start: int, stop: int,
+    last: int, plane: Array, out: Array, start: int, stop: int,
 ) -> None:  # fmt: skip
-    """The patches of output rows first to last as columns; x: C x H x W, out: (C * taps) x ((last - first) * width)."""
-    plane = planes[worker, 0]
+    """The patches of output rows first to last as columns; x: C x H x W, out: (C * taps) x ((last - first) * width).
+
+    Of each channel from start to stop, the rows that lie under the windows are copied into a padded plane.
+    """
     taps, step = kernel[0] * kernel[1], stride[1]
+    above = first * stride[0] - top  # the plane's first row, as one of x
+    under = (last - 1 - first) * stride[0] + (kernel[0] - 1) * dilation[0] + 1
+    begin, end = max(above, 0), min(above + under, x.shape[1])
+    plane[: under * pitch + kernel[1]] = 0
     for c in range(start, stop):
-        into_plane(x[c], top, left, pitch, plane)
+        into_plane(x[c, begin:end], begin - above, left, pitch, plane)
         for tap in range(taps):
             kh, kw = tap // kernel[1], tap % kernel[1]
             row = out[c * taps + tap]
-            for oh in range(first, last):
-                under = plane[(oh * stride[0] + kh * dilation[0]) * pitch + kw * dilation[1] :]
-                into = row[(oh - first) * width : (oh - first + 1) * width]
+            for oh in range(last - first):
+                source = plane[(oh * stride[0] + kh * dilation[0]) * pitch + kw * dilation[1] :]
+                into = row[oh * width : (oh + 1) * width]
                 if step == 1:
                     for w in range(width):
-                        into[w] = under[w]
+                        into[w] = source[w]
                 else:
                     for w in range(width):
-                        into[w] = under[w * step]
+                        into[w] = source[w * step]
 
 
 @compiled
 def pool(
     x: Array, kernel: Array, stride: Array, dilation: Array, top: int, left: int, pitch: int, largest: bool,
-    factors: Array, planes: Array, y: Array, worker: int, start: int, stop: int,
+    factors: Array, plane: Array, acc: Array, y: Array, start: int, stop: int,
 ) -> None:  # fmt: skip
     """The largest value, or the sum times a factor per position, under each window; x: C x H x W, y: C x OH x OW.
 
     First the rows under a window become one, then its taps along that row. A map that needs no padding is read in
     place, others from a padded plane.
     """
-    plane, line = planes[worker, 0], planes[worker, 1][:pitch]
-    height = y.shape[1]
-    inside = top == 0 and left == 0 and pitch == x.shape[2] and (height - 1) * stride[0] + kernel[0] <= x.shape[1]
+    line, height = acc[:pitch], y.shape[1]
+    needed = (height - 1) * stride[0] + (kernel[0] - 1) * dilation[0] + 1
+    inside = top == 0 and left == 0 and pitch == x.shape[2] and needed <= x.shape[1]
     for c in range(start, stop):
         source = x[c].reshape(-1) if inside else plane
         if not inside:
@@ -257,112 +299,27 @@ def softmax(x: Array, y: Array, start: int, stop: int) -> None:
             out[i] /= total
 
 
-# The same kernels on several threads: each works on its share of the channels or rows.
+# What memory delivers and takes.
 
 
-@threaded
-def finish_threaded(y: Array, bias: Array, low: float, high: float, workers: int) -> None:
-    """:func:`finish` on several threads."""
-    for worker in numba.prange(workers):
-        finish(y, bias, low, high, y.shape[0] * worker // workers, y.shape[0] * (worker + 1) // workers)
-
-
-@threaded
-def finish_sum_threaded(y: Array, bias: Array, other: Array, low: float, high: float, workers: int) -> None:
-    """:func:`finish_sum` on several threads."""
-    for worker in numba.prange(workers):
-        finish_sum(y, bias, other, low, high, y.shape[0] * worker // workers, y.shape[0] * (worker + 1) // workers)
-
-
-@threaded
-def affine_threaded(x: Array, scale: Array, shift: Array, low: float, high: float, y: Array, workers: int) -> None:
-    """:func:`affine` on several threads."""
-    for worker in numba.prange(workers):
-        affine(x, scale, shift, low, high, y, y.shape[0] * worker // workers, y.shape[0] * (worker + 1) // workers)
-
-
-@threaded
-def add_threaded(a: Array, b: Array, low: float, high: float, y: Array, workers: int) -> None:
-    """:func:`add` on several threads."""
-    for worker in numba.prange(workers):
-        add(a, b, low, high, y, y.shape[0] * worker // workers, y.shape[0] * (worker + 1) // workers)
-
-
-@threaded
-def depthwise3_threaded(
-    x: Array, weight: Array, bias: Array, low: float, high: float, stride: int, top: int, left: int, pitch: int,
-    planes: Array, y: Array, workers: int,
-) -> None:  # fmt: skip
-    """:func:`depthwise3` on several threads, each with its own planes."""
-    for worker in numba.prange(workers):
-        start, stop = y.shape[0] * worker // workers, y.shape[0] * (worker + 1) // workers
-        depthwise3(x, weight, bias, low, high, stride, top, left, pitch, planes, y, worker, start, stop)
-
-
-@threaded
-def depthwise_threaded(
-    x: Array, weight: Array, bias: Array, low: float, high: float, kernel: Array, stride: Array, dilation: Array,
-    top: int, left: int, pitch: int, planes: Array, y: Array, workers: int,
-) -> None:  # fmt: skip
-    """:func:`depthwise` on several threads, each with its own planes."""
-    for worker in numba.prange(workers):
-        start, stop = y.shape[0] * worker // workers, y.shape[0] * (worker + 1) // workers
-        depthwise(x, weight, bias, low, high, kernel, stride, dilation, top, left, pitch, planes, y, worker, start,
-                  stop)  # fmt: skip
-
-
-@threaded
-def columns_threaded(
-    x: Array, kernel: Array, stride: Array, dilation: Array, top: int, left: int, pitch: int, width: int, first: int,
-    last: int, planes: Array, out: Array, workers: int,
-) -> None:  # fmt: skip
-    """:func:`columns` on several threads, each with its own planes."""
-    for worker in numba.prange(workers):
-        start, stop = x.shape[0] * worker // workers, x.shape[0] * (worker + 1) // workers
-        columns(x, kernel, stride, dilation, top, left, pitch, width, first, last, planes, out, worker, start, stop)
-
-
-@threaded
-def pool_threaded(
-    x: Array, kernel: Array, stride: Array, dilation: Array, top: int, left: int, pitch: int, largest: bool,
-    factors: Array, planes: Array, y: Array, workers: int,
-) -> None:  # fmt: skip
-    """:func:`pool` on several threads, each with its own planes."""
-    for worker in numba.prange(workers):
-        start, stop = y.shape[0] * worker // workers, y.shape[0] * (worker + 1) // workers
-        pool(x, kernel, stride, dilation, top, left, pitch, largest, factors, planes, y, worker, start, stop)
-
-
-# What memory delivers and takes: each thread works on its own part.
-
-
-@threaded
-def copied(x: Array, y: Array, workers: int) -> None:
+@compiled
+def copied(x: Array, y: Array) -> None:
     """Y = x."""
-    for worker in numba.prange(workers):
-        source, into = (
-            x[x.size * worker // workers : x.size * (worker + 1) // workers],
-            y[x.size * worker // workers : x.size * (worker + 1) // workers],
-        )
-        for i in range(source.size):
-            into[i] = source[i]
+    for i in range(x.size):
+        y[i] = x[i]
 
 
-@threaded
-def written(y: Array, value: float, workers: int) -> None:
+@compiled
+def written(y: Array, value: float) -> None:
     """Y = value."""
-    for worker in numba.prange(workers):
-        into = y[y.size * worker // workers : y.size * (worker + 1) // workers]
-        for i in range(into.size):
-            into[i] = value
+    for i in range(y.size):
+        y[i] = value
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True, parallel=True)
-def read(x: Array, sums: Array, workers: int) -> None:
-    """The sum of each thread's part of x."""
-    for worker in numba.prange(workers):
-        source = x[x.size * worker // workers : x.size * (worker + 1) // workers]
-        total = np.float32(0)
-        for i in range(source.size):
-            total += source[i]
-        sums[worker] = total
+@numba.njit(nogil=True, cache=True, fastmath=True)
+def read(x: Array, total: Array) -> None:
+    """The sum of x."""
+    added = np.float32(0)
+    for i in range(x.size):
+        added += x[i]
+    total[0] = added

@@ -1,0 +1,84 @@
+"""``costmodel roofline``: the layers of a network as points under the roofs of a machine."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+import costmodel
+from costmodel.cli.options import (
+    BatchOption,
+    ClassesOption,
+    DtypeOption,
+    MachineOption,
+    NetworkArgument,
+    OverlapOption,
+    ParamOption,
+    PlaceOption,
+    SettingOption,
+    SizeOption,
+    WidthOption,
+)
+from costmodel.cli.requests import distinct, graph_of
+from costmodel.errors import CostModelError
+
+FORMATS: Final = ("svg", "png", "pdf")
+
+
+def roofline(
+    network: NetworkArgument,
+    hw: MachineOption,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="The file to write: .svg, .png or .pdf; - is standard output, as SVG."),
+    ],
+    batch: BatchOption = 1,
+    dtype: DtypeOption = "float32",
+    size: SizeOption = None,
+    classes: ClassesOption = None,
+    width: WidthOption = None,
+    param: ParamOption = None,
+    settings: SettingOption = None,
+    overlap: OverlapOption = None,
+    place: PlaceOption = None,
+    measured: Annotated[
+        Path | None,
+        typer.Option(help="Also what was measured: a file that 'costmodel run --csv' wrote.", metavar="FILE.csv"),
+    ] = None,
+    top: Annotated[int, typer.Option(min=0, max=30, help="Name the N marks that take the most time.")] = 8,
+) -> None:
+    """A network's layers on a machine's roofline, as a picture.
+
+    Operations per byte moved against operations per second, under the peak of each engine and the bandwidth of each
+    memory. Area is share of the time; layers of one kind at one place are one mark. Needs the extra 'plot'.
+    """
+    from costmodel import roofline as points
+    from costmodel.report import files
+    from costmodel.report.summary import warnings
+
+    kind = _format(output)
+    distinct({"--output": output}, [network, hw, measured or ""])
+    graph = graph_of(network, batch, dtype, size=size, classes=classes, width=width, param=param)
+    simulation = costmodel.cost(graph, costmodel.machine(hw, settings or ()), overlap=overlap, placement=place)
+    took = points.read_measured(measured, simulation) if measured else None
+    from costmodel.report import roofline as pictures  # takes longer than all the rest
+
+    placed = points.points(simulation, took)
+    drawing = pictures.draw(simulation, placed, top=top, measured=measured.name if measured else "")
+    files.write(output, drawing.render(kind))
+    alerts = warnings(simulation)
+    missing = [point.layer for point in placed if point.operations and not point.measured] if measured else []
+    if missing:
+        alerts.append(f"{measured} lacks {len(missing)} of {len(placed)} layers: {pictures.listed(missing)}")
+    for alert in alerts:
+        typer.echo(f"warning: {alert}", err=True)
+
+
+def _format(output: Path) -> str:
+    """The format that a file's name asks for."""
+    if str(output) == "-":
+        return "svg"
+    kind = output.suffix.lower().removeprefix(".")
+    if kind not in FORMATS:
+        raise CostModelError(f"--output {output}: the name must end in .svg, .png or .pdf, or be - for SVG")
+    return kind

@@ -1,0 +1,422 @@
+"""Every operator's own arithmetic against its equation in float64, on random operands, and against ONNX Runtime."""
+
+import math
+
+import numpy as np
+import onnx.reference
+import pytest
+from equations import EXACT, MOVED, OFF, U, assert_same, inputs_under, onnx_runtime, wide
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
+from onnx_model import unchecked
+
+from costmodel.errors import WiringError
+from costmodel.execute import execute
+from costmodel.graph import Graph, Op
+from costmodel.ops import (
+    Add,
+    AveragePool,
+    BatchNorm,
+    ChannelShuffle,
+    Clip,
+    Concat,
+    Conv,
+    Div,
+    Dropout,
+    Elu,
+    Flatten,
+    Gelu,
+    GlobalAveragePool,
+    GlobalMaxPool,
+    HardSigmoid,
+    HardSwish,
+    Input,
+    LeakyRelu,
+    Linear,
+    Lrn,
+    MatMul,
+    MaxPool,
+    Mul,
+    Pad,
+    PRelu,
+    Relu,
+    Relu6,
+    Reshape,
+    Sigmoid,
+    Silu,
+    Slice,
+    Softmax,
+    Softplus,
+    Sub,
+    Tanh,
+    Transpose,
+)
+
+quick = settings(max_examples=60, deadline=None)
+thorough = settings(max_examples=200, deadline=None)
+
+
+def single(op, inputs):
+    """One operator as a network of its own."""
+    return Graph(op(*(Input(x.shape, x.dtype.name)() for x in inputs), name="op"))
+
+
+def ours(op, inputs, weights):
+    """What it makes, which has the type of its operands; its shape is checked by ``execute``."""
+    (y,) = execute(single(op, inputs), inputs, {"op": weights})
+    assert y.dtype == inputs[0].dtype
+    return y
+
+
+def compared(op, inputs, weights):
+    """Our result, the exact one, and how far it may be off; what is smaller than all normal numbers may be lost."""
+    dtype = inputs[0].dtype.name
+    operands, constants = wide(inputs), wide(weights)
+    exact = EXACT[op.kind](op, *operands, **constants)
+    # the exact result is itself one in float64
+    off = sum(OFF[op.kind](op, u, exact, operands, constants) for u in (U[dtype], U["float64"]))
+    return ours(op, inputs, weights), exact, off + np.finfo(dtype).tiny * (op.kind not in MOVED)
+
+
+# Operators with attributes and operand shapes, drawn.
+
+small = st.integers(1, 4)
+sizes = st.integers(1, 6)
+channel_counts = st.one_of(small, st.sampled_from([5, 7, 17, 33]))
+
+
+@st.composite
+def axis(draw, most, *, pool):
+    """A window of at most so many elements on one axis, and a size that it fits in."""
+    kernel, stride, dilation = (
+        draw(st.integers(1, most)),
+        draw(st.integers(1, 5)),
+        draw(st.sampled_from([1, 1, 1, 2, 3])),
+    )
+    extent = dilation * (kernel - 1) + 1
+    before, after = (draw(st.integers(0, min(4, extent - 1) if pool else 4)) for _ in range(2))
+    smallest = max(1, extent - before - after)
+    return draw(st.integers(smallest, smallest + most + 1)), kernel, stride, dilation, before, after
+
+
+@st.composite
+def windowed(draw, *, pool):
+    """The attributes of a window of one to three axes, and the sizes of the map."""
+    axes, most = draw(st.sampled_from([(1, 5), (2, 4), (2, 4), (3, 2)]))
+    size, kernel, stride, dilation, before, after = zip(
+        *(draw(axis(most, pool=pool)) for _ in range(axes)), strict=True
+    )
+    return {"kernel": kernel, "stride": stride, "dilation": dilation, "pads": before + after}, size
+
+
+@st.composite
+def convolutions(draw):
+    """Dense, grouped, depthwise, and with several filters per channel."""
+    window, spatial = draw(windowed(pool=False))
+    if draw(st.booleans()):
+        groups, each, filters = 1, draw(channel_counts), draw(channel_counts)
+    else:
+        groups, each, filters = draw(st.integers(2, 5)), draw(st.sampled_from([1, 1, 2, 3])), draw(st.integers(1, 3))
+    op = Conv(groups * filters, groups=groups, bias=draw(st.booleans()), **window)
+    return op, [(draw(st.integers(1, 3)), groups * each, *spatial)]
+
+
+@st.composite
+def pools(draw, kind):
+    window, spatial = draw(windowed(pool=True))
+    modes = {"count_include_pad": draw(st.booleans())} if kind is AveragePool else {}
+    op = kind(ceil_mode=draw(st.booleans()), **window, **modes)
+    shape = (draw(st.integers(1, 3)), draw(channel_counts), *spatial)
+    try:
+        op.shape(shape)
+    except WiringError:
+        reject()  # see test_a_pool_refuses_a_map_that_its_window_steps_over
+    return op, [shape]
+
+
+@st.composite
+def maps(draw, least=3, most=5):
+    rest = draw(st.lists(sizes, min_size=least - 2, max_size=most - 2))
+    return draw(st.integers(1, 3)), draw(channel_counts), *rest
+
+
+@st.composite
+def pairs(draw, kind):
+    """Two shapes that broadcast: one with missing axes and with axes of 1, or each of them with some."""
+    whole = draw(st.lists(sizes, min_size=1, max_size=4))
+    a, b = (tuple(draw(st.sampled_from([size, size, 1])) for size in whole) for _ in range(2))
+    first, second = draw(st.permutations([a, b[draw(st.integers(0, len(b) - 1)) :]]))
+    return draw(holding(kind, first, second))
+
+
+@st.composite
+def holding(draw, kind, a, b):
+    """An operator on two operands, or on one of them, where it holds the other."""
+    if draw(st.booleans()):
+        return kind(), [a, b]
+    return (kind(a, held_first=True), [b]) if draw(st.booleans()) else (kind(b), [a])
+
+
+@st.composite
+def matrix_products(draw):
+    i, k, j = (draw(channel_counts) for _ in range(3))
+    whole = draw(st.lists(sizes, min_size=1, max_size=3))
+    a, b = (tuple(draw(st.sampled_from([size, size, 1])) for size in whole) for _ in range(2))
+    cut_a, cut_b = draw(st.integers(0, len(a))), draw(st.integers(0, len(b)))
+    return draw(holding(MatMul, (*a[cut_a:], i, k), (*b[cut_b:], k, j)))
+
+
+@st.composite
+def matrices(draw):
+    shape = (*draw(st.lists(sizes, min_size=1, max_size=3)), draw(channel_counts))
+    return Linear(draw(channel_counts), bias=draw(st.booleans())), [shape]
+
+
+@st.composite
+def shapes_with_axis(draw):
+    shape = draw(maps(least=2))
+    return shape, draw(st.integers(-len(shape), len(shape) - 1))
+
+
+@st.composite
+def concatenations(draw):
+    shape, along = draw(shapes_with_axis())
+    lengths = draw(st.lists(sizes, min_size=1, max_size=4))
+    whole = along % len(shape)
+    return Concat(along), [(*shape[:whole], length, *shape[whole + 1 :]) for length in lengths]
+
+
+@st.composite
+def slices(draw):
+    """Ends inside, beyond and counted from behind, but none that keeps nothing."""
+    shape = draw(maps(least=2))
+    start, stop = [], []
+    for size in shape:
+        first = draw(st.integers(-size - 2, size - 1))
+        kept = size - range(size)[first:].start
+        last = draw(st.sampled_from([None, size, size + 3, -1, -size + 1]) | st.integers(1 - size, size))
+        enough = len(range(size)[first:last]) > 0 and kept > 0
+        start.append(first)
+        stop.append(last if enough else None)
+    steps = tuple(draw(small) for _ in shape)
+    return Slice(tuple(start), tuple(stop), draw(st.sampled_from([None, steps]))), [shape]
+
+
+@st.composite
+def pads(draw):
+    shape = draw(maps(least=2))
+    return Pad(tuple(draw(st.integers(0, 3)) for _ in range(2 * len(shape))), draw(st.sampled_from([0.0, -0.5]))), [
+        shape
+    ]
+
+
+@st.composite
+def shuffles(draw):
+    groups, each = draw(small), draw(channel_counts)
+    n, _, *rest = draw(maps(least=2))
+    return ChannelShuffle(groups), [(n, groups * each, *rest)]
+
+
+@st.composite
+def reshapes(draw):
+    n, c, *rest = draw(maps(least=2))
+    shape = (n, c, *rest)
+    to = draw(st.sampled_from([(-1,), (0, -1), (0, 0, -1, 1), (c, n, -1), (1, -1, n), (math.prod(shape),), (0, c, -1)]))
+    return Reshape(to), [shape]
+
+
+def with_axis(kind):
+    return shapes_with_axis().map(lambda drawn: (kind(drawn[1]), [drawn[0]]))
+
+
+def alone(*ops, least=2):
+    return st.tuples(st.sampled_from(ops), maps(least=least).map(lambda shape: [shape]))
+
+
+LRN = [st.integers(1, 8), *map(st.sampled_from, ([1e-4, 0.5], [0.75, 0.5], [1.0, 2.0]))]
+DRAWN = {
+    "Add": pairs(Add),
+    "AveragePool": pools(AveragePool),
+    "BatchNorm": alone(BatchNorm(), BatchNorm(epsilon=0.1)),
+    "ChannelShuffle": shuffles(),
+    "Clip": alone(Clip(-0.5, 1.0), Clip(low=0.25), Clip(high=0.25), Clip()),
+    "Concat": concatenations(),
+    "Conv": convolutions(),
+    "Div": pairs(Div),
+    "Dropout": alone(Dropout()),
+    "Elu": alone(Elu(), Elu(alpha=0.3)),
+    "Flatten": with_axis(Flatten),
+    "Gelu": alone(Gelu()),
+    "GlobalAveragePool": alone(GlobalAveragePool(), least=3),
+    "GlobalMaxPool": alone(GlobalMaxPool(), least=3),
+    "HardSigmoid": alone(HardSigmoid(), HardSigmoid(0.2, 0.4)),
+    "HardSwish": alone(HardSwish()),
+    "LeakyRelu": alone(LeakyRelu(), LeakyRelu(slope=0.3)),
+    "Linear": matrices(),
+    "Lrn": st.builds(Lrn, *LRN).flatmap(alone),
+    "MatMul": matrix_products(),
+    "MaxPool": pools(MaxPool),
+    "Mul": pairs(Mul),
+    "PRelu": alone(PRelu(), PRelu(shared=True)),
+    "Pad": pads(),
+    "Relu": alone(Relu()),
+    "Relu6": alone(Relu6()),
+    "Reshape": reshapes(),
+    "Sigmoid": alone(Sigmoid()),
+    "Silu": alone(Silu()),
+    "Slice": slices(),
+    "Softmax": with_axis(Softmax),
+    "Softplus": alone(Softplus()),
+    "Sub": pairs(Sub),
+    "Tanh": alone(Tanh()),
+    "Transpose": maps(least=2).flatmap(
+        lambda shape: st.permutations(range(len(shape))).map(lambda axes: (Transpose(tuple(axes)), [shape]))
+    ),
+}
+ALL = sorted({*Op.registry} - {"Input"})
+WINDOWED = {"Conv", "MaxPool", "AveragePool"}
+SLOPES = {"LeakyRelu": LeakyRelu(), "HardSigmoid": HardSigmoid(), "HardSwish": HardSwish()}
+ACTIVATIONS = [Relu(), Relu6(), Elu(), Sigmoid(), Tanh(), Silu(), Gelu(), Softplus(), *SLOPES.values()]
+
+
+def fits_runtime(drawn):
+    """Pads are smaller than the kernel there, however dilated that is."""
+    window = drawn[0].window
+    return all(max(pads) < kernel for pads, kernel in zip(window.pads, window.kernel, strict=True))
+
+
+DRAWN_FOR_RUNTIME = DRAWN | {
+    "AveragePool": DRAWN["AveragePool"].filter(fits_runtime),
+    "MaxPool": DRAWN["MaxPool"].filter(fits_runtime),
+    "Lrn": st.tuples(
+        st.builds(Lrn, st.sampled_from([1, 3, 5, 7]), st.sampled_from([1e-4, 0.5])), st.just([(2, 9, 3, 2)])
+    ),
+}
+seeds = st.integers(0, 2**32 - 1)
+
+
+def values(rng, shape, dtype, name=""):
+    """Normal values; variances are positive."""
+    array = rng.uniform(0.5, 1.5, shape) if name == "variance" else rng.normal(size=shape)
+    return array.astype(dtype)
+
+
+def filled(drawn, seed, dtype, fill=values):
+    """An operator and operand shapes -> the operator, its operands and its weights."""
+    op, shapes = drawn
+    rng = np.random.default_rng(seed)
+    inputs = [fill(rng, shape, dtype) for shape in shapes]
+    return op, inputs, {weight.name: fill(rng, weight.shape, dtype, weight.name) for weight in op.weights(*shapes)}
+
+
+# The operators themselves.
+
+
+def test_every_operator_has_an_equation_here():
+    assert sorted(EXACT) == sorted(OFF) == sorted(DRAWN) == ALL
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_an_operator_is_its_equation(kind):
+    @(thorough if kind in WINDOWED else quick)
+    @given(DRAWN[kind], seeds, st.sampled_from(sorted(U)))
+    def check(drawn, seed, dtype):
+        y, exact, off = compared(*filled(drawn, seed, dtype))
+        assert (abs(y - exact) <= off).all()
+
+    check()
+
+
+def whole(rng, shape, dtype, name=""):
+    return rng.integers(-2, 3, shape).astype(dtype)
+
+
+@pytest.mark.parametrize("kind", ["Conv", "Linear", "MatMul"])
+def test_sums_of_small_whole_numbers_are_exact_in_any_order(kind):
+    @thorough
+    @given(DRAWN[kind], seeds, st.sampled_from(sorted(U)))
+    def check(drawn, seed, dtype):
+        op, inputs, weights = filled(drawn, seed, dtype, whole)
+        if 4 * op.loops(*(x.shape for x in inputs)).reduction + 2 > 2048:
+            reject()  # so far float16 has every whole number
+        np.testing.assert_array_equal(ours(op, inputs, weights), EXACT[kind](op, *wide(inputs), **wide(weights)))
+
+    check()
+
+
+@pytest.mark.parametrize("kind", sorted({*ALL} - {"Elu", "Gelu", "Silu", "Softplus", "PRelu"} - {*SLOPES}))
+def test_an_operator_is_that_of_onnx_runtime(kind):
+    @(thorough if kind in WINDOWED else quick)
+    @given(DRAWN_FOR_RUNTIME[kind], seeds)
+    def check(drawn, seed):
+        op, inputs, weights = filled(drawn, seed, "float32")
+        (theirs,) = onnx_runtime(unchecked(single(op, inputs), {"op": weights}), inputs)
+        assert_same(op, ours(op, inputs, weights), theirs, inputs, weights)
+
+    check()
+
+
+@quick
+@given(st.builds(Lrn, *LRN), seeds)
+def test_lrn_of_an_even_size_is_that_of_onnx(op, seed):
+    # ONNX Runtime has odd sizes only; the loop over channels of onnx's reference runs over as many as there are images
+    op, (x,), _ = filled((op, [(9, 9, 3, 2)]), seed, "float32")
+    (theirs,) = onnx.reference.ReferenceEvaluator(unchecked(single(op, [x]))).run(None, {"input": x})
+    assert_same(op, ours(op, [x], {}), theirs, [x], {})
+
+
+@thorough
+@given(windowed(pool=True), st.sampled_from([MaxPool, AveragePool]), st.booleans())
+def test_a_pool_refuses_a_map_that_its_window_steps_over(drawn, kind, ceil_mode):
+    window, spatial = drawn
+    op = kind(ceil_mode=ceil_mode, **window)
+    if all(min(counts) > 0 for counts in inputs_under(op, spatial, pads=False)):
+        assert np.isfinite(ours(op, [np.ones((1, 1, *spatial))], {})).all()
+    else:
+        with pytest.raises(WiringError, match="windows without any input; dilation"):
+            op.shape((1, 1, *spatial))
+
+
+# Large values: no warning, nothing that is not finite.
+
+BITS = {"float16": 16, "float32": 32, "float64": 64}
+
+
+@pytest.mark.parametrize("dtype", U)
+@pytest.mark.parametrize("op", ACTIVATIONS, ids=lambda op: op.kind)
+def test_an_activation_is_its_equation_from_minus_to_plus_ten_thousand(op, dtype):
+    @quick
+    @given(st.lists(st.floats(-1e4, 1e4, width=BITS[dtype]), min_size=1, max_size=30))
+    def check(drawn):
+        y, exact, off = compared(op, [np.array([drawn], dtype)], {})
+        assert np.isfinite(y).all()
+        assert (abs(y - exact) <= off).all()
+
+    check()
+
+
+@quick
+@given(st.lists(st.floats(-1e4, 1e4, width=16), min_size=1, max_size=30), st.sampled_from(sorted(U)))
+def test_softmax_of_large_values(drawn, dtype):
+    y, exact, off = compared(Softmax(), [np.array([drawn], dtype)], {})
+    assert (abs(y - exact) <= off).all()
+    assert abs(y.sum(dtype="float64") - 1) <= off.sum()
+    # Moved by a number that leaves every difference as it is, the values have the same powers.
+    moved = np.array([drawn], "float64") + 2.0**20
+    np.testing.assert_array_equal(ours(Softmax(), [moved], {}), ours(Softmax(), [moved - 2.0**20], {}))
+
+
+def test_the_largest_numbers_overflow_no_softmax():
+    x = np.array([[3e38, -3e38, 3e38, 0.0]], "float32")
+    np.testing.assert_array_equal(ours(Softmax(), [x], {}), [[0.5, 0, 0.5, 0]])
+
+
+def test_what_is_not_a_number_stays_in_its_image():
+    x = np.random.default_rng(0).normal(size=(2, 4, 6, 6)).astype("float32")
+    clean = x.copy()
+    x[1, 2, 3, 3] = np.nan
+    for op in (Conv(4, 3, pads=1, groups=2), MaxPool(3, 2), AveragePool(3, 2), BatchNorm(), Lrn(), Softmax(), Relu()):
+        _, _, weights = filled((op, [x.shape]), 0, "float32")
+        dirty, y = ours(op, [x], weights), ours(op, [clean], weights)
+        np.testing.assert_array_equal(dirty[0], y[0])
+        assert np.isnan(dirty[1]).any(), op
