@@ -72,7 +72,7 @@ def unchecked(graph: Graph, weights: Weights | None = None) -> ModelProto:
         inputs = [names[tensor] for tensor in node.inputs]
         for number, step in enumerate(steps, start=1 - len(steps)):
             if step.operator not in MOVES:
-                inputs += constants
+                inputs = constants + inputs if getattr(node.op, "held_first", False) else inputs + constants
             inputs += map(constant, step.constants)
             made = f"{name}.{number}" if number else name
             nodes.append(helper.make_node(step.operator, inputs, [made], made, **step.attributes))
@@ -112,7 +112,8 @@ def _pool(op: Any) -> dict[str, Any]:
 
 def _slice(op: Slice) -> Step:
     stop = [LAST if stop is None else stop for stop in op.stop]
-    return Step("Slice", {}, (np.array(op.start, np.int64), np.array(stop, np.int64)))
+    rest = () if op.step is None else (np.arange(len(stop)), np.array(op.step, np.int64))
+    return Step("Slice", {}, (np.array(op.start, np.int64), np.array(stop, np.int64), *rest))
 
 
 def _reshape(to: Shape) -> Step:
@@ -143,9 +144,34 @@ def _relu6(node: Node) -> list[Step]:
     return [Step("Clip", {}, (np.array(low), np.array(high)))]
 
 
+def _clip(node: Node) -> list[Step]:
+    op: Any = node.op
+    bounds = (-np.inf if op.low is None else op.low, np.inf if op.high is None else op.high)
+    return [Step("Clip", {}, tuple([np.array(bound, TYPES[node.outputs[0].bits]) for bound in bounds]))]
+
+
+def _pad(node: Node) -> list[Step]:
+    op: Any = node.op
+    return [Step("Pad", {}, (np.array(op.pads, np.int64), np.array(op.value, TYPES[node.outputs[0].bits])))]
+
+
 # Operators that ONNX has without attributes, with attributes and constants, and with what depends on the shape or type.
 SAME: Final = {
-    **{kind: kind for kind in ("Add", "GlobalAveragePool", "MatMul", "Mul", "Relu", "Sigmoid", "Tanh")},
+    **{
+        kind: kind
+        for kind in (
+            "Add",
+            "Div",
+            "GlobalAveragePool",
+            "GlobalMaxPool",
+            "MatMul",
+            "Mul",
+            "Relu",
+            "Sigmoid",
+            "Sub",
+            "Tanh",
+        )
+    },
     "Dropout": "Identity",
 }
 ONE: Final[Mapping[str, Callable[[Any], Step]]] = {
@@ -155,7 +181,6 @@ ONE: Final[Mapping[str, Callable[[Any], Step]]] = {
     "Conv": lambda op: Step("Conv", _window(op) | {"group": op.groups}),
     "Lrn": lambda op: Step("LRN", {"size": op.size, "alpha": op.alpha, "beta": op.beta, "bias": op.k}),
     "MaxPool": lambda op: Step("MaxPool", _pool(op)),
-    "Pad": lambda op: Step("Pad", {}, (np.array(op.pads, np.int64),)),
     "Reshape": lambda op: _reshape(op.to),
     "Slice": _slice,
     "Softmax": lambda op: Step("Softmax", {"axis": op.axis}),
@@ -164,7 +189,9 @@ ONE: Final[Mapping[str, Callable[[Any], Step]]] = {
 SEVERAL: Final[Mapping[str, Callable[[Node], list[Step]]]] = {
     "ChannelShuffle": _shuffle,
     "Flatten": _flatten,
+    "Clip": _clip,
     "Linear": _linear,
+    "Pad": _pad,
     "Relu6": _relu6,
 }
 

@@ -24,7 +24,10 @@ def network(name: str, *, batch: int = 1, dtype: str = "float32", **parameters: 
     """
     from costmodel import importers, zoo
 
-    graph = importers.load(name, **parameters) if importers.is_file(name) else zoo.get(name)(**parameters)
+    if importers.is_file(name):
+        graph, batch = importers.load(name, batch=batch, **parameters), 1  # a file's sizes may depend on the batch
+    else:
+        graph = zoo.get(name)(**parameters)
     changed = ", ".join(
         f"{key}={value}" for key, value, usual in (("batch", batch, 1), ("dtype", dtype, "float32")) if value != usual
     )

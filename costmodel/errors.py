@@ -11,6 +11,10 @@ class WiringError(CostModelError):
     """An operator that does not fit its operands; the message names the layer and the shapes."""
 
 
+class UnsupportedError(CostModelError):
+    """A part of a network's file that the vocabulary has no words for; the message says what."""
+
+
 LONGEST = 200
 """How many characters of an unknown name are looked at."""
 

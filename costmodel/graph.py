@@ -12,9 +12,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from math import prod
-from typing import Any, ClassVar, Final, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple, Self
 
 from costmodel.errors import CostModelError, WiringError, suggestion
+
+if TYPE_CHECKING:
+    from costmodel.ops.onnx import OnnxNode
 
 Shape = tuple[int, ...]
 
@@ -136,6 +139,12 @@ class Op:
 
     registry: ClassVar[dict[str, type["Op"]]] = {}
 
+    onnx: ClassVar[tuple[str, ...]] = ()
+    """The names of the operators of ONNX that :meth:`from_onnx` takes."""
+
+    onnx_registry: ClassVar[dict[str, type["Op"]]] = {}
+    """A name of ONNX's -> the operator that takes it."""
+
     kind: ClassVar[str] = "Op"
     """The operator's registered name: that of its class."""
 
@@ -172,6 +181,15 @@ class Op:
                 f"operator {cls.__name__!r} is registered already, by {Op.registry[cls.__name__].__module__}"
             )
         Op.registry[cls.__name__] = cls
+        for name in cls.__dict__.get("onnx", ()):
+            if name in Op.onnx_registry:
+                raise TypeError(f"{cls.__name__}: ONNX's {name!r} is taken by {Op.onnx_registry[name].__name__}")
+            Op.onnx_registry[name] = cls
+
+    @classmethod
+    def from_onnx(cls, node: "OnnxNode") -> "tuple[Tensor, ...]":
+        """A node of an ONNX model -> what it makes; by default this operator, without attributes, on all operands."""
+        return node.apply(cls())
 
     @property
     def window(self) -> Window | None:
@@ -348,10 +366,12 @@ class Input(Op):
 class Graph:
     """A network: its nodes by unique name, inputs first used first, each after the nodes it reads from."""
 
-    __slots__ = ("name", "nodes", "outputs")
+    __slots__ = ("name", "nodes", "notes", "outputs")
 
-    def __init__(self, outputs: Tensor | Sequence[Tensor], name: str = "network") -> None:
+    def __init__(self, outputs: Tensor | Sequence[Tensor], name: str = "network", *, notes: Sequence[str] = ()) -> None:
         self.name: Final = name
+        self.notes: Final = tuple(notes)
+        """What a reader of its figures must know, such as operators that were left out."""
         self.outputs: Final = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
         if not self.outputs or not all(isinstance(tensor, Tensor) for tensor in self.outputs):
             raise WiringError(f"{name}: a graph is made from its output tensors, not from {outputs!r}")
@@ -390,7 +410,8 @@ class Graph:
                 op = Input((images if batch is None else batch, *rest), op.dtype if dtype is None else dtype)
             copy = Node(op, [made[tensor] for tensor in node.inputs], node.name, node.block)
             made |= dict(zip(node.outputs, copy.outputs, strict=True))
-        return type(self)([made[tensor] for tensor in self.outputs], self.name if name is None else name)
+        title = self.name if name is None else name
+        return type(self)([made[tensor] for tensor in self.outputs], title, notes=self.notes)
 
     def __eq__(self, other: object) -> bool:
         """Equal when the same operators with the same attributes are wired the same way under the same layer names."""

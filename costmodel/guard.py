@@ -110,8 +110,9 @@ def take(request: Request, simulation: Simulation | None = None) -> Snapshot:
 
 
 def seen_from(name: str, folder: Path) -> str:
-    """A shipped name, or the path of a file as seen from the folder of the snapshot, so that both can move."""
-    if not (name.endswith((".yaml", ".yml")) or importers.is_file(name)) or Path(name).is_absolute():
+    """The name of a machine or a network, or the path of its file as seen from the snapshot's folder: both can move."""
+    is_file = name.endswith((".yaml", ".yml")) or importers.is_file(name)
+    if not is_file or Path(name).is_absolute():
         return name
     return Path(os.path.relpath(name, folder)).as_posix()
 

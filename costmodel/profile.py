@@ -122,6 +122,8 @@ class Profile:
     """What the convention calls its number, the ``counted`` column."""
     uncounted: tuple[str, ...] = ()
     """Operators that the convention has no rule for: its number leaves them out."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the figures must know of the network."""
 
     def __post_init__(self) -> None:
         for table, columns in (
@@ -199,6 +201,7 @@ def profile(graph: Graph, convention: Convention = STANDARD, patterns: Sequence[
         Table(PART_COLUMNS, parts),
         convention.number,
         tuple(sorted({kind for kind, number in zip(kinds, numbers, strict=True) if number is None})),
+        graph.notes,
     )
 
 

@@ -56,12 +56,14 @@ def _default(value: Any) -> str:
 
 
 def operators() -> str:
-    """The vocabulary: each operator's attributes and its equation."""
+    """The vocabulary: each operator's attributes, its equation, and ONNX's operators that it is made of."""
     rows = []
     for name, cls in sorted(Op.registry.items()):
         given = ", ".join(f"`{attribute}`" for attribute in attributes(cls).values())
-        rows.append([f"`{name}`", given, (cls.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")])
-    return grid(["operator", "attributes", "equation"], rows)
+        rows.append(
+            [f"`{name}`", given, (cls.__doc__ or "").strip().split("\n\n")[0].replace("\n", " "), ", ".join(cls.onnx)]
+        )
+    return grid(["operator", "attributes", "equation", "from ONNX's"], rows)
 
 
 def counted() -> str:

@@ -132,7 +132,7 @@ def shuffled(op, x):
 
 
 def padded(op, x):
-    y = np.zeros([size + sum(op.pads[axis :: x.ndim]) for axis, size in enumerate(x.shape)])
+    y = np.full([size + sum(op.pads[axis :: x.ndim]) for axis, size in enumerate(x.shape)], op.value)
     y[tuple(slice(before, before + size) for before, size in zip(op.pads, x.shape, strict=False))] = x
     return y
 
@@ -149,8 +149,8 @@ def permuted(op, x):
 
 
 def cut(op, x):
-    for axis, (start, stop) in enumerate(zip(op.start, op.stop, strict=True)):
-        x = np.stack(list(np.moveaxis(x, axis, 0))[start:stop], axis=axis)
+    for axis, (start, stop, step) in enumerate(zip(op.start, op.stop, op.step or (1,) * x.ndim, strict=True)):
+        x = np.stack(list(np.moveaxis(x, axis, 0))[start:stop:step], axis=axis)
     return x
 
 
@@ -167,26 +167,43 @@ def value_by_value(formula):
     return lambda op, x: np.vectorize(functools.partial(formula, op), otypes=[float])(x)
 
 
+def bound(value, sign):
+    return sign * math.inf if value is None else value
+
+
+def of_two(formula):
+    """On two operands, of which a weight may be one."""
+
+    def equation(op, *inputs, **weights):
+        operands = (*weights.values(), *inputs) if op.held_first else (*inputs, *weights.values())
+        return formula(*operands)
+
+    return equation
+
+
 EXACT = {
-    "Add": lambda _, a, b: a + b,
+    "Add": of_two(lambda a, b: a + b),
     "AveragePool": mean,
     "BatchNorm": normalized,
     "ChannelShuffle": shuffled,
+    "Clip": value_by_value(lambda op, x: min(max(x, bound(op.low, -1)), bound(op.high, 1))),
     "Concat": joined,
     "Conv": convolution,
+    "Div": of_two(lambda a, b: a / b),
     "Dropout": lambda _, x: x,
     "Elu": value_by_value(lambda op, x: x if x > 0 else op.alpha * math.expm1(x)),
     "Flatten": renamed,
     "Gelu": value_by_value(lambda _, x: x / 2 * math.erfc(-x / math.sqrt(2))),
     "GlobalAveragePool": lambda op, x: x.reshape(*x.shape[:2], -1).mean(axis=2).reshape(op.shape(x.shape)),
-    "HardSigmoid": value_by_value(lambda _, x: min(max(x / 6 + 0.5, 0), 1)),
+    "GlobalMaxPool": lambda op, x: x.reshape(*x.shape[:2], -1).max(axis=2).reshape(op.shape(x.shape)),
+    "HardSigmoid": value_by_value(lambda op, x: min(max(op.alpha * x + op.beta, 0), 1)),
     "HardSwish": value_by_value(lambda _, x: x * min(max(x / 6 + 0.5, 0), 1)),
     "LeakyRelu": value_by_value(lambda op, x: x if x > 0 else op.slope * x),
     "Linear": linear,
     "Lrn": lrn,
-    "MatMul": lambda _, a, b: np.einsum("...ik,...kj->...ij", a, b),
+    "MatMul": of_two(lambda a, b: np.einsum("...ik,...kj->...ij", a, b)),
     "MaxPool": maximum,
-    "Mul": lambda _, a, b: a * b,
+    "Mul": of_two(lambda a, b: a * b),
     "PRelu": lambda _, x, slope: np.maximum(x, 0) + per_channel(slope, x) * np.minimum(x, 0),
     "Pad": padded,
     "Relu": value_by_value(lambda _, x: max(x, 0)),
@@ -197,6 +214,7 @@ EXACT = {
     "Slice": cut,
     "Softmax": softmax,
     "Softplus": value_by_value(lambda _, x: max(x, 0) + math.log1p(math.exp(-abs(x)))),
+    "Sub": of_two(lambda a, b: a - b),
     "Tanh": value_by_value(lambda _, x: math.tanh(x)),
     "Transpose": permuted,
 }
@@ -259,7 +277,9 @@ def times(units):
 
 
 def off_by_line(op, u, y, inputs, weights):
-    """x/6 + 1/2 cancels around -3, and is cut off from 3 on."""
+    """x/6 + 1/2 cancels around -3, and is cut off from 3 on; alpha and beta are rounded too."""
+    if op.kind == "HardSigmoid":
+        return 3 * u * (np.minimum(abs(inputs[0]), (1 - op.beta) / op.alpha + 1) * op.alpha + op.beta)
     return 2 * u * (np.minimum(abs(inputs[0]), 4) / 6 + 0.5) * (abs(inputs[0]) if op.kind == "HardSwish" else 1)
 
 
@@ -269,16 +289,24 @@ def off_by_flush(op, u, y, inputs, weights):
     return (FUNCTION + 2) * u * abs(y) + abs(inputs[0] if op.kind == "Silu" else 1) / largest
 
 
+def off_by_quotient(op, u, y, inputs, weights):
+    """One rounding; a quotient may be larger than the largest number."""
+    largest = {U[dtype]: float(np.finfo(dtype).max) for dtype in U}[u]
+    return np.where(abs(y) * (1 + u) >= largest, math.inf, u * abs(y))
+
+
 def off_by_gelu(op, u, y, inputs, weights):
     """1 + erf cancels for a negative x: it is off by erf, by the sum, and by two roundings of erf's argument."""
     return abs(inputs[0]) / 2 * 5 * u + 2 * u * abs(y)
 
 
 MOVED = {
+    "Clip",
     "Concat",
     "ChannelShuffle",
     "Dropout",
     "Flatten",
+    "GlobalMaxPool",
     "MaxPool",
     "Pad",
     "Relu",
@@ -287,7 +315,7 @@ MOVED = {
     "Slice",
     "Transpose",
 }
-ROUNDED_ONCE = {"Add", "Mul"}
+ROUNDED_ONCE = {"Add", "Div", "Mul", "Sub"}
 OFF = {
     **dict.fromkeys(MOVED, times(0)),
     **dict.fromkeys(ROUNDED_ONCE, times(1)),
@@ -296,6 +324,7 @@ OFF = {
     **dict.fromkeys(["HardSigmoid", "HardSwish"], off_by_line),
     **dict.fromkeys(["Sigmoid", "Silu"], off_by_flush),
     "BatchNorm": off_by_norm,
+    "Div": off_by_quotient,
     "Elu": times(FUNCTION + 2),
     "Gelu": off_by_gelu,
     "LeakyRelu": times(2),

@@ -11,13 +11,16 @@ from costmodel.ops import (
     AveragePool,
     BatchNorm,
     ChannelShuffle,
+    Clip,
     Concat,
     Conv,
+    Div,
     Dropout,
     Elu,
     Flatten,
     Gelu,
     GlobalAveragePool,
+    GlobalMaxPool,
     HardSigmoid,
     HardSwish,
     Input,
@@ -37,6 +40,7 @@ from costmodel.ops import (
     Slice,
     Softmax,
     Softplus,
+    Sub,
     Tanh,
     Transpose,
 )
@@ -330,6 +334,7 @@ case(
 )
 case("global-avgpool-1d", GlobalAveragePool(), [(4, 10, 50)], (4, 10, 1), add=4 * 10 * 49, multiply=4 * 10)
 case("global-avgpool-3d", GlobalAveragePool(), [(1, 6, 2, 3, 4)], (1, 6, 1, 1, 1), add=6 * 23, multiply=6)
+case("global-maxpool", GlobalMaxPool(), [(2, 6, 3, 5)], (2, 6, 1, 1), compare=2 * 6 * 3 * 5)
 
 # Matrix products.
 case(
@@ -392,6 +397,34 @@ case("add", Add(), [(1, 64, 56, 56), (1, 64, 56, 56)], (1, 64, 56, 56), add=64 *
 case("add-per-channel", Add(), [(2, 64, 7, 7), (1, 64, 1, 1)], (2, 64, 7, 7), add=2 * 64 * 7 * 7)
 case("add-both-stretch", Add(), [(3, 1), (1, 4)], (3, 4), add=3 * 4)
 case("add-shorter-left", Add(), [(4,), (2, 3, 4)], (2, 3, 4), add=2 * 3 * 4)
+case("add-held", Add((64, 1, 1)), [(2, 64, 7, 7)], (2, 64, 7, 7), weights={"constant": (64, 1, 1)}, add=2 * 64 * 7 * 7)
+case("add-number", Add(()), [(2, 3)], (2, 3), buffers={"constant": ()}, add=6)  # one number is not learned
+case("add-held-is-larger", Add((4, 1, 3)), [(5, 3)], (4, 5, 3), weights={"constant": (4, 1, 3)}, add=4 * 5 * 3)
+case("sub", Sub(), [(2, 3, 4), (4,)], (2, 3, 4), add=2 * 3 * 4)
+case("sub-held", Sub((3, 1)), [(2, 3, 4)], (2, 3, 4), weights={"constant": (3, 1)}, add=24)
+case("sub-from-held", Sub((1, 4), held_first=True), [(3, 1)], (3, 4), weights={"constant": (1, 4)}, add=12)
+case("mul-held", Mul((8, 1, 1)), [(2, 8, 5, 5)], (2, 8, 5, 5), weights={"scale": (8, 1, 1)}, multiply=2 * 8 * 25)
+case("div", Div(), [(2, 3), (2, 1)], (2, 3), divide=6)
+case("div-number", Div((1,)), [(2, 3)], (2, 3), buffers={"scale": (1,)}, divide=6)
+case("div-into-held", Div((3,), held_first=True), [(2, 3)], (2, 3), weights={"scale": (3,)}, divide=6)
+case(
+    "matmul-held-left",
+    MatMul((5, 4), held_first=True),
+    [(2, 4, 3)],
+    (2, 5, 3),
+    weights={"constant": (5, 4)},
+    loops=(2, 1, 5, 3, 4),
+    macs=2 * 5 * 3 * 4,
+)
+case(
+    "matmul-held-heads",
+    MatMul((12, 64, 50)),
+    [(2, 12, 7, 64)],
+    (2, 12, 7, 50),
+    weights={"constant": (12, 64, 50)},
+    loops=(24, 1, 7, 50, 64),
+    macs=2 * 12 * 7 * 50 * 64,
+)
 case("mul", Mul(), [(1, 5, 6), (1, 5, 6)], (1, 5, 6), multiply=5 * 6)
 case("mul-gate", Mul(), [(1, 96, 1, 1), (1, 96, 28, 28)], (1, 96, 28, 28), multiply=96 * 28 * 28)
 
@@ -419,6 +452,9 @@ case("transpose-cycle", Transpose((0, 2, 3, 1)), [(1, 3, 8, 9)], (1, 8, 9, 3))  
 case("slice-beyond-the-end", Slice((0, 3), (9, 9)), [(2, 5)], (2, 2))  # 3 and 4 of 5
 case("slice", Slice((0, 0, 1, 1), (None, None, 9, -1)), [(1, 8, 9, 9)], (1, 8, 8, 7))  # rows 1 to 8, columns 1 to 7
 case("slice-from-the-end", Slice((0, -3), (None, None)), [(2, 10)], (2, 3))
+case("slice-steps", Slice((0, 1), (None, 9), (1, 3)), [(2, 10)], (2, 3))  # 1, 4, 7
+case("slice-steps-from-the-end", Slice((0, -5), (None, None), (2, 2)), [(4, 10)], (2, 3))  # 0, 2; 5, 7, 9
+case("pad-value", Pad((0, 1, 0, 2), value=-1.5), [(2, 5)], (2, 8))
 case("pad", Pad((0, 0, 0, 0, 0, 0, 1, 2)), [(1, 8, 9, 9)], (1, 8, 10, 11))
 case("pad-both-sides", Pad((0, 1, 2, 0, 3, 4)), [(2, 5, 6)], (2, 5 + 1 + 3, 6 + 2 + 4))
 case("shuffle", ChannelShuffle(3), [(1, 240, 28, 28)], (1, 240, 28, 28))
@@ -473,6 +509,11 @@ case("relu6", Relu6(), [MAP], MAP, compare=2 * 120)  # with 0, with 6
 case("leaky-relu", LeakyRelu(), [MAP], MAP, compare=120, multiply=120)  # with 0; by the slope
 case("prelu", PRelu(), [MAP], MAP, weights={"slope": (3,)}, compare=120, multiply=120)  # one slope a channel
 case("prelu-vectors", PRelu(), [(2, 7)], (2, 7), weights={"slope": (7,)}, compare=14, multiply=14)
+case("prelu-shared", PRelu(shared=True), [MAP], MAP, weights={"slope": (1,)}, compare=120, multiply=120)
+case("clip", Clip(-1.0, 2.5), [MAP], MAP, compare=2 * 120)
+case("clip-below", Clip(-1.0), [MAP], MAP, compare=120)
+case("clip-above", Clip(high=0.5), [(7,)], (7,), compare=7)
+case("clip-not-at-all", Clip(), [(7,)], (7,))
 case("elu", Elu(), [MAP], MAP, compare=120, special=120, add=120, multiply=120)  # with 0; exp; -1; by alpha
 case("sigmoid", Sigmoid(), [MAP], MAP, special=120, add=120, divide=120)  # exp; +1; 1/
 case("tanh", Tanh(), [MAP], MAP, special=120)
@@ -480,6 +521,7 @@ case("silu", Silu(), [MAP], MAP, special=120, add=120, divide=120)  # exp; +1; x
 case("gelu", Gelu(), [MAP], MAP, multiply=3 * 120, special=120, add=120)  # by 1/sqrt(2), x, 1/2; erf; +1
 case("softplus", Softplus(), [MAP], MAP, special=2 * 120, add=120)  # exp, log; +1
 case("hard-sigmoid", HardSigmoid(), [MAP], MAP, multiply=120, add=120, compare=2 * 120)  # by 1/6; +1/2; 0, 1
+case("hard-sigmoid-onnx", HardSigmoid(0.2, 0.4), [MAP], MAP, multiply=120, add=120, compare=2 * 120)
 case("hard-swish", HardSwish(), [MAP], MAP, multiply=2 * 120, add=120, compare=2 * 120)  # as that, and by x
 
 every_case = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])

@@ -18,13 +18,16 @@ from costmodel.ops import (
     AveragePool,
     BatchNorm,
     ChannelShuffle,
+    Clip,
     Concat,
     Conv,
+    Div,
     Dropout,
     Elu,
     Flatten,
     Gelu,
     GlobalAveragePool,
+    GlobalMaxPool,
     HardSigmoid,
     HardSwish,
     Input,
@@ -44,6 +47,7 @@ from costmodel.ops import (
     Slice,
     Softmax,
     Softplus,
+    Sub,
     Tanh,
     Transpose,
 )
@@ -141,15 +145,25 @@ def pairs(draw, kind):
     """Two shapes that broadcast: one with missing axes and with axes of 1, or each of them with some."""
     whole = draw(st.lists(sizes, min_size=1, max_size=4))
     a, b = (tuple(draw(st.sampled_from([size, size, 1])) for size in whole) for _ in range(2))
-    return kind(), draw(st.permutations([a, b[draw(st.integers(0, len(b) - 1)) :]]))
+    first, second = draw(st.permutations([a, b[draw(st.integers(0, len(b) - 1)) :]]))
+    return draw(holding(kind, first, second))
+
+
+@st.composite
+def holding(draw, kind, a, b):
+    """An operator on two operands, or on one of them, where it holds the other."""
+    if draw(st.booleans()):
+        return kind(), [a, b]
+    return (kind(a, held_first=True), [b]) if draw(st.booleans()) else (kind(b), [a])
 
 
 @st.composite
 def matrix_products(draw):
     i, k, j = (draw(channel_counts) for _ in range(3))
-    _, (a, b) = draw(pairs(MatMul))
+    whole = draw(st.lists(sizes, min_size=1, max_size=3))
+    a, b = (tuple(draw(st.sampled_from([size, size, 1])) for size in whole) for _ in range(2))
     cut_a, cut_b = draw(st.integers(0, len(a))), draw(st.integers(0, len(b)))
-    return MatMul(), [(*a[cut_a:], i, k), (*b[cut_b:], k, j)]
+    return draw(holding(MatMul, (*a[cut_a:], i, k), (*b[cut_b:], k, j)))
 
 
 @st.composite
@@ -184,13 +198,16 @@ def slices(draw):
         enough = len(range(size)[first:last]) > 0 and kept > 0
         start.append(first)
         stop.append(last if enough else None)
-    return Slice(tuple(start), tuple(stop)), [shape]
+    steps = tuple(draw(small) for _ in shape)
+    return Slice(tuple(start), tuple(stop), draw(st.sampled_from([None, steps]))), [shape]
 
 
 @st.composite
 def pads(draw):
     shape = draw(maps(least=2))
-    return Pad(tuple(draw(st.integers(0, 3)) for _ in range(2 * len(shape)))), [shape]
+    return Pad(tuple(draw(st.integers(0, 3)) for _ in range(2 * len(shape))), draw(st.sampled_from([0.0, -0.5]))), [
+        shape
+    ]
 
 
 @st.composite
@@ -222,14 +239,17 @@ DRAWN = {
     "AveragePool": pools(AveragePool),
     "BatchNorm": alone(BatchNorm(), BatchNorm(epsilon=0.1)),
     "ChannelShuffle": shuffles(),
+    "Clip": alone(Clip(-0.5, 1.0), Clip(low=0.25), Clip(high=0.25), Clip()),
     "Concat": concatenations(),
     "Conv": convolutions(),
+    "Div": pairs(Div),
     "Dropout": alone(Dropout()),
     "Elu": alone(Elu(), Elu(alpha=0.3)),
     "Flatten": with_axis(Flatten),
     "Gelu": alone(Gelu()),
     "GlobalAveragePool": alone(GlobalAveragePool(), least=3),
-    "HardSigmoid": alone(HardSigmoid()),
+    "GlobalMaxPool": alone(GlobalMaxPool(), least=3),
+    "HardSigmoid": alone(HardSigmoid(), HardSigmoid(0.2, 0.4)),
     "HardSwish": alone(HardSwish()),
     "LeakyRelu": alone(LeakyRelu(), LeakyRelu(slope=0.3)),
     "Linear": matrices(),
@@ -237,7 +257,7 @@ DRAWN = {
     "MatMul": matrix_products(),
     "MaxPool": pools(MaxPool),
     "Mul": pairs(Mul),
-    "PRelu": alone(PRelu()),
+    "PRelu": alone(PRelu(), PRelu(shared=True)),
     "Pad": pads(),
     "Relu": alone(Relu()),
     "Relu6": alone(Relu6()),
@@ -247,6 +267,7 @@ DRAWN = {
     "Slice": slices(),
     "Softmax": with_axis(Softmax),
     "Softplus": alone(Softplus()),
+    "Sub": pairs(Sub),
     "Tanh": alone(Tanh()),
     "Transpose": maps(least=2).flatmap(
         lambda shape: st.permutations(range(len(shape))).map(lambda axes: (Transpose(tuple(axes)), [shape]))

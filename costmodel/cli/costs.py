@@ -18,7 +18,9 @@ from costmodel.cli.options import (
     ParamOption,
     PlaceOption,
     SettingOption,
+    ShapeOption,
     SizeOption,
+    UnknownOption,
     WidthOption,
     complete_machine,
 )
@@ -35,6 +37,8 @@ def compare(
     batch: BatchOption = 1,
     dtype: DtypeOption = "float32",
     size: SizeOption = None,
+    shape: ShapeOption = None,
+    unknown: UnknownOption = None,
     settings: SettingOption = None,
     overlap: OverlapOption = None,
     place: PlaceOption = None,
@@ -54,7 +58,11 @@ def compare(
     runs = []
     for name in names_of(networks):
         try:
-            graph = graph_of(name, batch, dtype, size=size, param=None)
+            of_file = importers.is_file(name)
+            graph = graph_of(
+                name, batch, dtype, param=None,
+                size=size, shape=shape if of_file else None, unknown=unknown if of_file else None,
+            )  # fmt: skip
             runs += [costmodel.cost(graph, machine, overlap=overlap, placement=place) for machine in machines]
         except CostModelError as error:
             raise CostModelError(f"{name}: {error}".removeprefix(f"{name}: " * importers.is_file(name))) from None
@@ -80,6 +88,8 @@ def explain(
     classes: ClassesOption = None,
     width: WidthOption = None,
     param: ParamOption = None,
+    shape: ShapeOption = None,
+    unknown: UnknownOption = None,
     settings: SettingOption = None,
     overlap: OverlapOption = None,
     place: PlaceOption = None,
@@ -88,7 +98,10 @@ def explain(
     from costmodel.report import explain as explaining
     from costmodel.report import show as pages
 
-    graph = graph_of(network, batch, dtype, size=size, classes=classes, width=width, param=param)
+    graph = graph_of(
+        network, batch, dtype, param=param,
+        size=size, classes=classes, width=width, shape=shape, unknown=unknown,
+    )  # fmt: skip
     simulation = costmodel.cost(graph, costmodel.machine(hw, settings or ()), overlap=overlap, placement=place)
     if layer == "total":
         pages.explanation(simulation, None, explaining.explain_total(simulation))
@@ -111,6 +124,8 @@ def memory(
     classes: ClassesOption = None,
     width: WidthOption = None,
     param: ParamOption = None,
+    shape: ShapeOption = None,
+    unknown: UnknownOption = None,
     settings: SettingOption = None,
     place: PlaceOption = None,
     keep: Annotated[
@@ -136,7 +151,10 @@ def memory(
     if hw is None and (settings or place):
         raise CostModelError("--set and --place need a machine: --hw")
     distinct({"--csv": csv, "--json": json}, [hw or "", network])
-    graph = graph_of(network, batch, dtype, size=size, classes=classes, width=width, param=param)
+    graph = graph_of(
+        network, batch, dtype, param=param, notes=hw is None,
+        size=size, classes=classes, width=width, shape=shape, unknown=unknown,
+    )  # fmt: skip
     simulation = None
     if hw is not None:
         simulation = costmodel.cost(graph, costmodel.machine(hw, settings or ()), placement=place)

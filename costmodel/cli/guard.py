@@ -16,7 +16,9 @@ from costmodel.cli.options import (
     ParamOption,
     PlaceOption,
     SettingOption,
+    ShapeOption,
     SizeOption,
+    UnknownOption,
     WidthOption,
 )
 from costmodel.cli.requests import distinct, names_of, parameters_of
@@ -32,6 +34,8 @@ def snapshot(
     classes: ClassesOption = None,
     width: WidthOption = None,
     param: ParamOption = None,
+    shape: ShapeOption = None,
+    unknown: UnknownOption = None,
     settings: SettingOption = None,
     overlap: OverlapOption = None,
     place: PlaceOption = None,
@@ -40,22 +44,25 @@ def snapshot(
 
     The file holds what was run and what came out, one layer per line; 'costmodel check' runs it again.
     """
-    from costmodel import guard, importers, zoo
+    from costmodel import guard
     from costmodel.report import files
 
-    parameters = parameters_of(param, size=size, classes=classes, width=width)
+    parameters = parameters_of(param, size=size, classes=classes, width=width, shape=shape, unknown=unknown)
     distinct({"--output": output}, [hw, *networks])
     folder = output.parent if str(output) != "-" else Path()
     machine, chosen = guard.seen_from(hw, folder), tuple(settings or ())
-
-    def named(name: str) -> str:
-        return guard.seen_from(name, folder) if importers.is_file(name) else zoo.get(name).name
-
     requests = [
-        guard.Request(named(name), parameters, machine, chosen, batch, dtype, overlap, place)
+        guard.Request(_kept(name, folder), parameters, machine, chosen, batch, dtype, overlap, place)
         for name in names_of(networks)
     ]
     files.write(output, guard.to_text([guard.take(request, request.run(folder)) for request in requests]))
+
+
+def _kept(network: str, folder: Path) -> str:
+    """A network as a snapshot names it: in the zoo, or its file as seen from the snapshot."""
+    from costmodel import guard, importers, zoo
+
+    return guard.seen_from(network, folder) if importers.is_file(network) else zoo.get(network).name
 
 
 def check(

@@ -14,7 +14,9 @@ from costmodel.cli.options import (
     ParamOption,
     PlaceOption,
     SettingOption,
+    ShapeOption,
     SizeOption,
+    UnknownOption,
     WidthOption,
     complete_machine,
 )
@@ -42,6 +44,8 @@ def run(
     classes: ClassesOption = None,
     width: WidthOption = None,
     param: ParamOption = None,
+    shape: ShapeOption = None,
+    unknown: UnknownOption = None,
     settings: SettingOption = None,
     place: PlaceOption = None,
     csv: CsvOption = None,
@@ -61,7 +65,10 @@ def run(
     if hw is None and (settings or place):
         raise CostModelError("--set and --place need a machine: --hw")
     distinct({"--csv": csv, "--json": json}, [hw or "", network])
-    graph = graph_of(network, batch, "float32", size=size, classes=classes, width=width, param=param)
+    graph = graph_of(
+        network, batch, "float32", param=param,
+        size=size, classes=classes, width=width, shape=shape, unknown=unknown,
+    )  # fmt: skip
     simulation = None
     if hw is not None:
         simulation = costmodel.cost(graph, costmodel.machine(hw, settings or ()), placement=place)

@@ -68,14 +68,14 @@ def complete_dtype(incomplete: str) -> list[str]:
 NetworkArgument = Annotated[
     str,
     typer.Argument(
-        help="A network of the zoo (see 'costmodel list'), or the path of a .yaml file of layers.",
+        help="A network of the zoo (see 'costmodel list'), or the path of an .onnx or a .yaml file.",
         autocompletion=complete_network,
     ),
 ]
 NetworksArgument = Annotated[
     list[str],
     typer.Argument(
-        help="Networks of the zoo or the paths of .yaml files of layers; or 'all' of the zoo.",
+        help="Networks of the zoo or the paths of .onnx or .yaml files; or 'all' of the zoo.",
         autocompletion=complete_network,
     ),
 ]
@@ -101,6 +101,18 @@ ParamOption = Annotated[
     list[str] | None,
     typer.Option(
         "--param", help="Another parameter of the network: dense_head=true. May be repeated.", metavar="NAME=VALUE"
+    ),
+]
+ShapeOption = Annotated[
+    list[str] | None,
+    typer.Option("--shape", help="Of a file's input: input=1x3x224x224. May be repeated.", metavar="INPUT=SIZES"),
+]
+UnknownOption = Annotated[
+    str | None,
+    typer.Option(
+        "--unknown",
+        help="Operators of a file that are not known: error, or skip to leave them out and say so.",
+        autocompletion=complete_words("error", "skip"),
     ),
 ]
 OverlapOption = Annotated[

@@ -13,7 +13,9 @@ from costmodel.cli.options import (
     NetworkArgument,
     ParamOption,
     SettingOption,
+    ShapeOption,
     SizeOption,
+    UnknownOption,
     WidthOption,
     complete_name,
     complete_paper,
@@ -53,6 +55,8 @@ def show(
     classes: ClassesOption = None,
     width: WidthOption = None,
     param: ParamOption = None,
+    shape: ShapeOption = None,
+    unknown: UnknownOption = None,
     settings: SettingOption = None,
 ) -> None:
     """A network, a machine or a convention, in full.
@@ -67,7 +71,14 @@ def show(
     if len(before) > 1 or not set(before) <= set(KINDS):
         raise CostModelError(f"show takes one name, with or without its kind before it: {', '.join(KINDS)}")
     kind = before[0] if before else _kind(wanted)
-    of_networks = {"--size": size, "--classes": classes, "--width": width, "--param": param}
+    of_networks = {
+        "--size": size,
+        "--classes": classes,
+        "--width": width,
+        "--param": param,
+        "--shape": shape,
+        "--unknown": unknown,
+    }
     if kind == "convention":
         _refuse(wanted, of_networks | {"--set": settings})
         pages.convention(tools.convention(wanted))
@@ -76,7 +87,10 @@ def show(
         pages.machine(costmodel.machine(wanted, settings or ()))
     else:
         _refuse(wanted, {"--set": settings})
-        graph = graph_of(wanted, 1, "float32", size=size, classes=classes, width=width, param=param)
+        graph = graph_of(
+            wanted, 1, "float32", param=param,
+            size=size, classes=classes, width=width, shape=shape, unknown=unknown,
+        )  # fmt: skip
         of_file = importers.is_file(wanted)
         pages.network(graph, [f"file: {wanted}"] if of_file else pages.about(zoo.get(wanted)))
 

@@ -19,7 +19,9 @@ from costmodel.cli.options import (
     ParamOption,
     PlaceOption,
     SettingOption,
+    ShapeOption,
     SizeOption,
+    UnknownOption,
     WidthOption,
     complete_convention,
     complete_words,
@@ -56,6 +58,8 @@ def profile(
     classes: ClassesOption = None,
     width: WidthOption = None,
     param: ParamOption = None,
+    shape: ShapeOption = None,
+    unknown: UnknownOption = None,
     settings: SettingOption = None,
     overlap: OverlapOption = None,
     place: PlaceOption = None,
@@ -91,7 +95,10 @@ def profile(
         counting = tools.convention(convention)
 
     distinct({"--csv": csv, "--json": json, "--markdown": markdown}, [hw, network])
-    graph = graph_of(network, batch, dtype, size=size, classes=classes, width=width, param=param)
+    graph = graph_of(
+        network, batch, dtype, param=param, notes=False,
+        size=size, classes=classes, width=width, shape=shape, unknown=unknown,
+    )  # fmt: skip
     machine = costmodel.machine(hw, settings or ())
     simulation = costmodel.cost(graph, machine, overlap=overlap, placement=place, convention=counting)
     whole = _grouped(simulation, group_by)

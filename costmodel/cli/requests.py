@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 import costmodel
 from costmodel.errors import CostModelError
 
@@ -21,9 +23,14 @@ def names_of(networks: list[str]) -> list[str]:
     return zoo.names() if networks == ["all"] else networks
 
 
-def graph_of(network: str, batch: int, dtype: str, *, param: Sequence[str] | None, **chosen: Any) -> "Graph":
-    """The network that was named, with the parameters that were given."""
-    return costmodel.network(network, batch=batch, dtype=dtype, **parameters_of(param, **chosen))
+def graph_of(
+    network: str, batch: int, dtype: str, *, param: Sequence[str] | None, notes: bool = True, **chosen: Any
+) -> "Graph":
+    """The network that was named, with the parameters that were given; its ``notes`` are warnings."""
+    graph = costmodel.network(network, batch=batch, dtype=dtype, **parameters_of(param, **chosen))
+    for note in graph.notes if notes else ():
+        typer.echo(f"warning: {note}", err=True)
+    return graph
 
 
 def parameters_of(param: Sequence[str] | None, **chosen: Any) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from costmodel.cli.options import (
     NetworksArgument,
     ParamOption,
     SettingOption,
+    ShapeOption,
+    UnknownOption,
     WidthOption,
     complete_machine,
 )
@@ -42,6 +44,8 @@ def verify(
     classes: ClassesOption = None,
     width: WidthOption = None,
     param: ParamOption = None,
+    shape: ShapeOption = None,
+    unknown: UnknownOption = None,
     settings: SettingOption = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32, help="What inputs and weights follow from.")] = 0,
     csv: CsvOption = None,
@@ -52,10 +56,9 @@ def verify(
     elementwise operations by kind, weights, bytes read and written, bytes alive and their peak must be those of the
     profile, and results those of plain NumPy. The exit code is 1 with a table of differences when not.
     """
-    from costmodel import zoo
+    from costmodel import importers, zoo
     from costmodel.execute.verify import compiles, together
     from costmodel.execute.verify import verify as run
-    from costmodel.importers import is_file
     from costmodel.report import files, formats
     from costmodel.report import show as pages
 
@@ -65,8 +68,9 @@ def verify(
     patterns = costmodel.machine(hw, settings or ()).fuse if hw else ()
     graphs = []
     for name in names_of(networks):
-        parameters = parameters_of(param, size=size, classes=classes, width=width)
-        small = None if "size" in parameters or is_file(name) else zoo.get(name).small(**parameters)
+        parameters = parameters_of(param, size=size, classes=classes, width=width, shape=shape, unknown=unknown)
+        as_it_is = "size" in parameters or importers.is_file(name)
+        small = None if as_it_is else zoo.get(name).small(**parameters)
         if small is not None:
             parameters["size"] = small
         graphs.append(costmodel.network(name, batch=batch, dtype=dtype, **parameters))

@@ -63,6 +63,7 @@ ACTIVATIONS: Final = (
     "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "PRelu", "Relu", "Relu6", "Sigmoid", "Silu", "Softplus",
     "Tanh",
 )  # fmt: skip
+ELEMENTWISE: Final = ("Add", "Div", "Mul", "Sub")
 POOLS: Final = ("AveragePool", "MaxPool")
 
 
@@ -74,22 +75,22 @@ def _tool(name: str, number: str, meaning: str, zero: tuple[str, ...], **counts:
 TOOLS: Final[tuple[Convention, ...]] = (
     _tool(
         "fvcore", "FLOPs (one per MAC)", "fvcore 0.1.5, FlopCountAnalysis",
-        (*ACTIVATIONS, *POOLS, "Softmax", "Add", "Mul", "Lrn"),
+        (*ACTIVATIONS, *POOLS, "Softmax", *ELEMENTWISE, "Lrn"),
         Conv=MAC, Linear=MAC, MatMul=MAC, BatchNorm=_each(2, "inputs"), GlobalAveragePool=_each(1, "inputs"),
     ),
     _tool(
         "flop_counter", "FLOPs (two per MAC)", "torch.utils.flop_counter of torch 2.13",
-        (*ACTIVATIONS, *POOLS, "GlobalAveragePool", "BatchNorm", "Softmax", "Add", "Mul", "Lrn"),
+        (*ACTIVATIONS, *POOLS, "GlobalAveragePool", "BatchNorm", "Softmax", *ELEMENTWISE, "Lrn"),
         Conv=TWICE_MAC, Linear=TWICE_MAC, MatMul=TWICE_MAC,
     ),
     _tool(
         "torchinfo", "mult-adds", "torchinfo 1.8.0; a linear layer ignores its rows, a matrix product is not seen",
-        (*ACTIVATIONS, *POOLS, "GlobalAveragePool", "MatMul", "Softmax", "Add", "Mul", "Lrn"),
+        (*ACTIVATIONS, *POOLS, "GlobalAveragePool", "MatMul", "Softmax", *ELEMENTWISE, "Lrn"),
         Conv=MAC_AND_BIAS, Linear=PARAMETERS, BatchNorm=PARAMETERS, PRelu=PARAMETERS,
     ),
     _tool(
         "ptflops", "MACs and extras", "ptflops 0.7.5; a product by the @ operator is not seen",
-        ("HardSigmoid", "HardSwish", "Sigmoid", "Softplus", "Tanh", "Add", "Mul"),
+        ("HardSigmoid", "HardSwish", "Sigmoid", "Softplus", "Tanh", *ELEMENTWISE),
         Conv=MAC_AND_BIAS, Linear=MAC_AND_BIAS, MatMul=MAC, BatchNorm=_each(2, "inputs"), Relu=_each(2, "inputs"),
         Elu=_each(2, "inputs"), LeakyRelu=_each(1, "inputs"), PRelu=_each(2, "inputs"),
         Relu6=_each(1, "inputs"), Gelu=_each(2, "inputs"), Silu=_each(1, "inputs"), Softmax=_each(1, "inputs"),
@@ -97,14 +98,14 @@ TOOLS: Final[tuple[Convention, ...]] = (
     ),
     _tool(
         "thop", "MACs and extras", "thop 0.1.1; matches exact module classes only",
-        (*(name for name in ACTIVATIONS if name != "PRelu"), "MaxPool", "MatMul", "Add", "Mul", "Lrn"),
+        (*(name for name in ACTIVATIONS if name != "PRelu"), "MaxPool", "MatMul", *ELEMENTWISE, "Lrn"),
         Conv=MAC, PRelu=_each(1, "inputs"), Linear=MAC, BatchNorm=_each(4, "inputs"), AveragePool=_each(1, "outputs"),
         GlobalAveragePool=Count("inputs + outputs", lambda node: _inputs(node) + _outputs(node)),
         Softmax=Count("rows * (3 length - 1)", lambda node: _inputs(node) * 3 - _softmax_rows(node)),
     ),
     _tool(
         "calflops", "FLOPs (two per MAC, and extras)", "calflops 0.3.2",
-        ("Relu6", "HardSigmoid", "HardSwish", "Sigmoid", "Softplus", "Tanh", "Add", "Mul"),
+        ("Relu6", "HardSigmoid", "HardSwish", "Sigmoid", "Softplus", "Tanh", *ELEMENTWISE),
         Elu=_each(1, "inputs"), LeakyRelu=_each(1, "inputs"), PRelu=_each(1, "inputs"),
         Conv=TWICE_MAC_AND_BIAS, Linear=TWICE_MAC, MatMul=TWICE_MAC, BatchNorm=_each(2, "inputs"),
         Relu=_each(1, "inputs"), Gelu=_each(1, "inputs"), Silu=_each(1, "inputs"), Softmax=_each(1, "inputs"),
@@ -119,7 +120,7 @@ TOOLS: Final[tuple[Convention, ...]] = (
         AveragePool=Count("outputs * window", lambda node: _outputs(node) * _window(node)),
         MaxPool=Count("outputs * window", lambda node: _outputs(node) * _window(node)),
         GlobalAveragePool=Count("inputs + 4 outputs", lambda node: _inputs(node) + 4 * _outputs(node)),
-        Add=_each(1, "outputs"), Mul=_each(1, "outputs"),
+        Add=_each(1, "outputs"), Mul=_each(1, "outputs"), Clip=_each(2, "outputs"),
         Lrn=Count("outputs * (37 + size)", lambda node: _outputs(node) * (37 + int(getattr(node.op, "size", 0)))),
     ),
     _tool(
@@ -132,7 +133,7 @@ TOOLS: Final[tuple[Convention, ...]] = (
     ),
     _tool(
         "torchvision", "MACs", "torchvision's _ops: products of convolutions, linear layers and matrices",
-        (*ACTIVATIONS, *POOLS, "GlobalAveragePool", "BatchNorm", "Softmax", "Add", "Mul", "Lrn"),
+        (*ACTIVATIONS, *POOLS, "GlobalAveragePool", "BatchNorm", "Softmax", *ELEMENTWISE, "Lrn"),
         Conv=MAC, Linear=MAC, MatMul=MAC,
     ),
 )  # fmt: skip

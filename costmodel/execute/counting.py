@@ -186,8 +186,19 @@ def _linear(op: Any, run: Run, x: Array) -> Array:
     return run.loop(loops.linear, (x, weight, bias), (*rows, op.features), prod(rows), op.features, channels)
 
 
+def _pair(op: Any, run: Run, operands: Sequence[Array]) -> tuple[Array, Array]:
+    """The two operands of an operator that may hold one of them."""
+    if op.held is None:
+        first, second = operands
+        return first, second
+    (x,) = operands
+    held = run.constant(op.weight, op.held)
+    return (held, x) if op.held_first else (x, held)
+
+
 @implements("MatMul")
-def _matmul(op: Any, run: Run, a: Array, b: Array) -> Array:  # noqa: ARG001
+def _matmul(op: Any, run: Run, *operands: Array) -> Array:
+    a, b = _pair(op, run, operands)
     outer = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     height, inner, width = a.shape[-2], a.shape[-1], b.shape[-1]
     left, right = np.broadcast_to(a, (*outer, height, inner)), np.broadcast_to(b, (*outer, inner, width))
@@ -244,9 +255,15 @@ def _global_average_pool(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
     return run.loop(loops.global_average_pool, (x,), shape, images * channels, size, 1 / size)
 
 
+@implements("GlobalMaxPool")
+def _global_max_pool(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
+    images, channels, size = _per_channel(x)
+    return run.loop(loops.global_max_pool, (x,), (images, channels, *[1 for _ in x.shape[2:]]), images * channels, size)
+
+
 def _of_two(loop: Loop) -> Implementation:
-    def implementation(op: Any, run: Run, a: Array, b: Array) -> Array:  # noqa: ARG001
-        stretched = np.broadcast_arrays(a, b)
+    def implementation(op: Any, run: Run, *operands: Array) -> Array:
+        stretched = np.broadcast_arrays(*_pair(op, run, operands))
         return run.loop(loop, stretched, stretched[0].shape)
 
     return implementation
@@ -264,7 +281,9 @@ def _of_one(loop: Loop, *attributes: str | float) -> Implementation:
 
 IMPLEMENTATIONS.update(
     Add=_of_two(loops.add),
+    Sub=_of_two(loops.subtract),
     Mul=_of_two(loops.multiply),
+    Div=_of_two(loops.divide),
     Relu=_of_one(loops.relu),
     Relu6=_of_one(loops.relu6),
     LeakyRelu=_of_one(loops.leaky_relu, "slope"),
@@ -274,15 +293,24 @@ IMPLEMENTATIONS.update(
     Tanh=_of_one(loops.tanh),
     Gelu=_of_one(loops.gelu, 1 / sqrt(2)),
     Softplus=_of_one(loops.softplus),
-    HardSigmoid=_of_one(loops.hard_sigmoid, 1 / 6),
+    HardSigmoid=_of_one(loops.hard_sigmoid, "alpha", "beta"),
     HardSwish=_of_one(loops.hard_swish, 1 / 6),
 )
 
 
 @implements("PRelu")
-def _prelu(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
+def _prelu(op: Any, run: Run, x: Array) -> Array:
     per_channel = _per_channel(x)
-    return run.loop(loops.prelu, (x, run.constant("slope", (per_channel[1],))), x.shape, *per_channel)
+    slope = np.broadcast_to(run.constant("slope", (1,) if op.shared else (per_channel[1],)), per_channel[1])
+    return run.loop(loops.prelu, (x, slope), x.shape, *per_channel)
+
+
+@implements("Clip")
+def _clip(op: Any, run: Run, x: Array) -> Array:
+    y = x if op.low is None else run.loop(loops.clip_below, (x,), x.shape, float(op.low))
+    if op.high is not None:
+        return run.loop(loops.clip_above, (y,), x.shape, float(op.high))
+    return y if y is not x else np.array(x, np.float64)
 
 
 # What moves values computes nothing, so it needs no loops; what only renames them makes no array.
@@ -309,11 +337,12 @@ def _transpose(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
 @implements("Slice")
 def _slice(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
     kept = x
-    for axis, (start, stop) in enumerate(zip(op.start, op.stop, strict=True)):
+    steps = op.step or (1,) * x.ndim
+    for axis, (start, stop, step) in enumerate(zip(op.start, op.stop, steps, strict=True)):
         size = x.shape[axis]
         first = start + size if start < 0 else start
         last = size if stop is None else stop + size if stop < 0 else stop
-        places = [place for place in range(size) if first <= place < last]
+        places = [place for place in range(size) if first <= place < last and (place - first) % step == 0]
         kept = np.take(kept, places, axis=axis)
     return np.array(kept, np.float64, order="C")
 
@@ -321,7 +350,7 @@ def _slice(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
 @implements("Pad")
 def _pad(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
     before, after = op.pads[: x.ndim], op.pads[x.ndim :]
-    y = np.zeros([a + size + b for a, size, b in zip(before, x.shape, after, strict=True)], np.float64)
+    y = np.full([a + size + b for a, size, b in zip(before, x.shape, after, strict=True)], op.value, np.float64)
     y[tuple(slice(a, a + size) for a, size in zip(before, x.shape, strict=True))] = x
     return y
 

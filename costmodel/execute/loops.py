@@ -193,11 +193,36 @@ def global_average_pool(x: Numbers, y: Numbers, counts: Numbers, maps: int, size
         counts[MULTIPLY] += 1
 
 
+def global_max_pool(x: Numbers, y: Numbers, counts: Numbers, maps: int, size: int) -> None:
+    """Compare each element of a map with the largest so far."""
+    for c in range(maps):
+        largest = -math.inf
+        for p in range(size):
+            if x[c * size + p] > largest:
+                largest = x[c * size + p]
+            counts[COMPARE] += 1
+        y[c] = largest
+
+
 def add(a: Numbers, b: Numbers, y: Numbers, counts: Numbers) -> None:
     """A + b."""
     for i in range(len(y)):
         y[i] = a[i] + b[i]
         counts[ADD] += 1
+
+
+def subtract(a: Numbers, b: Numbers, y: Numbers, counts: Numbers) -> None:
+    """A - b."""
+    for i in range(len(y)):
+        y[i] = a[i] - b[i]
+        counts[ADD] += 1
+
+
+def divide(a: Numbers, b: Numbers, y: Numbers, counts: Numbers) -> None:
+    """A / b."""
+    for i in range(len(y)):
+        y[i] = a[i] / b[i]
+        counts[DIVIDE] += 1
 
 
 def multiply(a: Numbers, b: Numbers, y: Numbers, counts: Numbers) -> None:
@@ -220,6 +245,20 @@ def relu6(x: Numbers, y: Numbers, counts: Numbers) -> None:
         value = x[i] if x[i] > 0.0 else 0.0
         counts[COMPARE] += 1
         y[i] = value if value < 6.0 else 6.0
+        counts[COMPARE] += 1
+
+
+def clip_below(x: Numbers, y: Numbers, counts: Numbers, low: float) -> None:
+    """Compare with the least."""
+    for i in range(len(x)):
+        y[i] = x[i] if x[i] > low else low
+        counts[COMPARE] += 1
+
+
+def clip_above(x: Numbers, y: Numbers, counts: Numbers, high: float) -> None:
+    """Compare with the largest."""
+    for i in range(len(x)):
+        y[i] = x[i] if x[i] < high else high
         counts[COMPARE] += 1
 
 
@@ -312,12 +351,12 @@ def softplus(x: Numbers, y: Numbers, counts: Numbers) -> None:
         counts[SPECIAL] += 1
 
 
-def hard_sigmoid(x: Numbers, y: Numbers, counts: Numbers, sixth: float) -> None:
-    """Multiply by 1/6, add 1/2, compare with 0, compare with 1."""
+def hard_sigmoid(x: Numbers, y: Numbers, counts: Numbers, alpha: float, beta: float) -> None:
+    """Multiply by alpha, add beta, compare with 0, compare with 1."""
     for i in range(len(x)):
-        value = x[i] * sixth
+        value = x[i] * alpha
         counts[MULTIPLY] += 1
-        value += 0.5
+        value += beta
         counts[ADD] += 1
         value = value if value > 0.0 else 0.0
         counts[COMPARE] += 1

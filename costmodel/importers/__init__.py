@@ -8,15 +8,19 @@ from typing import Any, Final, Protocol
 from costmodel.errors import CostModelError, suggestion
 from costmodel.graph import Graph
 
-FORMATS: Final[Mapping[str, str]] = {".yaml": "costmodel.importers.layers", ".yml": "costmodel.importers.layers"}
+FORMATS: Final[Mapping[str, str]] = {
+    ".onnx": "costmodel.importers.onnx",
+    ".yaml": "costmodel.importers.layers",
+    ".yml": "costmodel.importers.layers",
+}
 """Suffix -> the module that reads such files."""
 
 
 class Format(Protocol):
     """A module that reads a kind of files."""
 
-    def load(self, path: Path, **options: Any) -> Graph:
-        """The network in a file; ``options`` are the format's own."""
+    def load(self, path: Path, *, batch: int, **options: Any) -> Graph:
+        """The network in a file, for a number of images at once; ``options`` are the format's own."""
 
 
 def is_file(name: str) -> bool:
@@ -24,10 +28,10 @@ def is_file(name: str) -> bool:
     return name.lower().endswith(tuple(FORMATS))
 
 
-def load(name: str, **options: Any) -> Graph:
+def load(name: str, *, batch: int = 1, **options: Any) -> Graph:
     """Read a network from a file, by the format that its suffix tells."""
     path = Path(name)
     if path.suffix.lower() not in FORMATS:
         raise CostModelError(f"{name}: a network's file ends in one of these; {suggestion(path.suffix, FORMATS)}")
     format_: Format = importlib.import_module(FORMATS[path.suffix.lower()])
-    return format_.load(path, **options)
+    return format_.load(path, batch=batch, **options)

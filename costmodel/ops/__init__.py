@@ -1,6 +1,7 @@
 """The vocabulary: one class per operator, and all that is known of an operator in that class alone."""
 
 from costmodel.graph import Input as Input
+from costmodel.ops.activation import Clip as Clip
 from costmodel.ops.activation import Elu as Elu
 from costmodel.ops.activation import Gelu as Gelu
 from costmodel.ops.activation import HardSigmoid as HardSigmoid
@@ -15,7 +16,9 @@ from costmodel.ops.activation import Softplus as Softplus
 from costmodel.ops.activation import Tanh as Tanh
 from costmodel.ops.convolution import Conv as Conv
 from costmodel.ops.elementwise import Add as Add
+from costmodel.ops.elementwise import Div as Div
 from costmodel.ops.elementwise import Mul as Mul
+from costmodel.ops.elementwise import Sub as Sub
 from costmodel.ops.layout import ChannelShuffle as ChannelShuffle
 from costmodel.ops.layout import Concat as Concat
 from costmodel.ops.layout import Dropout as Dropout
@@ -31,4 +34,5 @@ from costmodel.ops.normalization import Lrn as Lrn
 from costmodel.ops.normalization import Softmax as Softmax
 from costmodel.ops.pooling import AveragePool as AveragePool
 from costmodel.ops.pooling import GlobalAveragePool as GlobalAveragePool
+from costmodel.ops.pooling import GlobalMaxPool as GlobalMaxPool
 from costmodel.ops.pooling import MaxPool as MaxPool

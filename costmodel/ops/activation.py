@@ -1,13 +1,17 @@
 """Activations: one value in, one value out; x and y have the same shape."""
 
 from dataclasses import dataclass
-from math import erf, sqrt
-from typing import ClassVar
+from math import erf, prod, sqrt
+from typing import ClassVar, Final
 
 from costmodel.arrays import Array, np
-from costmodel.errors import WiringError
-from costmodel.graph import Op, Shape, Weight, Work, dims
+from costmodel.errors import UnsupportedError, WiringError
+from costmodel.graph import Op, Shape, Tensor, Weight, Work, dims
+from costmodel.ops.onnx import OnnxNode
 from costmodel.ops.patches import along_channels
+
+LARGEST: Final = 3.4e38
+"""Bounds beyond this are no bounds: the default ones of ONNX are the largest numbers of 32 bits."""
 
 
 class Activation(Op, abstract=True):
@@ -21,6 +25,7 @@ class Activation(Op, abstract=True):
 class Relu(Activation):
     """y = max(x, 0)."""
 
+    onnx: ClassVar[tuple[str, ...]] = ("Relu",)
     each: ClassVar[Work] = Work(compare=1)
     why: ClassVar[str] = "compare with 0"
 
@@ -41,11 +46,43 @@ class Relu6(Activation):
 
 
 @dataclass(frozen=True)
+class Clip(Activation):
+    """y = min(max(x, low), high); None stands for no bound, and is not compared with."""
+
+    low: float | None = None
+    high: float | None = None
+
+    onnx: ClassVar[tuple[str, ...]] = ("Clip",)
+    each: ClassVar[Work] = Work(compare=1)
+    unit: ClassVar[str] = "output element and bound"
+    why: ClassVar[str] = "compare with each bound"
+
+    def units(self, x: Shape) -> int:
+        """Elements times bounds."""
+        return prod(x) * ((self.low is not None) + (self.high is not None))
+
+    def run(self, x: Array) -> Array:
+        """min(max(x, low), high)."""
+        low, high = -np.inf if self.low is None else self.low, np.inf if self.high is None else self.high
+        return np.minimum(np.maximum(x, np.asarray(low, x.dtype)), np.asarray(high, x.dtype))
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """Bounds are attributes before operator set 11; 0 alone is a ReLU, and 0 with 6 a ReLU6."""
+        low, high = node.number(1, "min"), node.number(2, "max")
+        low = None if low is None or low < -LARGEST else low
+        high = None if high is None or high > LARGEST else high
+        known: dict[tuple[float | None, float | None], Op] = {(0.0, None): Relu(), (0.0, 6.0): Relu6()}
+        return node.apply(known.get((low, high)) or cls(low, high))
+
+
+@dataclass(frozen=True)
 class LeakyRelu(Activation):
     """y = x if x > 0 else slope * x."""
 
     slope: float = 0.01
 
+    onnx: ClassVar[tuple[str, ...]] = ("LeakyRelu",)
     each: ClassVar[Work] = Work(compare=1, multiply=1)
     why: ClassVar[str] = "compare with 0, multiply by the slope"
 
@@ -53,10 +90,19 @@ class LeakyRelu(Activation):
         """X where positive, else slope * x."""
         return np.where(x > 0, x, self.slope * x)
 
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """The slope is ``alpha``."""
+        return node.apply(cls(float(node.get("alpha", 0.01))))
 
+
+@dataclass(frozen=True)
 class PRelu(Activation):
-    """y[n,c,p] = x if x > 0 else slope[c] * x; slope: C, learned."""
+    """y[n,c,p] = x if x > 0 else slope[c] * x; slope: C, learned; or 1, ``shared`` by all channels."""
 
+    shared: bool = False
+
+    onnx: ClassVar[tuple[str, ...]] = ("PRelu",)
     each: ClassVar[Work] = Work(compare=1, multiply=1)
     why: ClassVar[str] = "compare with 0, multiply by the slope"
 
@@ -67,13 +113,22 @@ class PRelu(Activation):
         return x
 
     def weights(self, x: Shape) -> tuple[Weight, ...]:
-        """slope: C."""
+        """slope: C, or 1."""
         _, c, *_ = x
-        return (Weight("slope", (c,)),)
+        return (Weight("slope", (1,) if self.shared else (c,)),)
 
     def run(self, x: Array, slope: Array) -> Array:
         """X where positive, else slope * x."""
-        return np.where(x > 0, x, along_channels(slope, x) * x)
+        return np.where(x > 0, x, (slope if self.shared else along_channels(slope, x)) * x)
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """A slope for each channel, or one for all; it stretches to the operand from the end."""
+        slope, x = node.weight(1), node.tensor()
+        beside = (1,) * (len(x.shape) - len(slope.shape)) + slope.shape
+        if slope.elements != 1 and (len(beside) < 2 or beside[1] != slope.elements or x.shape[1] != slope.elements):
+            raise UnsupportedError(f"slopes of {dims(slope.shape)} are not one for each channel of {dims(x.shape)}")
+        return node.apply(cls(shared=slope.elements == 1))
 
 
 @dataclass(frozen=True)
@@ -82,6 +137,7 @@ class Elu(Activation):
 
     alpha: float = 1.0
 
+    onnx: ClassVar[tuple[str, ...]] = ("Elu",)
     each: ClassVar[Work] = Work(compare=1, special=1, add=1, multiply=1)
     why: ClassVar[str] = "compare with 0, exp, subtract 1, multiply by alpha"
 
@@ -89,10 +145,16 @@ class Elu(Activation):
         """X where positive, else alpha * (exp(x) - 1)."""
         return np.where(x > 0, x, self.alpha * np.expm1(np.minimum(x, 0)))
 
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """With its ``alpha``."""
+        return node.apply(cls(float(node.get("alpha", 1.0))))
+
 
 class Sigmoid(Activation):
     """y = 1 / (1 + exp(-x))."""
 
+    onnx: ClassVar[tuple[str, ...]] = ("Sigmoid",)
     each: ClassVar[Work] = Work(special=1, add=1, divide=1)
     why: ClassVar[str] = "exp, add 1, divide"
 
@@ -104,6 +166,7 @@ class Sigmoid(Activation):
 class Tanh(Activation):
     """y = tanh(x)."""
 
+    onnx: ClassVar[tuple[str, ...]] = ("Tanh",)
     each: ClassVar[Work] = Work(special=1)
     why: ClassVar[str] = "tanh"
 
@@ -115,6 +178,7 @@ class Tanh(Activation):
 class Silu(Activation):
     """y = x / (1 + exp(-x)), also known as swish."""
 
+    onnx: ClassVar[tuple[str, ...]] = ("Swish",)
     each: ClassVar[Work] = Work(special=1, add=1, divide=1)
     why: ClassVar[str] = "exp, add 1, divide x by it"
 
@@ -122,10 +186,18 @@ class Silu(Activation):
         """X / (1 + exp(-x))."""
         return x / (1 + np.exp(-x))
 
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """With an ``alpha`` of 1."""
+        if node.get("alpha", 1.0) != 1.0:
+            raise UnsupportedError(f"alpha {node.get('alpha')} is not supported; known: 1")
+        return node.apply(cls())
+
 
 class Gelu(Activation):
     """y = x/2 * (1 + erf(x / sqrt(2)))."""
 
+    onnx: ClassVar[tuple[str, ...]] = ("Gelu",)
     each: ClassVar[Work] = Work(multiply=3, special=1, add=1)
     why: ClassVar[str] = "multiply by 1/sqrt(2), erf, add 1, multiply by x, multiply by 1/2"
 
@@ -133,10 +205,18 @@ class Gelu(Activation):
         """x/2 * (1 + erf(x / sqrt(2)))."""
         return x / 2 * (1 + np.vectorize(erf, otypes=[x.dtype])(x / sqrt(2)))
 
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """The exact one, by erf."""
+        if node.get("approximate", "none") != "none":
+            raise UnsupportedError(f"approximation {node.get('approximate')!r} is not supported; known: none")
+        return node.apply(cls())
+
 
 class Softplus(Activation):
     """y = log(1 + exp(x))."""
 
+    onnx: ClassVar[tuple[str, ...]] = ("Softplus",)
     each: ClassVar[Work] = Work(special=2, add=1)
     why: ClassVar[str] = "exp, add 1, log"
 
@@ -145,20 +225,31 @@ class Softplus(Activation):
         return np.logaddexp(x, 0)
 
 
+@dataclass(frozen=True)
 class HardSigmoid(Activation):
-    """y = min(max(x/6 + 1/2, 0), 1)."""
+    """y = min(max(alpha * x + beta, 0), 1)."""
 
+    alpha: float = 1 / 6
+    beta: float = 0.5
+
+    onnx: ClassVar[tuple[str, ...]] = ("HardSigmoid",)
     each: ClassVar[Work] = Work(multiply=1, add=1, compare=2)
-    why: ClassVar[str] = "multiply by 1/6, add 1/2, compare with 0 and with 1"
+    why: ClassVar[str] = "multiply by alpha (1/6), add beta (1/2), compare with 0 and with 1"
 
     def run(self, x: Array) -> Array:
-        """min(max(x/6 + 1/2, 0), 1)."""
-        return np.clip(x / 6 + 0.5, 0, 1)
+        """min(max(alpha * x + beta, 0), 1)."""
+        return np.clip(self.alpha * x + self.beta, 0, 1)
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """ONNX's usual ``alpha`` is 1/5."""
+        return node.apply(cls(float(node.get("alpha", 0.2)), float(node.get("beta", 0.5))))
 
 
 class HardSwish(Activation):
     """y = x * min(max(x/6 + 1/2, 0), 1)."""
 
+    onnx: ClassVar[tuple[str, ...]] = ("HardSwish",)
     each: ClassVar[Work] = Work(multiply=2, add=1, compare=2)
     why: ClassVar[str] = "multiply by 1/6, add 1/2, compare with 0 and with 1, multiply by x"
 

@@ -6,8 +6,9 @@ from typing import ClassVar
 
 from costmodel.arrays import Array, np
 from costmodel.errors import WiringError
-from costmodel.graph import Loops, Shape, Weight
+from costmodel.graph import Loops, Shape, Tensor, Weight, dims
 from costmodel.ops.checks import channels_and_spatial, positive, same_channels
+from costmodel.ops.onnx import OnnxNode
 from costmodel.ops.patches import along_channels, patches
 from costmodel.ops.windowed import Axes, Windowed
 
@@ -30,6 +31,7 @@ class Conv(Windowed):
     bias: bool = True
     channels: int | None = None
 
+    onnx: ClassVar[tuple[str, ...]] = ("Conv",)
     formed: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -72,3 +74,16 @@ class Conv(Windowed):
         y = weight.reshape(self.groups, self.filters // self.groups, -1) @ columns
         y = y.reshape(n, self.filters, *positions)
         return y if bias is None else y + along_channels(bias, y)
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """Filters, channels and kernel are those of the weights."""
+        weight, groups = node.weight(1), int(node.get("group", 1))
+        if len(weight.shape) < 3:
+            raise WiringError(f"its weights must be filters x channels x kernel, not {dims(weight.shape)}")
+        filters, inside, *kernel = weight.shape
+        bias = node.operand(2) is not None
+        if bias:
+            node.weight(2, filters)
+        window = node.window(tuple(kernel))
+        return node.apply(cls(filters, **window, groups=groups, bias=bias, channels=inside * groups), node.tensor())

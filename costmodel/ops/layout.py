@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from math import prod
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from costmodel.arrays import Array, np
-from costmodel.errors import WiringError
-from costmodel.graph import Op, Shape, dims
+from costmodel.errors import UnsupportedError, WiringError
+from costmodel.graph import Op, Shape, Tensor, dims
 from costmodel.ops.checks import axis_of, integers, positive
+from costmodel.ops.onnx import OnnxNode, checked_axis
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,8 @@ class Concat(Op):
     """y = the inputs one after another along ``axis``; all other axes must agree. Copies; computes nothing."""
 
     axis: int = 1
+
+    onnx: ClassVar[tuple[str, ...]] = ("Concat",)
 
     def shape(self, *inputs: Shape) -> Shape:
         """Shapes that agree but for one axis -> their concatenation."""
@@ -32,12 +35,20 @@ class Concat(Op):
         """The inputs one after another."""
         return np.concatenate(inputs, axis=self.axis)
 
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """Of maps; the axis is 1 where it is not given, before operator set 4."""
+        maps = [node.tensor(index) for index in range(len(node.inputs))]
+        return node.apply(cls(node.axis(1, len(maps[0].shape))), *maps)
+
 
 @dataclass(frozen=True)
 class Transpose(Op):
     """y[i permuted] = x[i]; ``axes[k]`` is the input axis that becomes axis k. Moves every value, computes nothing."""
 
     axes: tuple[int, ...]
+
+    onnx: ClassVar[tuple[str, ...]] = ("Transpose",)
 
     def __post_init__(self) -> None:
         integers(self, "axes", self.axes)
@@ -52,42 +63,119 @@ class Transpose(Op):
         """The axes in another order."""
         return x.transpose(self.axes)
 
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """By ``perm``, or with the axes in reverse."""
+        return node.apply(cls(tuple(node.get("perm", range(len(node.tensor().shape))[::-1]))))
+
 
 @dataclass(frozen=True)
 class Slice(Op):
-    """y[i] = x[i + start] for start <= i + start < stop, per axis; copies the kept values, computes nothing.
+    """y[i] = x[start + i * step] for start <= start + i * step < stop, per axis; copies what is kept, computes nothing.
 
     ``start`` and ``stop`` have one number per axis of x; a negative number counts from the axis's end, and a stop of
-    None keeps the rest.
+    None keeps the rest. ``step`` has one too, or is None for steps of 1.
     """
 
     start: tuple[int, ...]
     stop: tuple[int | None, ...]
+    step: tuple[int, ...] | None = None
+
+    onnx: ClassVar[tuple[str, ...]] = ("Slice", "Split", "Gather")
 
     def __post_init__(self) -> None:
         integers(self, "start", self.start)
         integers(self, "stop", self.stop, optional=True)
+        if self.step is not None:
+            integers(self, "step", self.step, least=1)
+
+    def ranges(self, rank: int) -> tuple[slice, ...]:
+        """The kept range of each axis."""
+        return tuple(map(slice, self.start, self.stop, self.step or (1,) * rank))
 
     def shape(self, x: Shape) -> Shape:
         """Shape -> the sizes of the kept ranges."""
-        if not len(self.start) == len(self.stop) == len(x):
+        if not len(self.start) == len(self.stop) == len(self.step or x) == len(x):
             raise WiringError(f"needs a start and a stop for each axis of {dims(x)}, not {self.start} and {self.stop}")
-        ranges = [range(size)[slice(*ends)] for size, *ends in zip(x, self.start, self.stop, strict=True)]
-        return tuple(map(len, ranges))
+        return tuple([len(range(size)[kept]) for size, kept in zip(x, self.ranges(len(x)), strict=True)])
 
     def run(self, x: Array) -> Array:
         """The kept ranges."""
-        return x[tuple(slice(*ends) for ends in zip(self.start, self.stop, strict=True))]
+        return x[self.ranges(x.ndim)]
+
+    @classmethod
+    def along(cls, rank: int, axis: int, start: int, stop: int | None) -> Self:
+        """A range of one axis, and all of the others."""
+        starts, stops = [0] * rank, [None] * rank
+        return cls((*starts[:axis], start, *starts[axis + 1 :]), (*stops[:axis], stop, *stops[axis + 1 :]))
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """A Slice; a Split as a slice for each output; a Gather of one index as a slice without the axis."""
+        x = node.tensor()
+        if node.kind == "Split":
+            return cls._split(node, x)
+        if node.kind == "Gather":
+            return cls._gather(node, x)
+        rank = len(x.shape)
+        starts, stops = node.integers(1, "starts"), node.integers(2, "ends")
+        if starts is None or stops is None:
+            raise WiringError("has no starts or no ends")
+        axes = node.integers(3, "axes") or tuple(range(len(starts)))
+        steps = node.integers(4) or (1,) * len(starts)
+        if not len(starts) == len(stops) == len(axes) == len(steps):
+            raise WiringError(f"has {len(starts)} starts, {len(stops)} ends, {len(axes)} axes and {len(steps)} steps")
+        if min(steps, default=1) < 1:
+            raise UnsupportedError(f"steps of {steps} are not supported; known: 1 and more")
+        kept = [slice(0, None, 1)] * rank
+        for axis, *ends in zip(axes, starts, stops, steps, strict=True):
+            place = checked_axis(axis, rank)
+            kept[place] = slice(*slice(*ends).indices(x.shape[place]))
+        step = tuple([part.step for part in kept])
+        start, stop = tuple([part.start for part in kept]), tuple([part.stop for part in kept])
+        return node.apply(cls(start, stop, None if max(step, default=1) == 1 else step), x)
+
+    @classmethod
+    def _split(cls, node: OnnxNode, x: Tensor) -> tuple[Tensor, ...]:
+        rank, count = len(x.shape), len(node.outputs)
+        axis = node.axis(0, rank)
+        sizes = node.integers(1, "split")
+        if sizes is None:
+            each = -(-x.shape[axis] // count)
+            sizes = (*[each] * (count - 1), x.shape[axis] - each * (count - 1))
+        if len(sizes) != count or sum(sizes) != x.shape[axis] or min(sizes) < 1:
+            raise WiringError(f"cannot split {x.shape[axis]} into {count} parts of {sizes}")
+        made, start = [], 0
+        for number, size in enumerate(sizes):
+            op = cls.along(rank, axis, start, start + size)
+            made.append(node.then(op, x, part=str(number + 1) if number else ""))
+            start += size
+        return tuple(made)
+
+    @classmethod
+    def _gather(cls, node: OnnxNode, x: Tensor) -> tuple[Tensor, ...]:
+        axis = node.axis(0, len(x.shape))
+        if node.weight(1).shape:
+            raise UnsupportedError("more than one index is not supported")
+        index = int(node.number(1) or 0)
+        if not -x.shape[axis] <= index < x.shape[axis]:
+            raise WiringError(f"has index {index} of {x.shape[axis]}")
+        place = index % x.shape[axis]
+        taken = node.then(cls.along(len(x.shape), axis, place, place + 1), x)
+        return node.apply(Reshape((*x.shape[:axis], *x.shape[axis + 1 :])), taken, part="reshape")
 
 
 @dataclass(frozen=True)
 class Pad(Op):
-    """y = x with zeros around it; ``pads`` is in ONNX's order: all the begins, then all the ends. Copies x.
+    """y = x with zeros around it, or another ``value``. Copies x; y has each axis of x longer by its two pads.
 
-    y has each axis of x longer by its two pads.
+    ``pads`` is in ONNX's order: all the begins, then all the ends.
     """
 
     pads: tuple[int, ...]
+    value: float = 0.0
+
+    onnx: ClassVar[tuple[str, ...]] = ("Pad",)
 
     def __post_init__(self) -> None:
         integers(self, "pads", self.pads, least=0)
@@ -101,7 +189,27 @@ class Pad(Op):
 
     def run(self, x: Array) -> Array:
         """Zeros around x."""
-        return np.pad(x, list(zip(self.pads[: x.ndim], self.pads[x.ndim :], strict=True)))
+        around = list(zip(self.pads[: x.ndim], self.pads[x.ndim :], strict=True))
+        return np.pad(x, around, constant_values=self.value)
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """Pads and value are attributes before operator set 11; the axes may be given."""
+        if node.get("mode", "constant") != "constant":
+            raise UnsupportedError(f"mode {node.get('mode')!r} is not supported; known: constant")
+        x = node.tensor()
+        rank = len(x.shape)
+        pads = node.integers(1, "paddings" if "paddings" in node.attributes else "pads")
+        chosen = node.integers(3)
+        axes = range(rank) if chosen is None else [checked_axis(axis, rank) for axis in chosen]
+        if pads is None or len(pads) != 2 * len(axes):
+            raise WiringError(f"has pads {pads} for {len(axes)} axes")
+        if min(pads, default=0) < 0:
+            raise UnsupportedError(f"pads of {pads} are not supported; known: 0 and more")
+        around = [0] * 2 * rank
+        for number, axis in enumerate(axes):
+            around[axis], around[axis + rank] = pads[number], pads[number + len(axes)]
+        return node.apply(cls(tuple(around), node.number(2, "value") or 0.0), x)
 
 
 @dataclass(frozen=True)
@@ -144,10 +252,22 @@ class Flatten(View):
 
     axis: int = 1
 
+    onnx: ClassVar[tuple[str, ...]] = ("Flatten",)
+
     def shape(self, x: Shape) -> Shape:
         """N x C x spatial -> N x (C * spatial)."""
         axis = axis_of(self.axis, x)
         return (*x[:axis], prod(x[axis:]))
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """ONNX merges the axes before ``axis`` as well, into a matrix."""
+        x = node.tensor().shape
+        axis = int(node.get("axis", 1))
+        if axis == 1 and len(x) > 1:
+            return node.apply(cls())
+        before = len(x) if axis == len(x) else checked_axis(axis, len(x))
+        return node.apply(Reshape((prod(x[:before]), prod(x[before:]))))
 
 
 @dataclass(frozen=True)
@@ -155,6 +275,8 @@ class Reshape(View):
     """y = x under the shape ``to``, where 0 keeps the input's axis and one -1 takes what is left; a view."""
 
     to: tuple[int, ...]
+
+    onnx: ClassVar[tuple[str, ...]] = ("Reshape", "Squeeze", "Unsqueeze")
 
     def __post_init__(self) -> None:
         integers(self, "to", self.to)
@@ -172,10 +294,43 @@ class Reshape(View):
             raise WiringError(f"cannot view {dims(x)} ({prod(x)} elements) as {dims(shape)} ({prod(shape)})")
         return shape
 
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """A Reshape; a Squeeze or Unsqueeze as the view that it is."""
+        x = node.tensor()
+        if node.kind == "Reshape":
+            to = node.integers(1, "shape")
+            if to is None:
+                raise WiringError("has no shape")
+            if node.get("allowzero") and 0 in to:
+                raise UnsupportedError("a map without elements is not supported")
+            return node.apply(cls(to), x)
+        shape = x.shape
+        if node.kind == "Squeeze":
+            axes = node.axes(1, len(shape))
+            if axes is None:
+                axes = tuple([axis for axis, size in enumerate(shape) if size == 1])
+            if any(shape[axis] != 1 for axis in axes):
+                raise WiringError(f"cannot leave out axes {axes} of {dims(shape)}")
+            return node.apply(cls(tuple([size for axis, size in enumerate(shape) if axis not in axes])), x)
+        axes = node.integers(1, "axes") or ()
+        new = node.axes(1, len(shape) + len(axes)) or ()
+        sizes = iter(shape)
+        return node.apply(cls(tuple([1 if axis in new else next(sizes) for axis in range(len(shape) + len(new))])), x)
+
 
 class Dropout(View):
     """y = x: at inference nothing is dropped; a view."""
 
+    onnx: ClassVar[tuple[str, ...]] = ("Dropout",)
+
     def shape(self, x: Shape) -> Shape:
         """Any shape -> the same."""
         return x
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """Of its inputs only the first is a map; the mask that it can make is all true and made by nothing."""
+        if any(node.outputs[1:]):
+            raise UnsupportedError("its mask is used, which is not supported")
+        return node.apply(cls(), node.tensor())

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from math import prod
+from typing import ClassVar
 
 from costmodel.arrays import Array
 from costmodel.errors import WiringError
-from costmodel.graph import Loops, Op, Shape, Weight, dims
+from costmodel.graph import Loops, Op, Shape, Tensor, Weight, dims
 from costmodel.ops.checks import positive, same_channels
-from costmodel.ops.elementwise import broadcast
+from costmodel.ops.elementwise import Add, Mul, Pair, broadcast, operands
+from costmodel.ops.layout import Transpose
+from costmodel.ops.onnx import Constant, OnnxNode
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,8 @@ class Linear(Op):
     features: int
     bias: bool = True
     channels: int | None = None
+
+    onnx: ClassVar[tuple[str, ...]] = ("Gemm",)
 
     def __post_init__(self) -> None:
         positive(self, features=self.features, channels=self.channels)
@@ -49,16 +54,59 @@ class Linear(Op):
         y = x @ weight.T
         return y if bias is None else y + bias
 
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """A product with a constant matrix, and a constant with a value per feature as its bias.
 
-@dataclass(frozen=True)
-class MatMul(Op):
+        ONNX has alpha * A * B + beta * C. What else is not constant is a layer of its own; factors of constants are in
+        their values.
+        """
+        a, b, c = node.operand(0), node.operand(1), node.operand(2)
+        if a is None or b is None:
+            raise WiringError("takes at least 2 inputs")
+        beta = float(node.get("beta", 1.0))
+        if beta == 0:
+            c = None
+        turned = [bool(node.get(name, 0)) for name in ("transA", "transB")]
+        if any(len(operand.shape) != 2 for operand in (a, b)):
+            raise WiringError(f"takes matrices, not {dims(a.shape)} and {dims(b.shape)}")
+        sizes = [operand.shape[::-1] if turn else operand.shape for operand, turn in zip((a, b), turned, strict=True)]
+        (_, inner), (rows, features) = sizes
+        if inner != rows:
+            raise WiringError(f"cannot multiply {dims(sizes[0])} by {dims(sizes[1])}")
+        if isinstance(a, Tensor) and turned[0]:
+            a = node.then(Transpose((1, 0)), a, part="transpose_a")
+        if isinstance(a, Tensor) and isinstance(b, Constant):
+            bias = isinstance(c, Constant) and c.shape in {(features,), (1, features)}
+            y = node.then(cls(features, bias=bias, channels=inner), a)
+            return (y,) if bias or c is None else _sum(node, y, c, beta)
+        if isinstance(b, Tensor) and turned[1]:
+            b = node.then(Transpose((1, 0)), b, part="transpose_b")
+        held = a._replace(shape=sizes[0]) if isinstance(a, Constant) else a
+        (y,) = node.apply(MatMul.of(held, b), *[operand for operand in (a, b) if isinstance(operand, Tensor)])
+        if float(node.get("alpha", 1.0)) != 1:
+            y = node.then(Mul(()), y, part="alpha")
+        return (y,) if c is None else _sum(node, y, c, beta)
+
+
+def _sum(node: OnnxNode, y: Tensor, c: Tensor | Constant, beta: float) -> tuple[Tensor, ...]:
+    """What a Gemm adds, as a layer of its own; the factor is in the values of a constant."""
+    if isinstance(c, Constant):
+        return node.apply(Add(c.shape), y, part="add")
+    return node.apply(Add(), y, c if beta == 1 else node.then(Mul(()), c, part="beta"), part="add")
+
+
+class MatMul(Pair):
     """y[..., i, j] = sum over k of a[..., i, k] * b[..., k, j]; the leading axes broadcast.
 
-    a: ... x I x K, b: ... x K x J; y: ... x I x J.
+    a: ... x I x K, b: ... x K x J; y: ... x I x J. One of the two may be a weight of the shape ``held``.
     """
 
-    def shape(self, a: Shape, b: Shape) -> Shape:
+    onnx: ClassVar[tuple[str, ...]] = ("MatMul",)
+
+    def shape(self, *inputs: Shape) -> Shape:
         """... x I x K by ... x K x J -> ... x I x J."""
+        a, b = self.both(inputs, self.held)
         if len(a) < 2 or len(b) < 2:
             raise WiringError("needs two operands of at least two axes")
         *outer_a, i, k = a
@@ -67,12 +115,22 @@ class MatMul(Op):
             raise WiringError(f"cannot multiply {dims(a)} by {dims(b)}: inner sizes {k} and {k_b} differ")
         return (*broadcast(tuple(outer_a), tuple(outer_b)), i, j)
 
-    def loops(self, a: Shape, b: Shape) -> Loops:
+    def loops(self, *inputs: Shape) -> Loops:
         """One I x K by K x J product per leading index."""
-        *outer, i, j = self.shape(a, b)
-        *_, k = a
+        *outer, i, j = self.shape(*inputs)
+        *_, k = self.both(inputs, self.held)[0]
         return Loops(prod(outer), 1, i, j, k)
 
-    def run(self, a: Array, b: Array) -> Array:
+    def run(self, *inputs: Array, constant: Array | None = None) -> Array:
         """The product of the last two axes."""
+        a, b = self.both(inputs, constant)
         return a @ b
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """A constant matrix on the right makes it a linear layer without bias."""
+        a, b = operands(node)
+        if isinstance(a, Tensor) and isinstance(b, Constant) and len(b.shape) == 2 and len(a.shape) > 1:
+            channels, features = b.shape
+            return node.apply(Linear(features, bias=False, channels=channels))
+        return node.apply(cls.of(a, b))

@@ -1,12 +1,15 @@
 """Normalisations."""
 
 from dataclasses import dataclass
+from math import prod
 from typing import ClassVar
 
 from costmodel.arrays import Array, np
-from costmodel.errors import WiringError
-from costmodel.graph import Op, Shape, Weight, Work, dims
+from costmodel.errors import UnsupportedError, WiringError
+from costmodel.graph import Op, Shape, Tensor, Weight, Work, dims
 from costmodel.ops.checks import axis_of, positive, same_channels
+from costmodel.ops.layout import Reshape
+from costmodel.ops.onnx import OnnxNode
 from costmodel.ops.patches import along_channels
 
 
@@ -21,6 +24,7 @@ class BatchNorm(Op):
     epsilon: float = 1e-5
     channels: int | None = None
 
+    onnx: ClassVar[tuple[str, ...]] = ("BatchNormalization",)
     each: ClassVar[Work] = Work(add=2, multiply=2)
     why: ClassVar[str] = "subtract mean, multiply by 1/sigma, multiply by gamma, add beta"
 
@@ -57,6 +61,18 @@ class BatchNorm(Op):
         axes = (0, *range(2, x.ndim))
         return self.run(x, gamma, beta, x.mean(axis=axes), x.var(axis=axes))
 
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """At inference: of its outputs only the first is made."""
+        if node.get("training_mode") or any(node.outputs[1:]):
+            raise UnsupportedError("training is not supported")
+        if not node.get("spatial", 1):
+            raise UnsupportedError("statistics for each position (spatial = 0) are not supported")
+        (channels,) = node.weight(1, None).shape
+        for index in (2, 3, 4):
+            node.weight(index, channels)
+        return node.apply(cls(float(node.get("epsilon", 1e-5)), channels), node.tensor())
+
 
 @dataclass(frozen=True)
 class Lrn(Op):
@@ -71,6 +87,7 @@ class Lrn(Op):
     beta: float = 0.75
     k: float = 1.0
 
+    onnx: ClassVar[tuple[str, ...]] = ("LRN",)
     each: ClassVar[Work] = Work(add=3, multiply=2, divide=1, special=1)
     why: ClassVar[str] = "square, add the entering, subtract the leaving square, times alpha/size, add k, power, divide"
 
@@ -91,6 +108,16 @@ class Lrn(Op):
         summed = np.lib.stride_tricks.sliding_window_view(squares, self.size, axis=1).sum(axis=-1)
         return x / (self.k + self.alpha / self.size * summed) ** self.beta
 
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """``k`` is called bias."""
+        if "size" not in node.attributes:
+            raise WiringError("has no size")
+        alpha, beta, k = (
+            float(node.get(name, usual)) for name, usual in [("alpha", 1e-4), ("beta", 0.75), ("bias", 1)]
+        )
+        return node.apply(cls(int(node.get("size")), alpha, beta, k))
+
 
 @dataclass(frozen=True)
 class Softmax(Op):
@@ -101,6 +128,7 @@ class Softmax(Op):
 
     axis: int = 1
 
+    onnx: ClassVar[tuple[str, ...]] = ("Softmax",)
     each: ClassVar[Work] = Work(special=1, add=1, divide=1)
     why: ClassVar[str] = "exp, add to the sum, divide by the sum"
 
@@ -113,3 +141,16 @@ class Softmax(Op):
         """The largest value is subtracted first, so that no power overflows."""
         powers = np.exp(x - x.max(axis=self.axis, keepdims=True))
         return powers / powers.sum(axis=self.axis, keepdims=True)
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """Before operator set 13 along all axes from ``axis`` on at once, as one of a matrix."""
+        x = node.tensor()
+        rank = len(x.shape)
+        if node.opset >= 13:
+            return node.apply(cls(node.axis(-1, rank)))
+        axis = node.axis(1, rank) if rank > 1 else node.axis(0, rank)
+        if prod(x.shape[axis + 1 :]) == 1:
+            return node.apply(cls(axis))
+        matrix = node.then(Reshape((prod(x.shape[:axis]), prod(x.shape[axis:]))), x, part="matrix")
+        return node.apply(Reshape(x.shape), node.then(cls(1), matrix), part="reshape")

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from math import prod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from costmodel.arrays import Array, np
-from costmodel.errors import WiringError
-from costmodel.graph import Op, Shape, Work
+from costmodel.errors import UnsupportedError, WiringError
+from costmodel.graph import Op, Shape, Tensor, Work
 from costmodel.ops.checks import channels_and_spatial
+from costmodel.ops.layout import Reshape
+from costmodel.ops.onnx import OnnxNode
 from costmodel.ops.patches import patches
 from costmodel.ops.windowed import Axes, Windowed
 
@@ -59,6 +61,7 @@ class MaxPool(Pool):
     dilation: Axes = 1
     ceil_mode: bool = False
 
+    onnx: ClassVar[tuple[str, ...]] = ("MaxPool",)
     each: ClassVar[Work] = Work(compare=1)
     why: ClassVar[str] = "compare with the largest so far"
 
@@ -66,6 +69,13 @@ class MaxPool(Pool):
         """The largest under each window; padding is smaller than anything."""
         _, _, *positions = self.shape(x.shape)
         return patches(x, self.window, tuple(positions), outside=-np.inf).max(axis=self._taps(x))
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """Its second output, where the largest values were, is not supported."""
+        if any(node.outputs[1:]):
+            raise UnsupportedError("its output of indices is used, which is not supported")
+        return node.apply(cls(**kernel_of(node)))
 
 
 @dataclass(frozen=True)
@@ -83,6 +93,7 @@ class AveragePool(Pool):
     ceil_mode: bool = False
     count_include_pad: bool = False
 
+    onnx: ClassVar[tuple[str, ...]] = ("AveragePool",)
     each: ClassVar[Work] = Work(add=1)
     swapped: ClassVar[Work] = Work(add=-1, multiply=1)
     why: ClassVar[str] = "add to the sum; the one multiplication by 1/(K*K) takes the place of the first addition"
@@ -101,11 +112,24 @@ class AveragePool(Pool):
             window = window._replace(pads=((0, 0),) * len(positions))
         return patches(there, window, tuple(positions)).sum(axis=self._taps(x))
 
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """With what its divisor counts."""
+        return node.apply(cls(**kernel_of(node), count_include_pad=bool(node.get("count_include_pad", 0))))
+
+
+def kernel_of(node: OnnxNode) -> dict[str, Any]:
+    """The attributes that pools of ONNX share."""
+    if "kernel_shape" not in node.attributes:
+        raise WiringError("has no kernel_shape")
+    return node.window(tuple(node.get("kernel_shape"))) | {"ceil_mode": bool(node.get("ceil_mode", 0))}
+
 
 @dataclass(frozen=True)
 class GlobalAveragePool(Op):
     """y[n,c] = mean over p of x[n,c,p]; x: N x C x spatial, y: N x C x 1 per spatial axis."""
 
+    onnx: ClassVar[tuple[str, ...]] = ("GlobalAveragePool", "ReduceMean")
     each: ClassVar[Work] = Work(add=1)
     swapped: ClassVar[Work] = Work(add=-1, multiply=1)
     unit: ClassVar[str] = "input element"
@@ -123,3 +147,37 @@ class GlobalAveragePool(Op):
     def run(self, x: Array) -> Array:
         """The mean over the spatial axes, which stay with size 1."""
         return x.mean(axis=tuple(range(2, x.ndim)), keepdims=True)
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """A ReduceMean over the spatial axes is one; without ``keepdims`` its axes of size 1 go."""
+        x = node.tensor()
+        if node.kind == "GlobalAveragePool":
+            return node.apply(cls())
+        axes = node.axes(1, len(x.shape))
+        if len(x.shape) < 3 or axes != tuple(range(2, len(x.shape))):
+            raise UnsupportedError(f"a mean over axes {axes or 'all'} is not supported; known: all spatial axes")
+        y = node.apply(cls(), x)
+        return y if node.get("keepdims", 1) else node.apply(Reshape(x.shape[:2]), *y, part="squeeze")
+
+
+class GlobalMaxPool(Op):
+    """y[n,c] = max over p of x[n,c,p]; x: N x C x spatial, y: N x C x 1 per spatial axis."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("GlobalMaxPool",)
+    each: ClassVar[Work] = Work(compare=1)
+    unit: ClassVar[str] = "input element"
+    why: ClassVar[str] = "compare with the largest so far"
+
+    def shape(self, x: Shape) -> Shape:
+        """N x C x spatial -> N x C x 1 ..."""
+        n, c, spatial = channels_and_spatial(x)
+        return (n, c, *(1 for _ in spatial))
+
+    def units(self, x: Shape) -> int:
+        """Input elements."""
+        return prod(x)
+
+    def run(self, x: Array) -> Array:
+        """The largest over the spatial axes, which stay with size 1."""
+        return x.max(axis=tuple(range(2, x.ndim)), keepdims=True)

@@ -65,7 +65,7 @@ def most_expensive(simulation: Simulation, count: int = TOP) -> list[str]:
 
 def warnings(simulation: Simulation, *, marked: bool = False) -> list[str]:
     """What holds on paper only; ``marked`` says that a table shows such layers with a mark."""
-    found = []
+    found = [*simulation.profile.notes]
     count = len(simulation.overfull)
     if count:
         named = {name for names in simulation.layers["overfull"] for name in names.split("+")}

@@ -120,6 +120,8 @@ def _fits(first: Node, rest: Sequence[Node]) -> bool:
     op, x = first.op, first.input_shapes[0]
     ends = [node.op.kind for node in rest]
     clamped = not ends or (len(ends) == 1 and ends[0] in CLAMPS)
+    if isinstance(op, Add) and op.held is not None:
+        return False
     if isinstance(op, Linear):
         return clamped
     if isinstance(op, Softmax):
@@ -139,7 +141,9 @@ def _ends(op: Conv, made: Tensor, rest: Sequence[Node]) -> bool:
     if order != sorted({*order} - {-1}):
         return False
     for node in rest:
-        if isinstance(node.op, Add) and any(shape != made.shape for shape in node.input_shapes):
+        if isinstance(node.op, Add) and (
+            node.op.held is not None or any(shape != made.shape for shape in node.input_shapes)
+        ):
             return False
         if isinstance(node.op, ChannelShuffle) and (
             ENDS["Add"] in order or not (op.groups == 1 or node.op.groups in {1, op.groups})

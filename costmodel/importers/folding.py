@@ -1,0 +1,299 @@
+"""Constants and shapes x a node of an ONNX model -> constants: the arithmetic with sizes that exporters write out.
+
+Only small constants have values here. Weights are shapes; what is done to a weight makes a weight of another shape.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from math import prod
+from typing import Any, Final
+
+from costmodel.arrays import Array, np
+from costmodel.errors import UnsupportedError, WiringError
+from costmodel.graph import Input, Op, Shape, Tensor
+from costmodel.ops.elementwise import broadcast
+from costmodel.ops.onnx import Constant, OnnxNode
+
+LIMIT: Final = 4096
+"""Constants of more elements have no values."""
+
+TYPES: Final[Mapping[int, str]] = {
+    1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 10: "float16",
+    11: "float64", 12: "uint32", 13: "uint64",
+}  # fmt: skip
+"""ONNX's numbers of element types -> NumPy's names."""
+
+
+def known(values: Array, name: str = "") -> Constant:
+    """Values -> a constant."""
+    return Constant(tuple(values.shape), lambda: values, name)
+
+
+def fold(node: OnnxNode) -> tuple[Constant, ...] | None:
+    """What a node makes where that is constant; None for a layer."""
+    if node.kind in SOURCES:
+        return (SOURCES[node.kind](node),)
+    constants = [operand for operand in node.inputs if isinstance(operand, Constant)]
+    if not constants or node.tensors:
+        return None
+    if node.kind in COMPUTED and all(operand.elements <= LIMIT for operand in constants):
+        arrays = [operand.read() for operand in constants]
+        if None not in node.inputs and not any(array is None for array in arrays):
+            with np.errstate(all="ignore"):
+                return (known(np.asarray(COMPUTED[node.kind](node, *arrays))),)
+    if node.kind in SHAPED:
+        return (Constant(SHAPED[node.kind](node, constants[0].shape), name=constants[0].name),)
+    return _weights(node)
+
+
+def _weights(node: OnnxNode) -> tuple[Constant, ...]:
+    """What a layer would make of maps in the place of the weights: weights of those shapes."""
+    if node.kind not in Op.onnx_registry:
+        raise UnsupportedError("constants that it makes are not known")
+    inputs = []
+    for index, operand in enumerate(node.inputs):
+        told = isinstance(operand, Constant) and operand.read() is not None and index > 0
+        flows = isinstance(operand, Constant) and not told and operand.shape
+        inputs.append(Input(operand.shape)() if flows and operand else operand)
+    apart = OnnxNode(node.kind, node.opset, node.attributes, tuple(inputs), node.outputs, node.path)
+    made = Op.onnx_registry[node.kind].from_onnx(apart) if apart.tensors else ()
+    if not made:
+        raise UnsupportedError("constants that it makes are not known")
+    return tuple([Constant(tensor.shape) for tensor in made])
+
+
+def _shape(node: OnnxNode) -> Constant:
+    """The sizes of a map, or of a part of its axes."""
+    (operand,) = node.inputs
+    if operand is None:
+        raise WiringError("takes 1 input")
+    rank = len(operand.shape)
+    start, end = int(node.get("start", 0)), int(node.get("end", rank))
+    return known(np.array(operand.shape[slice(start, end)], np.int64))
+
+
+def _size(node: OnnxNode) -> Constant:
+    (operand,) = node.inputs
+    if operand is None:
+        raise WiringError("takes 1 input")
+    return known(np.array(prod(operand.shape), np.int64))
+
+
+def _constant(node: OnnxNode) -> Constant:
+    if isinstance(node.get("value"), Constant):
+        made: Constant = node.get("value")
+        return made
+    for name, dtype in (("value_int", "int64"), ("value_ints", "int64"), ("value_float", "float32"),
+                        ("value_floats", "float32")):  # fmt: skip
+        if name in node.attributes:
+            return known(np.array(node.get(name), dtype))
+    raise UnsupportedError(f"constants given as {', '.join(node.attributes) or 'nothing'} are not supported")
+
+
+def _constant_of_shape(node: OnnxNode) -> Constant:
+    shape = node.integers(0)
+    if shape is None or min(shape, default=0) < 0:
+        raise WiringError(f"cannot make a constant of shape {shape}")
+    value = node.get("value")
+    return Constant(shape, lambda: _full(shape, value))
+
+
+def _full(shape: Shape, value: Constant | None) -> Array | None:
+    if prod(shape) > LIMIT:
+        return None
+    one = np.zeros(1, np.float32) if value is None else value.read()
+    return None if one is None else np.full(shape, one.reshape(-1)[0], one.dtype)
+
+
+SOURCES: Final[Mapping[str, Callable[[OnnxNode], Constant]]] = {
+    "Constant": _constant, "ConstantOfShape": _constant_of_shape, "Shape": _shape, "Size": _size,
+}  # fmt: skip
+"""What makes constants of nothing, or of a map's shape."""
+
+
+def _bounded(shape: Sequence[int]) -> Shape:
+    """A shape of few enough elements to have values."""
+    if prod(shape) > LIMIT:
+        raise UnsupportedError(f"a computed constant of more than {LIMIT} elements is not supported")
+    return tuple(shape)
+
+
+def _elementwise(function: Callable[..., Array]) -> Callable[..., Array]:
+    def computed(node: OnnxNode, *arrays: Array) -> Array:  # noqa: ARG001
+        _bounded(np.broadcast_shapes(*[array.shape for array in arrays]))
+        return function(*arrays) if len(arrays) == 1 else reduce(function, arrays)
+
+    return computed
+
+
+def _divide(a: Array, b: Array) -> Array:
+    """Of whole numbers the quotient, rounded toward zero."""
+    if not np.issubdtype(a.dtype, np.integer):
+        return a / b
+    if not b.all():
+        raise WiringError("divides by zero")
+    return (np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b))).astype(a.dtype)
+
+
+def _modulo(a: Array, b: Array) -> Array:
+    if not b.all():
+        raise WiringError("divides by zero")
+    return np.mod(a, b)
+
+
+def _where(node: OnnxNode, condition: Array, a: Array, b: Array) -> Array:  # noqa: ARG001
+    _bounded(np.broadcast_shapes(condition.shape, a.shape, b.shape))
+    return np.where(condition, a, b)
+
+
+def _cast(node: OnnxNode, x: Array) -> Array:
+    wanted = int(node.get("to", 0))
+    if wanted not in TYPES:
+        raise UnsupportedError(f"element type {wanted} is not supported")
+    return x.astype(TYPES[wanted])
+
+
+def _gather(node: OnnxNode, x: Array, indices: Array) -> Array:
+    axis = node.axis(0, x.ndim)
+    _bounded((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
+    return np.take(x, indices.astype(np.int64), axis=axis)
+
+
+def _slice(node: OnnxNode, x: Array, *_: Array) -> Array:
+    starts, ends = node.integers(1, "starts") or (), node.integers(2, "ends") or ()
+    axes = node.integers(3, "axes") or tuple(range(len(starts)))
+    steps = node.integers(4) or (1,) * len(starts)
+    kept = [slice(None)] * x.ndim
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        size = x.shape[axis]
+        # A stop before the first element of a backward slice has no number in NumPy.
+        stop = None if step < 0 and end < -size else end
+        kept[axis] = slice(start, stop, step)
+    return x[tuple(kept)]
+
+
+def _concat(node: OnnxNode, *arrays: Array) -> Array:
+    return np.concatenate(arrays, axis=int(node.get("axis", 1)))
+
+
+def _reshape(node: OnnxNode, x: Array, *_: Array) -> Array:
+    to = node.integers(1, "shape") or ()
+    return x.reshape(
+        [x.shape[axis] if size == 0 and not node.get("allowzero") else size for axis, size in enumerate(to)]
+    )
+
+
+def _squeeze(node: OnnxNode, x: Array, *_: Array) -> Array:
+    return np.squeeze(x, axis=node.axes(1, x.ndim))
+
+
+def _unsqueeze(node: OnnxNode, x: Array, *_: Array) -> Array:
+    axes = node.integers(1, "axes") or ()
+    return np.expand_dims(x, axes)
+
+
+def _range(node: OnnxNode, start: Array, limit: Array, delta: Array) -> Array:  # noqa: ARG001
+    first, last, step = (array.reshape(-1)[0] for array in (start, limit, delta))
+    if step == 0:
+        raise WiringError("has steps of 0")
+    _bounded((max(0, int(np.ceil((float(last) - float(first)) / float(step)))),))
+    return np.arange(first, last, step, dtype=start.dtype)
+
+
+def _expand(node: OnnxNode, x: Array, shape: Array) -> Array:  # noqa: ARG001
+    return np.broadcast_to(x, _bounded(broadcast(x.shape, tuple(map(int, shape.tolist())))))
+
+
+def _tile(node: OnnxNode, x: Array, repeats: Array) -> Array:  # noqa: ARG001
+    times = [int(number) for number in repeats.tolist()]
+    if len(times) != x.ndim or min(times, default=0) < 0:
+        raise WiringError(f"cannot repeat {times} times")
+    _bounded([size * number for size, number in zip(x.shape, times, strict=True)])
+    return np.tile(x, times)
+
+
+def _transpose(node: OnnxNode, x: Array) -> Array:
+    return np.transpose(x, node.get("perm"))
+
+
+def _reduced(function: Callable[..., Array]) -> Callable[..., Array]:
+    def computed(node: OnnxNode, x: Array, *_: Array) -> Array:
+        return function(x, axis=node.axes(1, x.ndim), keepdims=bool(node.get("keepdims", 1)))
+
+    return computed
+
+
+COMPUTED: Final[Mapping[str, Callable[..., Array]]] = {
+    "Abs": _elementwise(np.abs),
+    "Add": _elementwise(lambda a, b: a + b),
+    "And": _elementwise(np.logical_and),
+    "Cast": _cast,
+    "Ceil": _elementwise(np.ceil),
+    "Concat": _concat,
+    "Div": _elementwise(_divide),
+    "Equal": _elementwise(np.equal),
+    "Expand": _expand,
+    "Floor": _elementwise(np.floor),
+    "Gather": _gather,
+    "Greater": _elementwise(np.greater),
+    "GreaterOrEqual": _elementwise(np.greater_equal),
+    "Identity": lambda _, x: x,
+    "Less": _elementwise(np.less),
+    "LessOrEqual": _elementwise(np.less_equal),
+    "Max": _elementwise(np.maximum),
+    "Min": _elementwise(np.minimum),
+    "Mod": _elementwise(_modulo),
+    "Mul": _elementwise(lambda a, b: a * b),
+    "Neg": _elementwise(np.negative),
+    "Not": _elementwise(np.logical_not),
+    "Or": _elementwise(np.logical_or),
+    "Range": _range,
+    "ReduceMax": _reduced(np.max),
+    "ReduceMin": _reduced(np.min),
+    "ReduceProd": _reduced(np.prod),
+    "ReduceSum": _reduced(np.sum),
+    "Reshape": _reshape,
+    "Slice": _slice,
+    "Sqrt": _elementwise(np.sqrt),
+    "Squeeze": _squeeze,
+    "Sub": _elementwise(lambda a, b: a - b),
+    "Tile": _tile,
+    "Transpose": _transpose,
+    "Unsqueeze": _unsqueeze,
+    "Where": _where,
+}
+"""Operators on constants whose values are known."""
+
+
+def _same(node: OnnxNode, x: Shape) -> Shape:  # noqa: ARG001
+    return x
+
+
+def _expanded(node: OnnxNode, x: Shape) -> Shape:
+    return broadcast(x, node.integers(1) or ())
+
+
+SHAPED: Final[Mapping[str, Callable[[OnnxNode, Shape], Shape]]] = {
+    **dict.fromkeys(("Abs", "Cast", "Ceil", "Floor", "Identity", "Neg", "Sqrt"), _same),
+    "Expand": _expanded,
+}
+"""What operators that are no layers make of a weight."""
+
+
+def passes(node: OnnxNode) -> Tensor | None:
+    """The operand that a node hands on as it is: no layer, under another name."""
+    if node.kind == "Identity":
+        return node.tensor()
+    if node.kind == "Cast" and node.tensors:
+        wanted, x = TYPES.get(int(node.get("to", 0)), ""), node.tensor()
+        if wanted != "bool" and wanted and np.dtype(wanted).itemsize * 8 == x.bits:
+            return x
+        raise UnsupportedError(f"a map of {x.bits} bits as {wanted or 'an unknown type'} is not supported")
+    return None
+
+
+def attribute(value: Any) -> Any:
+    """A value as a node holds it: texts instead of bytes, and lists as tuples."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,321 @@
+"""model.onnx -> Graph: each node through the operator that takes its name; weights are shapes and are not read.
+
+The file's own shapes are those of its inputs only. All others come from our operators; a file's declarations of inner
+shapes are used for nothing but operators that are left out on purpose.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from math import prod
+from pathlib import Path
+from typing import Any, Final
+
+from costmodel.arrays import Array
+from costmodel.errors import CostModelError, UnsupportedError, WiringError, suggestion
+from costmodel.graph import Graph, Input, Op, Shape, Tensor, dims
+from costmodel.importers.folding import COMPUTED, LIMIT, SHAPED, SOURCES, TYPES, attribute, fold, passes
+from costmodel.ops.onnx import Constant, OnnxNode, Operand
+
+try:
+    from google.protobuf.message import DecodeError
+    from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+except ImportError:
+    raise CostModelError("reading ONNX files needs the extra 'onnx': pip install 'costmodel[onnx]'") from None
+
+FILE_LIMIT: Final = 2**31 - 1
+"""Bytes; protobuf reads no more."""
+
+UNKNOWN: Final = ("error", "skip")
+"""What to do with an operator that is not known."""
+
+DOMAINS: Final = ("", "ai.onnx")
+
+CONSTANTS: Final = frozenset((*COMPUTED, *SHAPED))
+"""Operators that are known where their operands are constants."""
+
+READABLE: Final[Mapping[int, int]] = {6: LIMIT, 7: LIMIT, 9: LIMIT, 1: 64, 11: 64}
+"""Element types whose values may tell a node what to do -> of how many elements at most."""
+
+MALFORMED: Final = (AssertionError, AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
+"""What attributes and inputs of wrong types or numbers end in."""
+
+_Shapes = Mapping[str, Shape] | Sequence[str] | str
+
+
+@dataclass(frozen=True)
+class Opaque(Op, abstract=True):
+    """y = an operator that is not known, with the shapes that its file declares; its arithmetic and weights are not."""
+
+    operator: str
+    made: tuple[Shape, ...]
+
+    def shapes(self, *inputs: Shape) -> tuple[Shape, ...]:  # noqa: ARG002
+        """The declared shapes."""
+        return self.made
+
+    def shape(self, *inputs: Shape) -> Shape:  # noqa: ARG002
+        """The first of them."""
+        return self.made[0]
+
+
+def load(path: Path, *, batch: int = 1, shape: _Shapes | None = None, unknown: str = "error", **others: Any) -> Graph:
+    """Read a network; ``shape`` gives inputs theirs, as {"input": (1, 3, 224, 224)} or "input=1x3x224x224".
+
+    A ``batch`` goes to the first dimension of every input that leaves it open, or of all inputs if none does. With
+    ``unknown="skip"`` operators that are not known are left out, and the graph's notes say which.
+    """
+    if others:
+        known = ("shape", "unknown", "batch")
+        raise CostModelError(f"{path}: an ONNX file has no parameter {min(others)!r}; {suggestion(min(others), known)}")
+    if unknown not in UNKNOWN:
+        raise CostModelError(f"{path}: unknown must be one of {', '.join(UNKNOWN)}, not {unknown!r}")
+    model = read(path)
+    given = _given(path, shape)
+    reader = Reader(path, model, skip=unknown == "skip", fixed=not given and batch == 1)
+    reader.inputs(given, batch)
+    reader.nodes()
+    sizes = [f"{name}={dims(size)}" for name, size in given.items()] + ([f"batch={batch}"] if batch != 1 else [])
+    return reader.graph(f"{path.stem}({', '.join(sizes)})" if sizes else path.stem)
+
+
+def read(path: Path) -> ModelProto:
+    """Parse a file; data in other files stays there."""
+    try:
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            data = b"" if size > FILE_LIMIT else file.read(FILE_LIMIT + 1)
+    except OSError as error:
+        raise CostModelError(f"{path}: cannot read it: {error.strerror}") from None
+    if size > FILE_LIMIT or len(data) > FILE_LIMIT:
+        raise CostModelError(
+            f"{path}: larger than {FILE_LIMIT} bytes, more than the format allows; save its weights as external data"
+        )
+    model = ModelProto()
+    try:
+        model.ParseFromString(data)
+    except DecodeError:
+        raise CostModelError(f"{path}: not an ONNX model") from None
+    if not model.graph.node or not model.opset_import:
+        raise CostModelError(f"{path}: not an ONNX model: it has no nodes, or names no operator set")
+    return model
+
+
+def _given(path: Path, shape: _Shapes | None) -> dict[str, Shape]:
+    """Shapes of inputs as they were given -> by name; a shape without a name has the name ''."""
+    if shape is None:
+        return {}
+    if isinstance(shape, Mapping):
+        return {str(name): _checked(path, str(name), sizes, sizes) for name, sizes in shape.items()}
+    found: dict[str, Shape] = {}
+    for text in [shape] if isinstance(shape, str) else shape:
+        name, _, sizes = str(text).rpartition("=")
+        if name in found:
+            raise CostModelError(f"{path}: the shape of {name!r} is given twice")
+        numbers = [int(size) if size.isdecimal() else 0 for size in sizes[:200].split("x")]
+        found[name] = _checked(path, name, numbers, sizes)
+    return found
+
+
+def _checked(path: Path, name: str, sizes: Any, given: Any) -> Shape:
+    if isinstance(sizes, list | tuple) and sizes and all(type(size) is int and size > 0 for size in sizes):
+        return tuple(sizes)
+    raise CostModelError(f"{path}: the shape of {name!r} must be sizes such as 1x3x224x224, not {given!r:.40}")
+
+
+class Reader:
+    """A file on its way to a graph: what each name stands for so far, and what was left out."""
+
+    def __init__(self, path: Path, model: ModelProto, *, skip: bool, fixed: bool) -> None:
+        self.path: Final = path
+        self.model: Final = model.graph
+        self.skip: Final = skip
+        self.opset: Final = max([entry.version for entry in model.opset_import if entry.domain in DOMAINS], default=1)
+        self.values: Final[dict[str, Operand]] = {}
+        self.held: Final[set[str]] = set()
+        """Names whose values were left out, so that what is behind them has no shape."""
+        self.ends: Final[list[Tensor]] = []
+        """Tensors that only what was left out reads."""
+        self.taken: Final[dict[str, int]] = {}
+        self.skipped: Final[Counter[str]] = Counter()
+        self.behind = 0
+        self.declared: Final[Mapping[str, Shape]] = self._declared() if skip and fixed else {}
+        self.read: Final = {name for node in self.model.node for name in node.input}
+        self.read.update(output.name for output in self.model.output)
+        for tensor in self.model.initializer:
+            self.values[tensor.name] = constant(tensor)
+        for sparse in self.model.sparse_initializer:
+            self.values[sparse.values.name] = Constant(tuple(sparse.dims), name=sparse.values.name)
+
+    def _declared(self) -> dict[str, Shape]:
+        """The inner shapes that a file declares and that are whole."""
+        shapes = {}
+        for value in (*self.model.value_info, *self.model.output):
+            sizes = tuple([dim.dim_value for dim in value.type.tensor_type.shape.dim])
+            if value.type.tensor_type.HasField("shape") and min(sizes, default=1) > 0:
+                shapes[value.name] = sizes
+        return shapes
+
+    def inputs(self, given: Mapping[str, Shape], batch: int) -> None:
+        """Make the inputs, with the shapes that were given and the batch where the file leaves it open."""
+        inputs = [value for value in self.model.input if value.name not in self.values]
+        names = [value.name for value in inputs]
+        for name in names:
+            if not (isinstance(name, str) and name.isprintable()):
+                raise CostModelError(f"{self.path}: the name of input {name!r} is not plain text")
+        if "" in given and len(names) == 1:
+            given = {names[0]: given[""]}
+        for name in given:
+            if name not in names:
+                raise CostModelError(f"{self.path}: it has no input {name!r}; {suggestion(name, names)}")
+        sizes = {value.name: self._sizes(value, given) for value in inputs}
+        unset = [name for name in names if sizes[name] and not isinstance(sizes[name][0], int)]
+        for value in inputs:
+            name = value.name
+            if name in unset or (batch != 1 and not unset and sizes[name]):
+                sizes[name][0] = batch
+            apart = OnnxNode("Input", self.opset, {}, (), (True,), name, self.taken)
+            (self.values[name],) = apart.apply(self._input(value, sizes[name]))
+
+    def _input(self, value: Any, sizes: Sequence[int | str]) -> Input:
+        """An input whose sizes must all be numbers by now."""
+        name = value.name
+        whole = [size for size in sizes if isinstance(size, int)]
+        if len(whole) < len(sizes):
+            shape = "x".join(str(size) if isinstance(size, int) else "?" for size in sizes)
+            number, size = next((number, size) for number, size in enumerate(sizes) if not isinstance(size, int))
+            raise CostModelError(
+                f"{self.path}: input {name!r} leaves dimension {number} open ({size or 'without a name'}); set it with "
+                f"--shape {name}={shape}"
+            )
+        kind = TYPES.get(value.type.tensor_type.elem_type, "")
+        dtype = {"bool": "int8", "uint16": "int16", "uint32": "int32", "uint64": "int64"}.get(kind, kind)
+        if not dtype:
+            raise CostModelError(f"{self.path}: input {name!r} has an element type that is not supported")
+        if not whole:
+            raise CostModelError(f"{self.path}: input {name!r} is a single number, which is not supported")
+        return Input(tuple(whole), dtype)
+
+    def _sizes(self, value: Any, given: Mapping[str, Shape]) -> list[int | str]:
+        """An input's sizes: as given, or as declared, where a text stands for a dimension that is open."""
+        kind = value.type.tensor_type
+        declared = [dim.dim_value if dim.dim_value > 0 else str(dim.dim_param) for dim in kind.shape.dim]
+        if value.name in given:
+            if kind.HasField("shape") and len(declared) != len(given[value.name]):
+                raise CostModelError(
+                    f"{self.path}: input {value.name!r} has {len(declared)} dimensions, not {len(given[value.name])}"
+                )
+            return list(given[value.name])
+        if not kind.HasField("shape"):
+            raise CostModelError(
+                f"{self.path}: input {value.name!r} declares no shape; set it with --shape {value.name}=1x3x224x224"
+            )
+        return declared
+
+    def nodes(self) -> None:
+        """Read the nodes, in the file's order, which is one that they can run in."""
+        for node in self.model.node:
+            try:
+                self._node(node)
+            except UnsupportedError as error:
+                if not self.skip:
+                    raise CostModelError(f"{self._where(node)}: {error}; --unknown skip leaves it out") from None
+                self._leave_out(node)
+            except WiringError as error:
+                raise WiringError(f"{self._where(node)}: {error}") from None
+            except MALFORMED as error:
+                raise WiringError(f"{self._where(node)}: its attributes or inputs are malformed: {error}") from None
+
+    def _where(self, node: NodeProto) -> str:
+        kind = f"{node.domain}.{node.op_type}" if node.domain not in DOMAINS else f"{node.op_type}"
+        made = node.name or next(filter(None, node.output), "")
+        return f"{self.path}: node {made!r} ({kind if kind.isprintable() else repr(kind)})"
+
+    def _node(self, node: NodeProto) -> None:
+        kind, inputs, outputs = node.op_type, list(node.input), list(node.output)
+        if {*map(type, (kind, node.domain, node.name, *inputs, *outputs))} != {str}:
+            raise WiringError("it has names that are not text")
+        if self.held and not self.held.isdisjoint(inputs):
+            self.behind += 1
+            raise UnsupportedError("what it reads was left out")
+        operator = Op.onnx_registry.get(kind)
+        if node.domain not in DOMAINS or not (operator or kind in SOURCES or kind in CONSTANTS):
+            known = {*Op.onnx_registry, *SOURCES, *CONSTANTS}
+            where = f" of domain {node.domain!r}" if node.domain not in DOMAINS else ""
+            raise UnsupportedError(f"operator {kind!r}{where} is not known; {suggestion(kind, known)}")
+        for name in inputs:
+            if name and name not in self.values:
+                raise WiringError(f"reads {name!r}, which nothing before it makes")
+        seen = OnnxNode(
+            kind,
+            self.opset,
+            {item.name: _attribute(item) for item in node.attribute},
+            tuple([self.values[name] if name else None for name in inputs]),
+            tuple([name in self.read for name in outputs]),
+            node.name or next(filter(None, outputs), kind),
+            self.taken,
+        )
+        made: Sequence[Operand] | None = fold(seen)
+        if made is None:
+            passed = passes(seen)
+            if passed is None and operator is None:
+                raise UnsupportedError("it is known for constants only")
+            made = (passed,) if passed else operator.from_onnx(seen) if operator else ()
+        for name, value in zip(outputs, made, strict=False):
+            if name:
+                self.values[name] = value
+
+    def _leave_out(self, node: NodeProto) -> None:
+        """Go on behind a node that is not known, with the shapes that the file declares of what it makes, if any."""
+        names = [name for name in node.output if name and name in self.read]
+        shapes = [self.declared.get(name) for name in names]
+        inputs = [self.values.get(name) for name in node.input]
+        tensors = [value for value in inputs if isinstance(value, Tensor)]
+        whole = [shape for shape in shapes if shape is not None]
+        self.skipped[node.op_type] += self.held.isdisjoint(node.input)
+        if not names or len(whole) != len(names) or not tensors:
+            self.held.update(names)
+            self.ends.extend(tensors)
+            return
+        self.behind -= not self.held.isdisjoint(node.input)
+        apart = OnnxNode(node.op_type, self.opset, {}, (), (), node.name or names[0], self.taken)
+        self.values.update(zip(names, apart.apply(Opaque(node.op_type, tuple(whole)), *tensors), strict=True))
+
+    def graph(self, title: str) -> Graph:
+        """The network that makes the file's outputs, and what only operators that were left out read."""
+        outputs = [self.values.get(value.name) for value in self.model.output]
+        wanted = [value for value in (*outputs, *self.ends) if isinstance(value, Tensor)]
+        if not wanted:
+            raise CostModelError(f"{self.path}: none of its outputs follows from its inputs")
+        notes = []
+        if self.skipped:
+            total = sum(self.skipped.values())
+            named = ", ".join(f"{kind} ({count})" for kind, count in sorted(self.skipped.items()) if count)
+            behind = f", and {self.behind} behind them whose shapes are not known" if self.behind else ""
+            notes.append(
+                f"left out {total} operator{'s that are' if total > 1 else ' that is'} not known: {named}{behind}; "
+                "all totals are lower bounds"
+            )
+        return Graph(list(dict.fromkeys(wanted)), title, notes=notes)
+
+
+def constant(tensor: TensorProto) -> Constant:
+    """A tensor of a file: its declared shape, and its values only if it is small and in the file itself."""
+    shape = tuple(tensor.dims)
+    if min(shape, default=0) < 0:
+        raise CostModelError(f"constant {tensor.name!r} has the shape {shape}")
+    return Constant(shape, cache(partial(_values, tensor)), tensor.name)
+
+
+def _values(tensor: TensorProto) -> Array | None:
+    if prod(tensor.dims) > READABLE.get(tensor.data_type, 0) or tensor.data_location == tensor.EXTERNAL:
+        return None
+    return numpy_helper.to_array(tensor)
+
+
+def _attribute(item: Any) -> Any:
+    """An attribute's value: tensors as constants, texts as texts."""
+    if item.type == AttributeProto.TENSOR:
+        return constant(item.t)
+    return attribute(helper.get_attribute_value(item))

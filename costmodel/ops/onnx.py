@@ -1,0 +1,201 @@
+"""A node of an ONNX model as operators see it: attributes, operands and constants -> the tensors that it makes.
+
+Nothing here needs the onnx package. A constant is a shape; its values are known only where they are few and were asked
+for, such as the sizes that a Reshape takes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any, Final, NamedTuple
+
+from costmodel.arrays import Array, np
+from costmodel.errors import UnsupportedError, WiringError
+from costmodel.graph import Node, Op, Shape, Tensor, dims
+
+SAME: Final = ("SAME_UPPER", "SAME_LOWER")
+
+
+class Constant(NamedTuple):
+    """An operand that does not flow: a weight, or numbers that a node is told by.
+
+    ``read`` gives its values, or None where these are not known: they are many, or in another file.
+    """
+
+    shape: Shape
+    read: Callable[[], Array | None] = lambda: None
+    name: str = ""
+
+    @property
+    def elements(self) -> int:
+        """How many values it holds."""
+        return prod(self.shape)
+
+
+Operand = Tensor | Constant | None
+"""What a node takes: a tensor that flows, a constant, or nothing in the place of an optional input."""
+
+
+@dataclass(frozen=True)
+class OnnxNode:
+    """A node: ONNX's name of its operator, the operator set, attributes, operands, and how it becomes layers.
+
+    Attributes are numbers, texts and tuples of these; ``outputs`` says of each output whether anything reads it.
+    """
+
+    kind: str
+    opset: int
+    attributes: Mapping[str, Any]
+    inputs: tuple[Operand, ...]
+    outputs: tuple[bool, ...]
+    path: str
+    """Its name, as in the file."""
+    taken: dict[str, int] = field(default_factory=dict)
+    """The labels of layers so far, and how many layers wanted each."""
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The operands that flow."""
+        return tuple([operand for operand in self.inputs if isinstance(operand, Tensor)])
+
+    def apply(self, op: Op, *operands: Tensor, part: str = "") -> tuple[Tensor, ...]:
+        """Apply an operator, without ``operands`` to all that flow; ``part`` names what is not the node itself."""
+        block, name = place(self.path, self.kind)
+        wanted = f"{name}_{part}" if part else name
+        return Node(op, operands or self.tensors, unique(wanted, block, self.taken), block).outputs
+
+    def then(self, op: Op, operand: Tensor, part: str = "") -> Tensor:
+        """Apply an operator that makes one tensor to one tensor."""
+        return self.apply(op, operand, part=part)[0]
+
+    def get(self, name: str, usual: Any = None) -> Any:
+        """An attribute, or what stands for it where the node has none."""
+        return self.attributes.get(name, usual)
+
+    def operand(self, index: int) -> Operand:
+        """An input, None where there is none."""
+        return self.inputs[index] if index < len(self.inputs) else None
+
+    def tensor(self, index: int = 0) -> Tensor:
+        """An input that must flow."""
+        operand = self.operand(index)
+        if isinstance(operand, Tensor):
+            return operand
+        raise UnsupportedError(f"its input {index} is {'missing' if operand is None else 'a constant, not a map'}")
+
+    def weight(self, index: int, *shape: int | None) -> Constant:
+        """An input that must be a constant; of the shape that is given, where None stands for any size."""
+        operand = self.operand(index)
+        if operand is None:
+            raise WiringError(f"its input {index} is missing")
+        if isinstance(operand, Tensor):
+            raise UnsupportedError(f"its input {index} is computed, where a constant is supported")
+        fits = len(shape) == len(operand.shape) and all(
+            wanted in (None, size) for wanted, size in zip(shape, operand.shape, strict=True)
+        )
+        if shape and not fits:
+            wanted = "x".join("?" if size is None else str(size) for size in shape)
+            raise WiringError(f"its input {index} must be a constant of {wanted}, not {dims(operand.shape)}")
+        return operand
+
+    def values(self, index: int, attribute: str = "") -> Array | None:
+        """The values of an attribute, or else of an input, which older and newer operator sets have; None for none."""
+        if attribute in self.attributes:
+            return np.asarray(self.attributes[attribute])
+        operand = self.operand(index)
+        if operand is None:
+            return None
+        values = None if isinstance(operand, Tensor) else operand.read()
+        if values is None:
+            raise UnsupportedError(f"the values of its input {index} are not known from the file")
+        return values
+
+    def integers(self, index: int, attribute: str = "") -> tuple[int, ...] | None:
+        """The same as whole numbers."""
+        values = self.values(index, attribute)
+        return None if values is None else tuple([int(value) for value in values.reshape(-1).tolist()])
+
+    def number(self, index: int, attribute: str = "") -> float | None:
+        """The same as one number."""
+        values = self.values(index, attribute)
+        if values is None:
+            return None
+        if values.size != 1:
+            raise WiringError(f"its input {index} must be one number, not {values.size}")
+        return float(values.reshape(-1)[0])
+
+    def axis(self, usual: int, rank: int) -> int:
+        """The attribute ``axis``, counted from the start."""
+        return checked_axis(int(self.get("axis", usual)), rank)
+
+    def axes(self, index: int, rank: int) -> tuple[int, ...] | None:
+        """The attribute or input ``axes``, counted from the start and in order; None without any."""
+        axes = self.integers(index, "axes")
+        if axes is None:
+            return None
+        counted = sorted([checked_axis(axis, rank) for axis in axes])
+        if len({*counted}) != len(counted):
+            raise WiringError(f"has an axis twice in {axes}")
+        return tuple(counted)
+
+    def window(self, kernel: Shape) -> dict[str, Any]:
+        """The attributes of a sliding window, with the pads that ``auto_pad`` stands for."""
+        _, _, *spatial = self.tensor().shape
+        given = self.get("kernel_shape", kernel)
+        if tuple(given) != tuple(kernel):
+            raise WiringError(f"has a kernel of {dims(tuple(given))} and weights for {dims(tuple(kernel))}")
+        if len(kernel) != len(spatial):
+            raise WiringError(f"a {dims(tuple(kernel))} kernel needs {len(kernel)} spatial axes, not {len(spatial)}")
+        ones = (1,) * len(kernel)
+        stride, dilation = (tuple(self.get(name, ones)) for name in ("strides", "dilations"))
+        if len(stride) != len(kernel) or len(dilation) != len(kernel) or min(stride) < 1:
+            raise WiringError(f"has strides {stride} and dilations {dilation} for a {dims(tuple(kernel))} kernel")
+        pads = tuple(self.get("pads", (0,) * 2 * len(kernel)))
+        automatic = self.get("auto_pad", "NOTSET")
+        if automatic in SAME:
+            spare = [
+                max((-(-size // s) - 1) * s + d * (k - 1) + 1 - size, 0)
+                for size, k, s, d in zip(spatial, kernel, stride, dilation, strict=True)
+            ]
+            less, more = [total // 2 for total in spare], [-(-total // 2) for total in spare]
+            pads = (*less, *more) if automatic == "SAME_UPPER" else (*more, *less)
+        elif automatic == "VALID":
+            pads = (0,) * 2 * len(kernel)
+        elif automatic != "NOTSET":
+            raise WiringError(f"has auto_pad {automatic!r}; known: NOTSET, SAME_LOWER, SAME_UPPER, VALID")
+        return {"kernel": tuple(kernel), "stride": stride, "dilation": dilation, "pads": pads}
+
+
+def checked_axis(axis: int, rank: int) -> int:
+    """An axis that may count from the end -> counted from the start."""
+    if not -rank <= axis < rank:
+        raise WiringError(f"has axis {axis}, where there are {rank}")
+    return axis % rank
+
+
+def unique(name: str, block: str, taken: dict[str, int]) -> str:
+    """A name that no layer of the block has yet: the one wanted, or with a number behind it."""
+    wanted = label = f"{block}.{name}" if block else name
+    while label in taken:
+        taken[wanted] += 1
+        label = f"{wanted}_{taken[wanted]}"
+    taken[label] = 1
+    return label[len(block) + 1 :] if block else label
+
+
+def place(name: str, kind: str) -> tuple[str, str]:
+    """A node's name -> block and layer: ``/layer1/layer1.0/conv/Conv`` is ``Conv`` in ``layer1.0.conv``.
+
+    A path that repeats its parent, as exporters write it, is not repeated; a name of digits alone says nothing.
+    """
+    parts: list[str] = []
+    for part in name.split("/"):
+        text = "".join([letter if letter.isprintable() and letter not in " +" else "_" for letter in part])
+        if parts and text.startswith(f"{parts[-1]}."):
+            parts.pop()
+        if text:
+            parts.append(text)
+    if not parts:
+        return "", kind.lower()
+    *blocks, last = parts
+    return ".".join(blocks), f"{kind.lower()}_{last}" if last.isdigit() else last
