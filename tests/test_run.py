@@ -52,8 +52,8 @@ from costmodel.ops import (
     Transpose,
 )
 
-quick = settings(max_examples=60, deadline=None)
-thorough = settings(max_examples=200, deadline=None)
+quick = settings(max_examples=30, deadline=None)
+thorough = settings(max_examples=120, deadline=None)
 
 
 def single(op, inputs):
