@@ -812,6 +812,7 @@ def test_every_command_takes_a_file(files):
     assert "fire2.squeeze" in ok("show", "network", "small.yml", cwd=files)
     assert "matrix" in ok("show", "toy.yaml", cwd=files)
     assert "the run counts what the model says" in ok("verify", "small.yml", cwd=files)
+    assert ok("roofline", "small.yml", *machine, "-o", "-", cwd=files).lstrip().startswith("<")
     assert "measured" in ok("run", "small.yml", "--repeat", "1", cwd=files)
     assert ok("export", "small.yml", cwd=files).startswith("name: fire2\ninputs: {maps: [1, 96, 55, 55]}\n")
 
