@@ -24,8 +24,10 @@ def network(name: str, *, batch: int = 1, dtype: str = "float32", **parameters: 
     """
     from costmodel import importers, zoo
 
-    if importers.is_file(name):
-        graph, batch = importers.load(name, batch=batch, **parameters), 1  # a file's sizes may depend on the batch
+    if importers.is_open(name):
+        graph, batch = importers.load(name, batch=batch, **parameters), 1
+    elif importers.is_file(name):
+        graph = importers.load(name, **parameters)
     else:
         graph = zoo.get(name)(**parameters)
     changed = ", ".join(
