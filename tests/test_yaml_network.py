@@ -392,7 +392,7 @@ def test_attacks_are_refused_at_once(body, part):
     message = error(HEAD + body)
     taken = time.process_time() - start
     assert part in message
-    assert taken < 10  # seconds of work that grows with the text; what it guards against takes for ever
+    assert taken < 1
 
 
 def test_a_file_too_large_is_not_read(tmp_path):
