@@ -14,9 +14,11 @@ from statistics import median
 from time import perf_counter
 from typing import Final, NamedTuple
 
-from costmodel.arrays import np
-from costmodel.execute.fast import PATTERNS, Program, kernels
-from costmodel.execute.fast.workers import Job, Workers
+from costmodel.arrays import Array, np
+from costmodel.execute.fast import PATTERNS, Program, instructions
+from costmodel.execute.fast.instructions import Instruction
+from costmodel.execute.fast.vectors import address
+from costmodel.execute.fast.workers import Workers
 from costmodel.graph import Graph, Input, Op, Tensor
 from costmodel.ops import Add, BatchNorm, Conv, MaxPool, Relu
 from costmodel.units import exact
@@ -152,31 +154,28 @@ def caches() -> dict[int, int]:
 
 def _bandwidth(block: int, threads: int) -> tuple[float, float, float]:
     """Bytes per second read, written and (both ways) copied within a block."""
-    x = np.ones((threads, max(block // 8, 1024) // threads), np.float32)
-    y = np.empty_like(x)
-    rounds = max(1, (1 << 24) // x.nbytes)
-    both = np.concatenate([x, y], axis=1)
-    sums, workers = np.empty((threads, 1), np.float32), Workers(threads)
+    both = np.ones(2 * max(block // 8, 1024), np.float32)
+    x, y = np.split(both, 2)
+    sums = np.empty(threads, np.float32)
+    rounds = max(1, (1 << 24) // both.nbytes)
 
-    def best(work: Callable[[int], None], moved: int) -> float:
-        def job(part: int) -> Job:
-            return lambda _: work(part)
-
-        jobs = [job(part) for part in range(threads)]
+    def best(kernel: Callable[..., None], array: Array, *others: Array) -> float:
+        each = -(-array.size // threads)
+        numbers = (address(array), array.size, *map(address, others), each)
+        workers = Workers([Instruction(kernel, threads, numbers)] * rounds, threads)
         times = []
         for _ in range(5):
             before = perf_counter()
-            for _ in range(rounds):
-                workers.run(jobs)
+            with workers:
+                workers.run(0, rounds)
             times.append((perf_counter() - before) / rounds)
-        return moved / min(times)
+        return both.nbytes / min(times)
 
-    with workers:
-        return (
-            best(lambda part: kernels.read(both[part], sums[part]), both.nbytes),
-            best(lambda part: kernels.written(both[part], np.float32(1)), both.nbytes),
-            best(lambda part: kernels.copied(x[part], y[part]), 2 * x.nbytes),
-        )
+    return (
+        best(instructions.read, both, sums),
+        best(instructions.write, both),
+        best(instructions.copy, x, y),
+    )
 
 
 def processor() -> str:

@@ -1,13 +1,14 @@
 """Graph x weights -> Program: the network compiled to a list of kernels on one arena, for repeated fast runs.
 
-Convolutions are matrix products (BLAS through NumPy) on maps as they lie or on columns of patches; depthwise ones,
-pools and what is done element by element are compiled by numba. Batch norms are folded into the convolution before
-them, clamps and sums into the pass that ends it. Operators without a fast kernel run their reference.
+All kernels are compiled by numba. Convolutions are matrix products on maps as they lie or on columns of patches; batch
+norms are folded into the convolution before them, clamps and sums into the product, while it is still in registers.
+Operators without a fast kernel run their reference.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from time import perf_counter
-from typing import Final
+from typing import Final, NamedTuple
 
 from costmodel.errors import CostModelError
 
@@ -19,7 +20,9 @@ except ModuleNotFoundError as missing:
 
 from costmodel.arrays import Array, np
 from costmodel.execute import Weights, check_runs, check_weights, checked_inputs, weights_of
-from costmodel.execute.fast.steps import Scratch, Step, build, columns_needed, plane_size
+from costmodel.execute.fast.instructions import KERNELS
+from costmodel.execute.fast.steps import Scratch, build, columns_needed, plane_size
+from costmodel.execute.fast.vectors import BYTES
 from costmodel.execute.fast.workers import Workers
 from costmodel.execute.plan import aligned, plan
 from costmodel.fuse import Pattern, fuse
@@ -37,8 +40,18 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
 HUGE: Final = 1 << 21
 """Bytes; a huge page, on which NumPy asks the system to put arrays of at least two."""
 
-BYTES: Final = 4
-"""Of a float32, the type that the fast kernels are for."""
+
+class Step(NamedTuple):
+    """What a kernel does: a range of the program's instructions, and whether one of them is the reference's Python."""
+
+    workers: Workers
+    start: int
+    stop: int
+    reference: bool
+
+    def __call__(self) -> None:
+        """Do it, on the caller's thread alone."""
+        self.workers.alone(self.start, self.stop)
 
 
 class Program:
@@ -69,14 +82,20 @@ class Program:
         self._names = {node: name for name, node in graph.nodes.items()}
         self._views: dict[str, Array] = {}
         self.arena: Final = self._allocate()
-        self._workers = Workers(threads)
         planes, columns = (max(map(needed, kernels), default=0) for needed in (plane_size, columns_needed))
-        scratch = Scratch(
-            self._workers,
+        self._scratch = Scratch(
+            threads,
             memory(threads * 2 * planes).reshape(threads, 2, planes),
             memory(threads * columns).reshape(threads, columns),
         )
-        self.steps: Final[list[Step]] = [build(kernel, constants, self.buffer, scratch) for kernel in kernels]
+        made = [build(kernel, constants, self.buffer, self._scratch) for kernel in kernels]
+        self._workers = Workers([instruction for each in made for instruction in each], threads)
+        ends = [0, *accumulate(map(len, made))]
+        self._length: Final = ends[-1]
+        self.steps: Final = [
+            Step(self._workers, start, stop, any(one.kernel not in KERNELS for one in each))
+            for each, start, stop in zip(made, ends, ends[1:], strict=False)
+        ]
         self._blas = ThreadpoolController()
 
     def _allocate(self) -> Array:
@@ -101,8 +120,7 @@ class Program:
         """Run the network once -> copies of its outputs; inputs that are not given follow from the seed."""
         self._load(inputs)
         with self._blas.limit(limits=1, user_api="blas"), self._workers:
-            for step in self.steps:
-                step()
+            self._workers.run(0, self._length)
         return tuple(self.buffer(tensor).copy() for tensor in self.graph.outputs)
 
     def times(
@@ -111,15 +129,16 @@ class Program:
         """Run the network several times -> for each kernel, its seconds in each run; ``tick`` is called after a run."""
         self.run(inputs)  # compiles what is not compiled yet, and touches all memory
         taken: list[list[float]] = [[] for _ in self.steps]
-        with self._blas.limit(limits=1, user_api="blas"), self._workers:
+        with self._blas.limit(limits=1, user_api="blas"):
             for _ in range(repeat):
                 self._load(inputs)
-                before = perf_counter()
-                for step, times in zip(self.steps, taken, strict=True):
-                    step()
-                    now = perf_counter()
-                    times.append(now - before)
-                    before = now
+                with self._workers:
+                    before = perf_counter()
+                    for step, times in zip(self.steps, taken, strict=True):
+                        self._workers.run(step.start, step.stop)
+                        now = perf_counter()
+                        times.append(now - before)
+                        before = now
                 tick()
         return taken
 

@@ -10,34 +10,14 @@ import numba
 import numpy as np
 
 Array = Any
+Pair = tuple[int, int]
 
 FAST_MATH: Final = {"contract", "nsz", "arcp", "nnan"}
 """Products and sums may be contracted; what is not finite is treated as it comes."""
 
-compiled: Any = numba.njit(nogil=True, cache=True, fastmath=FAST_MATH)
-
-
-@compiled
-def finish(
-    y: Array, bias: Array, low: float, high: float, start: int, stop: int, step: int, first: int, last: int
-) -> None:
-    """y[m] = clamp(y[m] + bias[m]) in the given rows, from position first to last; y: M x P."""
-    for m in range(start, stop, step):
-        row, shift = y[m][first:last], bias[m]
-        for p in range(row.size):
-            row[p] = min(max(row[p] + shift, low), high)
-
-
-@compiled
-def finish_sum(
-    y: Array, bias: Array, other: Array, low: float, high: float, start: int, stop: int, step: int, first: int,
-    last: int,
-) -> None:  # fmt: skip
-    """y[m] = clamp(y[m] + bias[m] + other[m]) in the given rows, from position first to last; y, other: M x P."""
-    for m in range(start, stop, step):
-        row, beside, shift = y[m][first:last], other[m][first:last], bias[m]
-        for p in range(row.size):
-            row[p] = min(max(row[p] + shift + beside[p], low), high)
+compiled: Any = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST_MATH)
+reordered: Any = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={*FAST_MATH, "reassoc"})
+"""Its sums are added up in the order that is fastest."""
 
 
 @compiled
@@ -50,12 +30,10 @@ def affine(x: Array, scale: Array, shift: Array, low: float, high: float, y: Arr
 
 
 @compiled
-def add(a: Array, b: Array, low: float, high: float, y: Array, start: int, stop: int) -> None:
-    """Y = clamp(a + b); a, b, y: C x P."""
-    for c in range(start, stop):
-        left, right, out = a[c], b[c], y[c]
-        for p in range(out.size):
-            out[p] = min(max(left[p] + right[p], low), high)
+def add(a: Array, b: Array, low: float, high: float, y: Array) -> None:
+    """Y = clamp(a + b)."""
+    for i in range(y.size):
+        y[i] = min(max(a[i] + b[i], low), high)
 
 
 @compiled
@@ -146,7 +124,7 @@ def depthwise3(
 
 @compiled
 def depthwise(
-    x: Array, weight: Array, bias: Array, low: float, high: float, kernel: Array, stride: Array, dilation: Array,
+    x: Array, weight: Array, bias: Array, low: float, high: float, kernel: Pair, stride: Pair, dilation: Pair,
     top: int, left: int, pitch: int, plane: Array, acc: Array, y: Array, start: int, stop: int,
 ) -> None:  # fmt: skip
     """A depthwise convolution of any window, tap by tap; x: C x H x W, weight: C x taps, y: C x OH x OW."""
@@ -173,7 +151,7 @@ def depthwise(
 
 @compiled
 def columns(
-    x: Array, kernel: Array, stride: Array, dilation: Array, top: int, left: int, pitch: int, width: int, first: int,
+    x: Array, kernel: Pair, stride: Pair, dilation: Pair, top: int, left: int, pitch: int, width: int, first: int,
     last: int, plane: Array, out: Array, start: int, stop: int,
 ) -> None:  # fmt: skip
     """The patches of output rows first to last as columns; x: C x H x W, out: (C * taps) x ((last - first) * width).
@@ -203,42 +181,37 @@ def columns(
 
 @compiled
 def pool(
-    x: Array, kernel: Array, stride: Array, dilation: Array, top: int, left: int, pitch: int, largest: bool,
-    factors: Array, plane: Array, acc: Array, y: Array, start: int, stop: int,
+    x: Array, kernel: Pair, stride: Pair, dilation: Pair, top: int, left: int, largest: bool, factors: Array,
+    line: Array, y: Array, start: int, stop: int,
 ) -> None:  # fmt: skip
     """The largest value, or the sum times a factor per position, under each window; x: C x H x W, y: C x OH x OW.
 
-    First the rows under a window become one, then its taps along that row. A map that needs no padding is read in
-    place, others from a padded plane.
+    First the rows under a window become one, padded line, then the taps along it.
     """
-    line, height = acc[:pitch], y.shape[1]
-    needed = (height - 1) * stride[0] + (kernel[0] - 1) * dilation[0] + 1
-    inside = top == 0 and left == 0 and pitch == x.shape[2] and needed <= x.shape[1]
+    outside = -np.inf if largest else 0.0
+    for i in range(line.size):
+        line[i] = outside
+    width = min(x.shape[2], line.size - left)
+    inner = line[left : left + width]
     for c in range(start, stop):
-        source = x[c].reshape(-1) if inside else plane
-        if not inside:
-            into_plane(x[c], top, left, pitch, plane)
-        for h in range(height):
-            rows_together(source[h * stride[0] * pitch :], kernel[0], dilation[0] * pitch, largest, line)
+        for h in range(y.shape[1]):
+            above = h * stride[0] - top
+            first = max(-(above // dilation[0]), 0)  # rows of the window outside the map are left out
+            last = min(kernel[0], (x.shape[1] - 1 - above) // dilation[0] + 1)
+            for i in range(width):
+                inner[i] = x[c, above + first * dilation[0], i] if first < last else outside
+            for kh in range(first + 1, last):
+                row = x[c, above + kh * dilation[0]][:width]
+                if largest:
+                    for i in range(width):
+                        inner[i] = max(inner[i], row[i])
+                else:
+                    for i in range(width):
+                        inner[i] += row[i]
             if largest:
                 largest_along(line, kernel[1], stride[1], dilation[1], y[c, h])
             else:
                 sum_along(line, kernel[1], stride[1], dilation[1], factors[h], y[c, h])
-
-
-@compiled
-def rows_together(source: Array, count: int, apart: int, largest: bool, line: Array) -> None:
-    """The largest value or the sum of rows that lie apart, column by column."""
-    for i in range(line.size):
-        line[i] = source[i]
-    for kh in range(1, count):
-        beside = source[kh * apart : kh * apart + line.size]
-        if largest:
-            for i in range(line.size):
-                line[i] = max(line[i], beside[i])
-        else:
-            for i in range(line.size):
-                line[i] += beside[i]
 
 
 @compiled
@@ -272,7 +245,7 @@ def sum_along(line: Array, taps: int, step: int, apart: int, factor: Array, out:
         out[w] = v * factor[w]
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True)
+@reordered
 def means(x: Array, y: Array, start: int, stop: int) -> None:
     """y[c] = mean of x[c], summed in the order that is fastest; x: C x P, y: C."""
     for c in range(start, stop):
@@ -281,6 +254,19 @@ def means(x: Array, y: Array, start: int, stop: int) -> None:
         for p in range(row.size):
             total += row[p]
         y[c] = total / np.float32(row.size)
+
+
+@reordered
+def linear(x: Array, weight: Array, bias: Array, low: float, high: float, y: Array, start: int, stop: int) -> None:
+    """y[n, m] = clamp(weight[m] . x[n] + bias[m]), summed in the order that is fastest; x: N x K, y: N x M."""
+    for m in range(start, stop):
+        row = weight[m]
+        for n in range(len(x)):
+            one = x[n]
+            total = np.float32(0)
+            for k in range(row.size):
+                total += row[k] * one[k]
+            y[n, m] = min(max(total + bias[m], low), high)
 
 
 @compiled
@@ -316,7 +302,7 @@ def written(y: Array, value: float) -> None:
         y[i] = value
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True)
+@reordered
 def read(x: Array, total: Array) -> None:
     """The sum of x."""
     added = np.float32(0)

@@ -1,85 +1,215 @@
-"""Jobs x threads -> done: the parts of one kernel, taken by whichever thread is free.
+"""Instructions x threads -> done: one compiled loop that all threads walk through together.
 
-One set of threads does all parallel work, so that none waits for another library's: BLAS runs on the thread that calls
-it, and compiled kernels and BLAS both work without Python's lock. A thread that wakes late finds its jobs done by
-others and is not waited for: small kernels cost little, and a busy machine slows a run by no more than its share.
+Each instruction is divided into parts, which whoever is free takes; nobody goes on before its last part is done. While
+a run lasts, threads wait by looking, not by sleeping: to wake one takes longer than most kernels. A thread that comes
+late finds its parts done by others: a busy machine slows a run by no more than its share.
 """
 
-from collections.abc import Callable, Sequence
-from itertools import count
+import os
+from collections.abc import Sequence
 from threading import Lock, Thread
-from typing import Any, Self
+from typing import Any, Final, Self
+from weakref import finalize
 
-Job = Callable[[int], None]
-"""A part of a kernel; it is given the number of the thread that it runs on, which has its own scratch memory."""
+import numba
+import numpy as np
+from numba import types
+from numba.extending import intrinsic
+
+from costmodel.execute.fast.instructions import KERNEL, PARTS, PYTHON, Instruction, perform, table
+from costmodel.execute.fast.vectors import INTERPRETED
+
+Array = Any
+
+compiled: Any = numba.njit(nogil=True, cache=True, error_model="numpy")
+
+APART: Final = 16
+"""Counters from one instruction's to the next one's: each has cache lines of its own, first of parts taken ..."""
+
+DONE: Final = 8
+"""... and so much further of parts done."""
+
+STOP, RELEASED = 0, 8
+"""Before all these: a flag that a run has failed, so that nobody waits; and how many instructions may be begun."""
+
+PATIENCE: Final = 1 << 10
+"""Looks after which a waiting thread offers its core to another program."""
+
+if INTERPRETED:
+
+    def _now(counters: Array, index: int) -> int:
+        return int(counters[index])
+
+    def _raised(counters: Array, index: int, value: int) -> bool:
+        counters[index] += 1
+        return bool(counters[index] == value + 1)
+
+else:
+
+    @intrinsic
+    def _now(typing: Any, counters: Any, index: Any) -> Any:
+        """The value of a counter."""
+        del typing
+
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+            return builder.load_atomic(builder.gep(data, [arguments[1]]), "acquire", 8)
+
+        return types.int64(counters, index), emit
+
+    @intrinsic
+    def _raised(typing: Any, counters: Any, index: Any, value: Any) -> Any:
+        """Whether a counter had that value, and is one more now."""
+        del typing, value
+
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+            more = builder.add(arguments[2], context.get_constant(types.int64, 1))
+            place = builder.gep(data, [arguments[1]])
+            return builder.extract_value(builder.cmpxchg(place, arguments[2], more, "acq_rel", "acquire"), 1)
+
+        return types.boolean(counters, index, types.int64), emit
+
+
+if hasattr(os, "sched_yield") and not INTERPRETED:
+    _rest = types.ExternalFunction("sched_yield", types.int32())
+else:
+    _rest = numba.njit(lambda: 0)
+
+
+@compiled
+def _take(counters: Array, index: int, limit: int) -> int:
+    """Raise a counter that is below a limit by one -> its value before, or -1."""
+    while True:
+        value = _now(counters, index)
+        if value >= limit:
+            return -1
+        if _raised(counters, index, value):
+            return value
+
+
+@compiled
+def walk(numbers: Array, clamps: Array, counters: Array, run: int, worker: int, start: int, stop: int) -> None:
+    """Take part in the instructions from start to stop, in the run of that number, counted from 1.
+
+    Counters only ever rise, so that a thread that is a run late finds nothing to do, and nothing to wait for.
+    """
+    for n in range(start, stop):
+        parts, place = numbers[n, PARTS], APART * (n + 1)
+        goal = run * parts
+        _wait(counters, RELEASED, (run - 1) * len(numbers) + n + 1)
+        while numbers[n, KERNEL] != PYTHON:
+            number = _take(counters, place, goal)
+            if number < 0:
+                break
+            perform(numbers[n], clamps[n], worker, number - goal + parts)
+            _take(counters, place + DONE, goal)
+        _wait(counters, place + DONE, goal)
+
+
+@compiled
+def _wait(counters: Array, index: int, value: int) -> None:
+    """Until a counter has reached a value."""
+    looks = 0
+    while _now(counters, index) < value and _now(counters, STOP) == 0:
+        looks += 1
+        if looks % PATIENCE == 0:
+            _rest()
+
+
+@compiled
+def raise_to(counters: Array, index: int, value: int) -> None:
+    """Let a counter reach a value."""
+    while _take(counters, index, value) >= 0:
+        pass
+
+
+@compiled
+def alone(numbers: Array, clamps: Array, start: int, stop: int) -> None:
+    """Do all parts of the instructions from start to stop on this thread."""
+    for n in range(start, stop):
+        for part in range(numbers[n, PARTS]):
+            perform(numbers[n], clamps[n], 0, part)
 
 
 class Workers:
-    """Threads that share jobs while entered; outside, jobs run on the caller's thread alone."""
+    """The threads that carry out a list of instructions, again and again."""
 
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
-        self._helpers: list[tuple[Thread, Any]] = []
-        self._task = _Task([])
-        self._over = False
-
-    def __enter__(self) -> Self:
-        self._over = False
-        for worker in range(1, self.threads):
+    def __init__(self, instructions: Sequence[Instruction], threads: int) -> None:
+        self._numbers, self._clamps = table(instructions)
+        self._calls: Final = [
+            (n, call.kernel) for n, call in enumerate(instructions) if self._numbers[n, KERNEL] == PYTHON
+        ]
+        self._team: Final = _Team(self._numbers, self._clamps)
+        for worker in range(1, 1 if INTERPRETED else threads):
             wake = Lock()
             wake.acquire()
-            thread = Thread(target=self._help, args=(worker, wake), daemon=True)
-            self._helpers.append((thread, wake))
-            thread.start()
+            self._team.wakes.append(wake)
+            Thread(target=self._team.help, args=(worker, wake), daemon=True).start()
+        finalize(self, self._team.end)
+
+    def __enter__(self) -> Self:
+        """Begin a run: all threads look for parts to take until it is over."""
+        self._team.begin()
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._over, self._task = True, _Task([])
-        for _, wake in self._helpers:
+    def __exit__(self, kind: object, *error: object) -> None:
+        if kind is not None:
+            self._team.fail()
+
+    def run(self, start: int, stop: int) -> None:
+        """Carry out the instructions from start to stop, which all threads of the run take part in."""
+        team = self._team
+        raise_to(team.counters, RELEASED, (team.run - 1) * len(self._numbers) + stop)
+        for n, call in self._calls:
+            if start <= n < stop:
+                walk(self._numbers, self._clamps, team.counters, team.run, 0, start, n)
+                call()
+                raise_to(team.counters, APART * (n + 1) + DONE, team.run)
+                start = n + 1
+        walk(self._numbers, self._clamps, team.counters, team.run, 0, start, stop)
+
+    def alone(self, start: int, stop: int) -> None:
+        """The same outside of a run, on the caller's thread."""
+        for n, call in self._calls:
+            if start <= n < stop:
+                alone(self._numbers, self._clamps, start, n)
+                call()
+                start = n + 1
+        alone(self._numbers, self._clamps, start, stop)
+
+
+class _Team:
+    """What the threads share; it does not know the workers, so that it ends with them."""
+
+    def __init__(self, numbers: Array, clamps: Array) -> None:
+        self.numbers, self.clamps = numbers, clamps
+        self.wakes: list[Any] = []
+        self.over = False
+        self._renew()
+
+    def _renew(self) -> None:
+        self.counters, self.run = np.zeros(APART * (len(self.numbers) + 2), np.int64), 0
+
+    def begin(self) -> None:
+        self.run += 1
+        for wake in self.wakes:
+            if wake.locked():  # a thread that has not woken up since the last time will see the new run
+                wake.release()
+
+    def fail(self) -> None:
+        self.counters[STOP] = 1
+        self._renew()
+
+    def end(self) -> None:
+        self.over = True
+        for wake in self.wakes:
             if wake.locked():
                 wake.release()
-        for helper, _ in self._helpers:
-            helper.join()
-        self._helpers = []
 
-    def run(self, jobs: Sequence[Job]) -> None:
-        """Do all jobs, in any order, and return when the last is done."""
-        if len(jobs) == 1 or not self._helpers:
-            for job in jobs:
-                job(0)
-            return
-        task = self._task = _Task(jobs)
-        for _, wake in self._helpers[: len(jobs) - 1]:
-            if wake.locked():  # a thread that has not woken up since the last time will see the new task
-                wake.release()
-        task.work(0)
-        task.finished.acquire()
-        if task.error:
-            raise task.error
-
-    def _help(self, worker: int, wake: Any) -> None:
+    def help(self, worker: int, wake: Any) -> None:
         while True:
             wake.acquire()
-            if self._over:
+            if self.over:
                 return
-            self._task.work(worker)
-
-
-class _Task:
-    """Jobs that threads take one by one; ``finished`` is released when the last is done."""
-
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        self._todo, self._done, self._count = iter(jobs), count(1), len(jobs)
-        self.finished = Lock()
-        self.finished.acquire()
-        self.error: Exception | None = None
-
-    def work(self, worker: int) -> None:
-        """Take jobs until none is left."""
-        for job in self._todo:  # Python's lock makes both steps of taking and counting whole
-            try:
-                job(worker)
-            except Exception as error:  # raised again on the caller's thread
-                self.error = error
-            if next(self._done) == self._count:
-                self.finished.release()
+            walk(self.numbers, self.clamps, self.counters, self.run, worker, 0, len(self.numbers))
