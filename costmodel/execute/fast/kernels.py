@@ -150,6 +150,16 @@ def depthwise(
 
 
 @compiled
+def every(x: Array, stride: Pair, width: int, rows: int, out: Array, start: int, stop: int) -> None:
+    """Every so many rows' every so many values; x: C x H x W, out: C x (rows * width)."""
+    for c in range(start, stop):
+        for h in range(rows):
+            row, into = x[c, h * stride[0]], out[c][h * width : (h + 1) * width]
+            for w in range(width):
+                into[w] = row[w * stride[1]]
+
+
+@compiled
 def columns(
     x: Array, kernel: Pair, stride: Pair, dilation: Pair, top: int, left: int, pitch: int, width: int, first: int,
     last: int, plane: Array, out: Array, start: int, stop: int,
@@ -159,6 +169,9 @@ def columns(
     Of each channel from start to stop, the rows that lie under the windows are copied into a padded plane.
     """
     taps, step = kernel[0] * kernel[1], stride[1]
+    if taps == 1 and top == left == 0 and pitch <= x.shape[2] and (last - 1) * stride[0] < x.shape[1]:
+        every(x[:, first * stride[0] :], stride, width, last - first, out, start, stop)
+        return
     above = first * stride[0] - top  # the plane's first row, as one of x
     under = (last - 1 - first) * stride[0] + (kernel[0] - 1) * dilation[0] + 1
     begin, end = max(above, 0), min(above + under, x.shape[1])
