@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import costmodel.ops  # noqa: F401 - the operators register themselves
-from costmodel import compare, guard, measure, memory, profile, roofline, schema, simulate, units
+from costmodel import compare, guard, measure, memory, parity, profile, roofline, schema, simulate, units
 from costmodel.counting import standard_table
 from costmodel.execute import verify
 from costmodel.graph import Op
@@ -111,6 +111,7 @@ def page() -> str:
         ("Columns of a profile: accesses", columns(profile.ACCESS_COLUMNS)),
         ("Resources of a simulation", columns(simulate.RESOURCE_COLUMNS)),
         ("Columns of a comparison", columns(compare.COLUMNS)),
+        ("Columns of parity", columns(parity.COLUMNS)),
         ("Columns of a verification", columns(verify.SUMMARY_COLUMNS)),
         ("Columns of a verification: layers", columns(verify.LAYER_COLUMNS)),
         ("Columns of memory", columns((*memory.COLUMNS, memory.KEPT))),

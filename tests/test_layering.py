@@ -20,7 +20,7 @@ LEVELS = [
     {"place", "memory", "execute"},
     {"simulate"},
     {"costmodel"},
-    {"compare", "guard", "measure", "papers", "roofline", "schema"},
+    {"compare", "guard", "measure", "papers", "parity", "roofline", "schema"},
     {"report"},
     {"pytest_plugin"},
     {"cli"},

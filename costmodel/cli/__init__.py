@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from costmodel.cli import costs, guard, measure, pages, profile, roofline, verify
+from costmodel.cli import costs, guard, measure, pages, parity, profile, roofline, verify
 from costmodel.errors import CostModelError
 
 app = typer.Typer(
@@ -44,6 +44,7 @@ COMMANDS: Final = (
     (profile.profile, "profile hairnet --hw paper-2012 --top 10 --csv layers.csv"),
     (costs.compare, "compare mobilenet_v1 mobilenet_v2 hairnet --hw paper-2012"),
     (costs.explain, "explain hairnet stage1.0.dwise_conv --hw paper-2012"),
+    (parity.parity, "parity resnet50 --tool fvcore --tool onnx-tool"),
     (costs.memory, "memory squeezenet --keep 'fire*.e3x3=33%'"),
     (roofline.roofline, "roofline hairnet --hw paper-2012 -o hairnet.svg"),
     (guard.snapshot, "snapshot hairnet mobilenet_v2 --hw paper-2012 -o costs.json"),

@@ -5,8 +5,8 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from dataclasses import dataclass, field, fields
+from typing import Final, Literal, NamedTuple
 
 from costmodel.graph import Node, Op, Work
 from costmodel.table import Column, Table
@@ -15,10 +15,15 @@ Rule = Callable[[Node], Work]
 
 
 class Count(NamedTuple):
-    """What a tool counts for an operator: a formula in words, and as a function of a node."""
+    """What a tool counts for an operator: a formula in words, and as a function of a node.
+
+    A tool's known mistake is ``wrong``, in words, for the nodes ``at`` which it shows.
+    """
 
     formula: str
     of: Callable[[Node], int]
+    wrong: str = ""
+    at: Callable[[Node], bool] = lambda _: True
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,8 @@ class Convention:
 
     ``rules`` holds, by operator, only what differs from the operator's own work. A tool has one number besides, called
     ``number``, and ``counts`` with a formula for every operator that it knows; without ``counts`` it is the MACs.
+    A multiply-accumulate is ``per_mac`` of that number. ``stored`` says which values it counts as parameters: what is
+    learned, or all constants; None if it counts none.
     """
 
     name: str
@@ -34,6 +41,8 @@ class Convention:
     rules: Mapping[str, Rule] = field(default_factory=dict)
     number: str = "MACs"
     counts: Mapping[str, Count] | None = None
+    per_mac: int = 1
+    stored: Literal["learned", "constants"] | None = "learned"
 
     def work(self, node: Node) -> Work:
         """The arithmetic that this convention counts for a node."""
@@ -79,3 +88,14 @@ def standard_table() -> Table:
     for kind in Work._fields[1:]:
         data[kind] = [getattr(op.each, kind) for op in operators]
     return Table(COLUMNS, data)
+
+
+def stated(op: type[Op]) -> str:
+    """What ``standard`` counts for an operator, in words, read off its own declaration."""
+    words = ["its MACs" if op.loops is not Op.loops else "no MACs"]
+    if "bias" in {field.name for field in fields(op)}:
+        words.append("a bias starts the sum and is free")
+    if op.each.elementwise:
+        several = "s" * (op.each.elementwise > 1)
+        words.append(f"beside MACs {op.each.elementwise} operation{several} per {op.unit}: {op.why}")
+    return "; ".join(words)

@@ -6,7 +6,7 @@ The formulas were derived from the tools' own totals. They say what a tool print
 from collections.abc import Mapping
 from math import prod
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 from costmodel.counting import STANDARD, Convention, Count
 from costmodel.errors import CostModelError, suggestion
@@ -51,6 +51,11 @@ TWICE_MAC: Final = Count("2 MAC", lambda node: 2 * _macs(node))
 MAC_AND_BIAS: Final = Count("MAC + outputs if bias", lambda node: _macs(node) + _bias(node))
 TWICE_MAC_AND_BIAS: Final = Count("2 MAC + outputs if bias", lambda node: 2 * _macs(node) + _bias(node))
 PARAMETERS: Final = Count("images * parameters", lambda node: _images(node) * node.parameters)
+ROWS_IGNORED: Final = PARAMETERS._replace(
+    wrong="a linear layer is counted once per image, not once per row of its input",
+    at=lambda node: len(node.input_shapes[0]) > 2,
+)
+UNSEEN: Final = NOTHING._replace(wrong="products of two maps are functions, not modules, and are not seen")
 
 
 def _each(count: int, of: str) -> Count:
@@ -67,9 +72,17 @@ ELEMENTWISE: Final = ("Add", "Div", "Mul", "Sub")
 POOLS: Final = ("AveragePool", "MaxPool")
 
 
-def _tool(name: str, number: str, meaning: str, zero: tuple[str, ...], **counts: Count) -> Convention:
-    known = dict.fromkeys((*MOVES, *zero), NOTHING) | counts
-    return Convention(name, meaning, number=number, counts=MappingProxyType(dict(sorted(known.items()))))
+def _tool(
+    name: str,
+    number: str,
+    meaning: str,
+    zero: tuple[str, ...],
+    per_mac: int = 1,
+    stored: Literal["learned", "constants"] | None = "learned",
+    **counts: Count,
+) -> Convention:
+    known = MappingProxyType(dict(sorted((dict.fromkeys((*MOVES, *zero), NOTHING) | counts).items())))
+    return Convention(name, meaning, number=number, counts=known, per_mac=per_mac, stored=stored)
 
 
 TOOLS: Final[tuple[Convention, ...]] = (
@@ -81,12 +94,12 @@ TOOLS: Final[tuple[Convention, ...]] = (
     _tool(
         "flop_counter", "FLOPs (two per MAC)", "torch.utils.flop_counter of torch 2.13",
         (*ACTIVATIONS, *POOLS, "GlobalAveragePool", "BatchNorm", "Softmax", *ELEMENTWISE, "Lrn"),
-        Conv=TWICE_MAC, Linear=TWICE_MAC, MatMul=TWICE_MAC,
+        Conv=TWICE_MAC, Linear=TWICE_MAC, MatMul=TWICE_MAC, per_mac=2, stored=None,
     ),
     _tool(
         "torchinfo", "mult-adds", "torchinfo 1.8.0; a linear layer ignores its rows, a matrix product is not seen",
-        (*ACTIVATIONS, *POOLS, "GlobalAveragePool", "MatMul", "Softmax", *ELEMENTWISE, "Lrn"),
-        Conv=MAC_AND_BIAS, Linear=PARAMETERS, BatchNorm=PARAMETERS, PRelu=PARAMETERS,
+        (*ACTIVATIONS, *POOLS, "GlobalAveragePool", "Softmax", *ELEMENTWISE, "Lrn"),
+        Conv=MAC_AND_BIAS, Linear=ROWS_IGNORED, MatMul=UNSEEN, BatchNorm=PARAMETERS, PRelu=PARAMETERS,
     ),
     _tool(
         "ptflops", "MACs and extras", "ptflops 0.7.5; a product by the @ operator is not seen",
@@ -98,18 +111,24 @@ TOOLS: Final[tuple[Convention, ...]] = (
     ),
     _tool(
         "thop", "MACs and extras", "thop 0.1.1; matches exact module classes only",
-        (*(name for name in ACTIVATIONS if name != "PRelu"), "MaxPool", "MatMul", *ELEMENTWISE, "Lrn"),
-        Conv=MAC, PRelu=_each(1, "inputs"), Linear=MAC, BatchNorm=_each(4, "inputs"), AveragePool=_each(1, "outputs"),
+        (*(name for name in ACTIVATIONS if name != "PRelu"), "MaxPool", *ELEMENTWISE, "Lrn"),
+        Conv=MAC, MatMul=UNSEEN, PRelu=_each(1, "inputs"), Linear=MAC, BatchNorm=_each(4, "inputs"),
+        AveragePool=_each(1, "outputs"),
         GlobalAveragePool=Count("inputs + outputs", lambda node: _inputs(node) + _outputs(node)),
         Softmax=Count("rows * (3 length - 1)", lambda node: _inputs(node) * 3 - _softmax_rows(node)),
     ),
     _tool(
-        "calflops", "FLOPs (two per MAC, and extras)", "calflops 0.3.2",
+        "calflops", "FLOPs (two per MAC, and extras)", "calflops 0.3.2; a product by the @ operator is not seen",
         ("Relu6", "HardSigmoid", "HardSwish", "Sigmoid", "Softplus", "Tanh", *ELEMENTWISE),
         Elu=_each(1, "inputs"), LeakyRelu=_each(1, "inputs"), PRelu=_each(1, "inputs"),
         Conv=TWICE_MAC_AND_BIAS, Linear=TWICE_MAC, MatMul=TWICE_MAC, BatchNorm=_each(2, "inputs"),
         Relu=_each(1, "inputs"), Gelu=_each(1, "inputs"), Silu=_each(1, "inputs"), Softmax=_each(1, "inputs"),
-        AveragePool=_each(1, "inputs"), MaxPool=_each(1, "inputs"), GlobalAveragePool=_each(1, "inputs"),
+        AveragePool=_each(1, "inputs"), MaxPool=_each(1, "inputs"), GlobalAveragePool=_each(1, "inputs"), per_mac=2,
+    ),
+    _tool(
+        "calflops-macs", "MACs", "calflops 0.3.2, its second number; a product by the @ operator is not seen",
+        (*ACTIVATIONS, *POOLS, "GlobalAveragePool", "BatchNorm", "Softmax", *ELEMENTWISE, "Lrn"),
+        Conv=MAC, Linear=MAC, MatMul=MAC,
     ),
     _tool(
         "onnx-tool", "MACs and extras", "onnx-tool 1.0.1",
@@ -122,6 +141,7 @@ TOOLS: Final[tuple[Convention, ...]] = (
         GlobalAveragePool=Count("inputs + 4 outputs", lambda node: _inputs(node) + 4 * _outputs(node)),
         Add=_each(1, "outputs"), Mul=_each(1, "outputs"), Clip=_each(2, "outputs"),
         Lrn=Count("outputs * (37 + size)", lambda node: _outputs(node) * (37 + int(getattr(node.op, "size", 0)))),
+        stored="constants",
     ),
     _tool(
         "convnet-burden", "FLOPs (one per MAC, and extras)", "the public table convnet-burden",
@@ -130,6 +150,7 @@ TOOLS: Final[tuple[Convention, ...]] = (
         Add=_each(1, "outputs"),
         AveragePool=Count("2 stride^2 outputs", lambda node: 2 * _stride(node) * _outputs(node)),
         MaxPool=Count("2 stride^2 outputs", lambda node: 2 * _stride(node) * _outputs(node)),
+        stored=None,
     ),
     _tool(
         "torchvision", "MACs", "torchvision's _ops: products of convolutions, linear layers and matrices",

@@ -42,7 +42,7 @@ def to_json(simulation: Simulation, table: Table, warnings: Sequence[str]) -> st
         "images_per_second": _finite(simulation.images_per_second),
         "warnings": list(warnings),
         "assumptions": unread_inputs(simulation),
-        "columns": [_described(column) for column in table.columns],
+        "columns": [described(column) for column in table.columns],
         "layers": list(table.rows()),
         "totals": {column.name: whole.total(column.name) for column in whole.columns if column.total},
         "resources": [{name: _finite(value) for name, value in row.items()} for row in simulation.resources.rows()],
@@ -65,7 +65,7 @@ def memory_to_json(memory: Memory, table: Table, simulation: Simulation | None =
         "stored": memory.stored,
         "kept": memory.kept,
         "disk_bytes": {str(bits): size for bits, size in memory.disk.items()},
-        "columns": [_described(column) for column in table.columns],
+        "columns": [described(column) for column in table.columns],
         "layers": list(table.rows()),
     }
     return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
@@ -82,7 +82,7 @@ def run_to_json(
         "machine": simulation.hardware.name if simulation else None,
         "settings": list(simulation.hardware.settings) if simulation else [],
         "verdict": verdict._asdict() if verdict else None,
-        "columns": [_described(column) for column in table.columns],
+        "columns": [described(column) for column in table.columns],
         "layers": [{name: _finite(value) for name, value in row.items()} for row in table.rows()],
         "totals": {column.name: table.total(column.name) for column in table.columns if column.total},
     }
@@ -97,7 +97,8 @@ def to_markdown(cells: Cells) -> str:
     return "".join("| " + " | ".join([cell.replace("|", "\\|") for cell in line]) + " |\n" for line in lines)
 
 
-def _described(column: Column) -> dict[str, Any]:
+def described(column: Column) -> dict[str, Any]:
+    """A column as JSON says it."""
     return {"name": column.name, "unit": column.unit, "meaning": column.meaning, "total": column.total}
 
 

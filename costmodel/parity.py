@@ -1,0 +1,116 @@
+"""Graph x conventions -> Account: a tool's number as the MACs of ``standard`` and what the tool adds or leaves out.
+
+Why two tools disagree about a network: for each convention, operator by operator, the terms that add up to its number.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from costmodel.counting import STANDARD, Convention, stated
+from costmodel.graph import Graph, Input, Node
+from costmodel.table import Column, Table
+
+COLUMNS: Final = (
+    Column("convention", str, "", "whose number it is"),
+    Column("number", str, "", "what the convention calls its number"),
+    Column(
+        "term", str, "",
+        "standard: the MACs that standard counts; unit: the same again, where a MAC is two operations; adds or leaves "
+        "out: what differs for an operator; error: a difference that is a known mistake of the tool; no rule: an "
+        "operator that the tool is not known to count or not to count, left out of its number",
+    ),
+    Column("operator", str, "", "the operator that the tool counts in another way"),
+    Column("layers", int, "", "layers with that operator that differ"),
+    Column("amount", int, "", "what is added; the amounts of a convention add up to its number"),
+    Column("counts", str, "", "the tool's rule for the operator"),
+    Column("standard", str, "", "what standard counts for it"),
+    Column("error", str, "", "the tool's mistake, in words"),
+)  # fmt: skip
+
+
+class Term(NamedTuple):
+    """A part of a convention's number, as in :data:`COLUMNS`."""
+
+    term: str
+    operator: str
+    layers: int
+    amount: int
+    counts: str = ""
+    standard: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Account:
+    """A convention's number for a network: the terms that add up to it, and the parameters that it counts."""
+
+    convention: Convention
+    terms: tuple[Term, ...]
+    parameters: int | None
+
+    @property
+    def number(self) -> int:
+        """What the convention counts in all."""
+        return sum(term.amount for term in self.terms)
+
+    @property
+    def ratio(self) -> float:
+        """The number beside that of ``standard`` in the same unit."""
+        macs = self.terms[0].amount * self.convention.per_mac
+        return self.number / macs if macs else 1.0 if not self.number else float("inf")
+
+
+def accounts(graph: Graph, conventions: Iterable[Convention]) -> list[Account]:
+    """Each convention's number for a network, in terms of ``standard``."""
+    nodes = [node for node in graph.nodes.values() if not isinstance(node.op, Input)]
+    macs = [STANDARD.work(node).macs for node in nodes]
+    weights = [weight for node in nodes for weight in node.op.weights(*node.input_shapes)]
+    learned = sum(weight.elements for weight in weights if weight.kind == "parameter")
+    stored = {"learned": learned, "constants": sum(weight.elements for weight in weights), None: None}
+    return [
+        Account(convention, tuple(_terms(convention, nodes, macs)), stored[convention.stored])
+        for convention in conventions
+    ]
+
+
+def table(made: Sequence[Account]) -> Table:
+    """The terms of all conventions, as rows."""
+    rows = [(account.convention.name, account.convention.number, *term) for account in made for term in account.terms]
+    return Table.of(COLUMNS, rows)
+
+
+def _terms(convention: Convention, nodes: Sequence[Node], macs: Sequence[int]) -> list[Term]:
+    """The terms of a convention's number: MACs, unit, and the operators that differ, the largest difference first."""
+    differing: dict[tuple[str, str, str], list[int]] = {}
+    for node, products in zip(nodes, macs, strict=True):
+        counted = convention.counted(node, convention.work(node))
+        amount = (counted or 0) - convention.per_mac * products
+        if counted is None or amount:
+            differing.setdefault(_reason(convention, node, counted), []).append(amount)
+    operators = {node.op.kind: type(node.op) for node in nodes}
+    found = [
+        Term(
+            term or ("adds" if sum(amounts) > 0 else "leaves out"),
+            operator,
+            len(amounts),
+            sum(amounts),
+            convention.counts[operator].formula if convention.counts and operator in convention.counts else "",
+            stated(operators[operator]),
+            error,
+        )
+        for (operator, term, error), amounts in differing.items()
+    ]
+    found.sort(key=lambda term: (-abs(term.amount), term.operator))
+    whole = sum(macs)
+    unit = [Term("unit", "", 0, (convention.per_mac - 1) * whole)] if convention.per_mac > 1 else []
+    return [Term("standard", "", 0, whole), *unit, *found]
+
+
+def _reason(convention: Convention, node: Node, counted: int | None) -> tuple[str, str, str]:
+    """Why a node's number differs: its operator, and whether by an error or for want of a rule; and the error."""
+    kind = node.op.kind
+    count = (convention.counts or {}).get(kind)
+    if counted is None or count is None:
+        return kind, "no rule", ""
+    return (kind, "error", count.wrong) if count.wrong and count.at(node) else (kind, "", "")
