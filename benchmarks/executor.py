@@ -28,11 +28,11 @@ try:
     import numpy as np
     import onnxruntime
     from onnx.reference import ReferenceEvaluator
-    from onnx_model import model
     from threadpoolctl import threadpool_limits
 
     from costmodel.execute.fast import Program
     from costmodel.execute.weights import seeded_input, seeded_weights
+    from costmodel.exporters.onnx import model
 except ModuleNotFoundError as missing:
     print(f"{Path(__file__).name} needs {missing.name}: pip install -e '.[exec,bench]'", file=sys.stderr)
     raise SystemExit(2) from None

@@ -25,7 +25,6 @@ from costmodel.profile import profile
 try:
     import onnx
     import onnx_tool
-    from onnx_model import model
 except ModuleNotFoundError as missing:
     print(f"{Path(__file__).name} needs {missing.name}: pip install -e '.[bench]'", file=sys.stderr)
     raise SystemExit(2) from None
@@ -112,7 +111,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in WARM_LIMITS:
             file = Path(folder, f"{name}.onnx")
-            onnx.save(model(costmodel.network(name)), file)
+            onnx.save(costmodel.to_onnx(costmodel.network(name)), file)
             race(name, "the same graph as ONNX", file, arguments.pairs, whole=True)
             light = LIGHT / f"light_{name}.onnx"
             # Its products are ours, its other operators are not: ResNet's last pool is an AveragePool, DenseNet's gamma

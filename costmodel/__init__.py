@@ -5,12 +5,15 @@
 >>> result.frame  # doctest: +SKIP
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from costmodel.errors import CostModelError as CostModelError
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from costmodel.arrays import Array
     from costmodel.counting import Convention
     from costmodel.graph import Graph
     from costmodel.hardware import Hardware
@@ -38,6 +41,15 @@ def network(name: str, *, batch: int = 1, dtype: str = "float32", **parameters: 
     title = f"{graph.name[:-1]}, {changed})" if graph.name.endswith(")") else f"{graph.name}({changed})"
     # A file may state a batch and an element type of its own, which the usual values leave as they are.
     return graph.replay(batch=batch if batch != 1 else None, dtype=dtype if dtype != "float32" else None, name=title)
+
+
+def to_onnx(
+    graph: "Graph", *, seed: int | None = None, weights: "Mapping[str, Mapping[str, Array]] | None" = None
+) -> "ModelProto":
+    """A network as an ONNX model; its weights follow from a seed or are given by layer and name, or have no values."""
+    from costmodel.exporters.onnx import model
+
+    return model(graph, weights, seed=seed)
 
 
 def machine(name: str, settings: Sequence[str] = ()) -> "Hardware":

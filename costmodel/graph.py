@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple, Self
 
-from costmodel.errors import CostModelError, WiringError, suggestion
+from costmodel.errors import CostModelError, UnsupportedError, WiringError, suggestion
 
 if TYPE_CHECKING:
-    from costmodel.ops.onnx import OnnxNode
+    from costmodel.ops.onnx import OnnxForm, OnnxNode
 
 Shape = tuple[int, ...]
 
@@ -190,6 +190,12 @@ class Op:
     def from_onnx(cls, node: "OnnxNode") -> "tuple[Tensor, ...]":
         """A node of an ONNX model -> what it makes; by default this operator, without attributes, on all operands."""
         return node.apply(cls())
+
+    def to_onnx(self, form: "OnnxForm") -> tuple[str, ...]:
+        """The nodes of ONNX that do the same -> what they make; by default the one that :meth:`from_onnx` takes."""
+        if not self.onnx or type(self).from_onnx.__func__ is not Op.from_onnx.__func__:  # type: ignore[attr-defined]
+            raise UnsupportedError(f"{self.kind} has no form in ONNX")
+        return form.apply(self.onnx[0])
 
     @property
     def window(self) -> Window | None:

@@ -345,6 +345,11 @@ def assert_same(op, y, theirs, inputs, weights):
     operands, constants = wide(inputs), wide(weights)
     exact = EXACT[op.kind](op, *operands, **constants)
     off = 2 * OFF[op.kind](op, U["float32"], exact, operands, constants) + np.finfo("float32").tiny
-    if op.kind in ("Sigmoid", "Tanh"):  # fractions there, good to a few units in the last place of 1 and not of y
-        off = off + FUNCTION * U["float32"]
+    if op.kind in (
+        "Elu",
+        "Sigmoid",
+        "Silu",
+        "Tanh",
+    ):  # good to a few units in the last place of 1, not of y
+        off = off + FUNCTION * U["float32"] * (abs(operands[0]) if op.kind == "Silu" else 1)
     assert (abs(y.astype("float64") - theirs) <= off).all()

@@ -11,12 +11,12 @@ import pytest
 from equations import OFF, U, assert_same, onnx_runtime, per_channel, wide
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx_model import model, unchecked
 
 import costmodel
 from costmodel.errors import CostModelError
 from costmodel.execute import execute, walk
 from costmodel.execute.weights import CHUNK, seeded_input, seeded_weights, uniform
+from costmodel.exporters.onnx import assembled, model
 from costmodel.graph import Graph, Node
 from costmodel.ops import (
     Add,
@@ -115,7 +115,7 @@ def test_a_network_is_that_of_onnx_runtime(network, parameters):
 
     # So is ONNX Runtime's as it would run, with batch norms folded and activations fused, up to the softmax.
     last = next(node for node in reversed(layers) if node.op.kind != "Softmax")
-    (fused,) = onnx_runtime(unchecked(Graph(last.outputs), weights), [x])
+    (fused,) = onnx_runtime(assembled(Graph(last.outputs), weights), [x])
     exact, bound = right[names[last]]
     assert np.linalg.norm(fused - exact) <= bound < 0.01 * np.linalg.norm(exact)
 

@@ -16,9 +16,9 @@ LEVELS = [
     {"graph", "hardware"},
     {"ops"},
     {"counting", "fuse", "importers", "zoo"},
-    {"exporters", "profile"},
+    {"profile"},
     {"place", "memory", "execute"},
-    {"simulate"},
+    {"exporters", "simulate"},
     {"costmodel"},
     {"compare", "guard", "measure", "papers", "parity", "roofline", "schema"},
     {"report"},
@@ -36,7 +36,7 @@ HOMES = {
     "pytest": {"pytest_plugin"},
     "numba": {"execute"},
     "matplotlib": {"report"},
-    "onnx": {"importers"},
+    "onnx": {"costmodel", "exporters", "importers"},
     "torch": set(),
 }
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}

@@ -115,7 +115,7 @@ def _kind(name: str) -> str:
 def export(
     network: NetworkArgument,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The .yaml file to write; - is standard output.")
+        Path, typer.Option("--output", "-o", help="The .yaml or .onnx file to write; - is standard output, as .yaml.")
     ] = Path("-"),
     batch: BatchOption = 1,
     dtype: DtypeOption = "float32",
@@ -123,18 +123,37 @@ def export(
     classes: ClassesOption = None,
     width: WidthOption = None,
     param: ParamOption = None,
+    shape: ShapeOption = None,
+    unknown: UnknownOption = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, max=2**32, help="Of an .onnx file's weights, the same as in 'verify'; without it none."),
+    ] = None,
+    external: Annotated[
+        bool, typer.Option("--external", help="Write an .onnx file's weights into a file of their own, FILE.data.")
+    ] = False,
 ) -> None:
-    """Write a network as a file, to read and to change.
+    """Write a network as a file, to read and to change, or to run elsewhere.
 
-    A list of layers, one per line; reading it back gives the same network. The suffix says which format it is.
+    A .yaml file is a list of layers, one per line; an .onnx file has a node per layer. Reading it back gives the same
+    network.
     """
     from costmodel import exporters
     from costmodel.report import files
 
     format_ = exporters.format_of(output)
-    distinct({"--output": output}, [network])
-    graph = graph_of(network, batch, dtype, size=size, classes=classes, width=width, param=param)
-    files.write(output, format_.encode(graph))
+    data = output.with_name(f"{output.name}.data") if external else None
+    distinct({"--output": output, "--external": data}, [network])
+    graph = graph_of(
+        network, batch, dtype, param=param, size=size, classes=classes, width=width, shape=shape, unknown=unknown
+    )
+    options = {"seed": seed, "external": data.name if data else None}
+    content = format_.encode(graph, **{name: value for name, value in options.items() if value is not None})
+    if data and seed is not None:
+        from costmodel.exporters.onnx import encode_weights
+
+        files.write(data, encode_weights(graph, seed))
+    files.write(output, content)
 
 
 def schema(

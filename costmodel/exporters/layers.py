@@ -19,8 +19,10 @@ WORDS: Final = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "
 """Words that YAML 1.1 takes for something else."""
 
 
-def encode(graph: Graph) -> bytes:
-    """A file's content."""
+def encode(graph: Graph, **options: Any) -> bytes:
+    """A file's content; there are no options."""
+    for name in options:
+        raise CostModelError(f"{name} is for .onnx files; a list of layers holds no weights")
     text = to_text(graph)
     try:
         same = layers.read(document.parse(text, "as written")) == graph

@@ -4,6 +4,7 @@ The file's own shapes are those of its inputs only. All others come from our ope
 shapes are used for nothing but operators that are left out on purpose.
 """
 
+import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +13,11 @@ from math import prod
 from pathlib import Path
 from typing import Any, Final
 
+from costmodel import document
 from costmodel.arrays import Array
 from costmodel.errors import CostModelError, UnsupportedError, WiringError, suggestion
 from costmodel.graph import Graph, Input, Op, Shape, Tensor, dims
+from costmodel.importers import plan
 from costmodel.importers.folding import COMPUTED, LIMIT, SHAPED, SOURCES, TYPES, attribute, fold, passes
 from costmodel.ops.onnx import Constant, OnnxNode, Operand
 
@@ -32,10 +35,13 @@ UNKNOWN: Final = ("error", "skip")
 
 DOMAINS: Final = ("", "ai.onnx")
 
+OWN: Final = "costmodel"
+"""The domain of our own operators, whose attributes are texts as in a list of layers."""
+
 CONSTANTS: Final = frozenset((*COMPUTED, *SHAPED))
 """Operators that are known where their operands are constants."""
 
-READABLE: Final[Mapping[int, int]] = {6: LIMIT, 7: LIMIT, 9: LIMIT, 1: 64, 11: 64}
+READABLE: Final[Mapping[int, int]] = {6: LIMIT, 7: LIMIT, 9: LIMIT, 1: 64, 10: 64, 11: 64}
 """Element types whose values may tell a node what to do -> of how many elements at most."""
 
 MALFORMED: Final = (AssertionError, AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
@@ -239,29 +245,24 @@ class Reader:
         if self.held and not self.held.isdisjoint(inputs):
             self.behind += 1
             raise UnsupportedError("what it reads was left out")
-        operator = Op.onnx_registry.get(kind)
-        if node.domain not in DOMAINS or not (operator or kind in SOURCES or kind in CONSTANTS):
-            known = {*Op.onnx_registry, *SOURCES, *CONSTANTS}
+        known = kind in Op.onnx_registry or kind in SOURCES or kind in CONSTANTS
+        if not (known and node.domain in DOMAINS) and node.domain != OWN:
             where = f" of domain {node.domain!r}" if node.domain not in DOMAINS else ""
-            raise UnsupportedError(f"operator {kind!r}{where} is not known; {suggestion(kind, known)}")
+            names = {*Op.onnx_registry, *SOURCES, *CONSTANTS}
+            raise UnsupportedError(f"operator {kind!r}{where} is not known; {suggestion(kind, names)}")
         for name in inputs:
             if name and name not in self.values:
                 raise WiringError(f"reads {name!r}, which nothing before it makes")
         seen = OnnxNode(
             kind,
             self.opset,
-            {item.name: _attribute(item) for item in node.attribute},
+            attributes_of(node),
             tuple([self.values[name] if name else None for name in inputs]),
             tuple([name in self.read for name in outputs]),
             node.name or next(filter(None, outputs), kind),
             self.taken,
         )
-        made: Sequence[Operand] | None = fold(seen)
-        if made is None:
-            passed = passes(seen)
-            if passed is None and operator is None:
-                raise UnsupportedError("it is known for constants only")
-            made = (passed,) if passed else operator.from_onnx(seen) if operator else ()
+        made = _own(seen) if node.domain == OWN else _made(seen)
         for name, value in zip(outputs, made, strict=False):
             if name:
                 self.values[name] = value
@@ -300,6 +301,38 @@ class Reader:
         return Graph(list(dict.fromkeys(wanted)), title, notes=notes)
 
 
+def _made(node: OnnxNode) -> Sequence[Operand]:
+    """What a node of ONNX makes: constants, its operand under another name, or layers."""
+    constants = fold(node)
+    if constants is not None:
+        return constants
+    passed = passes(node)
+    if passed:
+        return (passed,)
+    if node.kind not in Op.onnx_registry:
+        raise UnsupportedError("it is known for constants only")
+    return Op.onnx_registry[node.kind].from_onnx(node)
+
+
+def _own(node: OnnxNode) -> tuple[Tensor, ...]:
+    """What a call of our own operator makes, as the exporter writes it where ONNX has none."""
+    kind = node.kind.partition("_")[0]
+    if kind not in Op.registry:
+        raise UnsupportedError(f"operator {kind!r} of domain {OWN!r} is not known; {suggestion(kind, Op.registry)}")
+    text = "".join([f"{name}: {value}\n" for name, value in node.attributes.items()]) or "{}"
+    try:
+        item = document.parse(text, "its attributes")
+        op = plan.made(item, Op.registry[kind], item.mapping())
+    except CostModelError as error:
+        raise WiringError(str(error)) from None
+    made = node.apply(op)
+    given = [operand.shape for operand in node.inputs if isinstance(operand, Constant)]
+    wanted = [weight.shape for weight in op.weights(*[tensor.shape for tensor in node.tensors])]
+    if given != wanted:
+        raise WiringError(f"takes weights of {', '.join(map(dims, wanted))}, not of {', '.join(map(dims, given))}")
+    return made
+
+
 def constant(tensor: TensorProto) -> Constant:
     """A tensor of a file: its declared shape, and its values only if it is small and in the file itself."""
     shape = tuple(tensor.dims)
@@ -314,8 +347,26 @@ def _values(tensor: TensorProto) -> Array | None:
     return numpy_helper.to_array(tensor)
 
 
+def attributes_of(node: NodeProto) -> dict[str, Any]:
+    """A node's attributes by name: tensors as constants, texts as texts, numbers as they were meant."""
+    return {item.name: _attribute(item) for item in node.attribute}
+
+
 def _attribute(item: Any) -> Any:
-    """An attribute's value: tensors as constants, texts as texts."""
     if item.type == AttributeProto.TENSOR:
         return constant(item.t)
+    if item.type == AttributeProto.FLOAT:
+        return shortest(item.f)
+    if item.type == AttributeProto.FLOATS:
+        return tuple(map(shortest, item.floats))
     return attribute(helper.get_attribute_value(item))
+
+
+def shortest(value: float) -> float:
+    """A number of 32 bits -> the shortest decimal that stands for it: 0.1, not 0.10000000149."""
+    narrow = struct.Struct("f")
+    for digits in range(1, 9):
+        text = f"{value:.{digits}g}"
+        if narrow.pack(float(text)) == narrow.pack(value):
+            return float(text)
+    return value

@@ -184,7 +184,7 @@ class Block(NamedTuple):
 def _entry(item: Item) -> Entry:
     """A layer with or without a name, or a block."""
     if isinstance(item.value, str):
-        return _fed(Layer(item, None, _made(item, _operator(item), {})))
+        return _fed(Layer(item, None, made(item, _operator(item), {})))
     if isinstance(item.value, list):
         item.fail(f"expected a layer, such as {EXAMPLE}, not a list")
     found = item.mapping()
@@ -200,7 +200,7 @@ def _entry(item: Item) -> Entry:
     value = value._replace(line=item.line)  # a collection in block style begins on the line below its name
     named(value, name)
     if isinstance(value.value, str):
-        return _fed(Layer(value, name, _made(value, _operator(value), {})))
+        return _fed(Layer(value, name, made(value, _operator(value), {})))
     if isinstance(value.value, list):
         return _block(value, name, BlockKeys(_layers(value)))
     if "layers" in value.value:
@@ -233,7 +233,7 @@ def _layer(item: Item, name: str | None) -> Layer:
     keys = record(LayerKeys, item._replace(value={word: found[word] for word in KEYS if word in found}))
     if name is None and keys.block is not None:
         found["block"].fail("only a layer with a name of its own can say which block it is in")
-    op = _made(item, keys.op, {word: value for word, value in found.items() if word not in KEYS})
+    op = made(item, keys.op, {word: value for word, value in found.items() if word not in KEYS})
     return _fed(Layer(item, name, op, keys.inputs, keys.block))
 
 
@@ -254,10 +254,10 @@ def _input(item: Item, name: str) -> Layer:
         item.fail(f"expected a shape, such as [1, 3, 224, 224], or {{shape: ..., dtype: ...}}, not {item.describe()}")
     given = dict(item.value) if isinstance(item.value, dict) else {"shape": item}
     home = given.pop("block", None)
-    return Layer(item, name, _made(item, Input, given, ["block"]), (), _home(home) if home else None)
+    return Layer(item, name, made(item, Input, given, ["block"]), (), _home(home) if home else None)
 
 
-def _made(item: Item, cls: type[Op], given: Mapping[str, Item], others: Sequence[str] = KEYS) -> Op:
+def made(item: Item, cls: type[Op], given: Mapping[str, Item], others: Sequence[str] = KEYS) -> Op:
     """The operator of a layer, from its attributes."""
     known = attributes(cls)
     for word, value in given.items():

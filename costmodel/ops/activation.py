@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
 from costmodel.graph import Op, Shape, Tensor, Weight, Work, dims
-from costmodel.ops.onnx import OnnxNode
+from costmodel.ops.onnx import OnnxForm, OnnxNode
 from costmodel.ops.patches import along_channels
 
 LARGEST: Final = 3.4e38
@@ -44,6 +44,10 @@ class Relu6(Activation):
         """min(max(x, 0), 6)."""
         return np.minimum(np.maximum(x, 0), 6)
 
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """A Clip with both bounds."""
+        return form.apply("Clip", *form.operands, 0.0, 6.0)
+
 
 @dataclass(frozen=True)
 class Clip(Activation):
@@ -75,6 +79,10 @@ class Clip(Activation):
         known: dict[tuple[float | None, float | None], Op] = {(0.0, None): Relu(), (0.0, 6.0): Relu6()}
         return node.apply(known.get((low, high)) or cls(low, high))
 
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """With the bounds that there are."""
+        return form.apply("Clip", *form.operands, self.low, self.high)
+
 
 @dataclass(frozen=True)
 class LeakyRelu(Activation):
@@ -94,6 +102,10 @@ class LeakyRelu(Activation):
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
         """The slope is ``alpha``."""
         return node.apply(cls(float(node.get("alpha", 0.01))))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """The slope is ``alpha``."""
+        return form.apply("LeakyRelu", alpha=self.slope)
 
 
 @dataclass(frozen=True)
@@ -130,6 +142,14 @@ class PRelu(Activation):
             raise UnsupportedError(f"slopes of {dims(slope.shape)} are not one for each channel of {dims(x.shape)}")
         return node.apply(cls(shared=slope.elements == 1))
 
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """The slopes beside a map, where it has axes behind the channels."""
+        ((_, _, *rest),) = form.shapes
+        if self.shared or not rest:
+            return form.apply("PRelu")
+        beside = form.then("Reshape", *form.weights, (-1, *[1 for _ in rest]))
+        return form.apply("PRelu", *form.operands, beside)
+
 
 @dataclass(frozen=True)
 class Elu(Activation):
@@ -149,6 +169,10 @@ class Elu(Activation):
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
         """With its ``alpha``."""
         return node.apply(cls(float(node.get("alpha", 1.0))))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """With its ``alpha``."""
+        return form.apply("Elu", alpha=self.alpha)
 
 
 class Sigmoid(Activation):
@@ -193,6 +217,11 @@ class Silu(Activation):
             raise UnsupportedError(f"alpha {node.get('alpha')} is not supported; known: 1")
         return node.apply(cls())
 
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """By its equation: Swish is newer than most that read such files."""
+        (x,) = form.operands
+        return form.apply("Mul", x, form.then("Sigmoid", x))
+
 
 class Gelu(Activation):
     """y = x/2 * (1 + erf(x / sqrt(2)))."""
@@ -211,6 +240,10 @@ class Gelu(Activation):
         if node.get("approximate", "none") != "none":
             raise UnsupportedError(f"approximation {node.get('approximate')!r} is not supported; known: none")
         return node.apply(cls())
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """The exact one."""
+        return form.apply("Gelu")
 
 
 class Softplus(Activation):
@@ -244,6 +277,10 @@ class HardSigmoid(Activation):
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
         """ONNX's usual ``alpha`` is 1/5."""
         return node.apply(cls(float(node.get("alpha", 0.2)), float(node.get("beta", 0.5))))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """With both factors."""
+        return form.apply("HardSigmoid", alpha=self.alpha, beta=self.beta)
 
 
 class HardSwish(Activation):

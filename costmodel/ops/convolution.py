@@ -1,6 +1,6 @@
 """Convolutions of any rank, grouped, strided, dilated, padded per side."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import gcd, prod
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ from costmodel.arrays import Array, np
 from costmodel.errors import WiringError
 from costmodel.graph import Loops, Shape, Tensor, Weight, dims
 from costmodel.ops.checks import channels_and_spatial, positive, same_channels
-from costmodel.ops.onnx import OnnxNode
+from costmodel.ops.onnx import OnnxForm, OnnxNode
 from costmodel.ops.patches import along_channels, patches
 from costmodel.ops.windowed import Axes, Windowed
 
@@ -29,7 +29,7 @@ class Conv(Windowed):
     dilation: Axes = 1
     groups: int = 1
     bias: bool = True
-    channels: int | None = None
+    channels: int | None = field(default=None, compare=False)
 
     onnx: ClassVar[tuple[str, ...]] = ("Conv",)
     formed: ClassVar[bool] = True
@@ -87,3 +87,7 @@ class Conv(Windowed):
             node.weight(2, filters)
         window = node.window(tuple(kernel))
         return node.apply(cls(filters, **window, groups=groups, bias=bias, channels=inside * groups), node.tensor())
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """With all pads stated."""
+        return form.apply("Conv", **self.onnx_window(), group=self.groups)

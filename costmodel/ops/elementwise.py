@@ -10,7 +10,7 @@ from costmodel.arrays import Array
 from costmodel.errors import WiringError
 from costmodel.graph import Op, Shape, Tensor, Weight, Work, dims
 from costmodel.ops.checks import integers
-from costmodel.ops.onnx import Constant, OnnxNode
+from costmodel.ops.onnx import Constant, OnnxForm, OnnxNode
 
 T = TypeVar("T")
 
@@ -76,6 +76,10 @@ class Pair(Op, abstract=True):
         """On two operands, of which a constant is a weight."""
         a, b = operands(node)
         return node.apply(cls.of(a, b))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """On both operands, the weight in its place."""
+        return form.apply(self.onnx[0], *self.both(form.operands, *form.weights or (None,)))
 
 
 def operands(node: OnnxNode) -> tuple[Tensor | Constant, Tensor | Constant]:

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from math import prod
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
 from costmodel.graph import Op, Shape, Tensor, dims
 from costmodel.ops.checks import axis_of, integers, positive
-from costmodel.ops.onnx import OnnxNode, checked_axis
+from costmodel.ops.onnx import OnnxForm, OnnxNode, checked_axis
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,11 @@ class Concat(Op):
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
         """Of maps; the axis is 1 where it is not given, before operator set 4."""
         maps = [node.tensor(index) for index in range(len(node.inputs))]
-        return node.apply(cls(node.axis(1, len(maps[0].shape))), *maps)
+        return node.apply(cls(int(node.get("axis", 1))), *maps)
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """Along the axis."""
+        return form.apply("Concat", axis=self.axis)
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,17 @@ class Transpose(Op):
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
         """By ``perm``, or with the axes in reverse."""
         return node.apply(cls(tuple(node.get("perm", range(len(node.tensor().shape))[::-1]))))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """By ``perm``."""
+        return form.apply("Transpose", perm=self.axes)
+
+
+LAST: Final = 2**63 - 1
+"""The largest number that a stop can be."""
+
+REST: Final = 2**31 - 1
+"""A stop from here on keeps the rest, as exporters write it."""
 
 
 @dataclass(frozen=True)
@@ -128,12 +143,17 @@ class Slice(Op):
         if min(steps, default=1) < 1:
             raise UnsupportedError(f"steps of {steps} are not supported; known: 1 and more")
         kept = [slice(0, None, 1)] * rank
-        for axis, *ends in zip(axes, starts, stops, steps, strict=True):
-            place = checked_axis(axis, rank)
-            kept[place] = slice(*slice(*ends).indices(x.shape[place]))
+        for axis, first, last, each in zip(axes, starts, stops, steps, strict=True):
+            kept[checked_axis(axis, rank)] = slice(first, None if last >= REST else last, each)
         step = tuple([part.step for part in kept])
         start, stop = tuple([part.start for part in kept]), tuple([part.stop for part in kept])
         return node.apply(cls(start, stop, None if max(step, default=1) == 1 else step), x)
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """On all axes."""
+        stop = tuple([LAST if stop is None else stop for stop in self.stop])
+        told = [] if self.step is None else [tuple(range(len(stop))), self.step]
+        return form.apply("Slice", *form.operands, self.start, stop, *told)
 
     @classmethod
     def _split(cls, node: OnnxNode, x: Tensor) -> tuple[Tensor, ...]:
@@ -211,6 +231,10 @@ class Pad(Op):
             around[axis], around[axis + rank] = pads[number], pads[number + len(axes)]
         return node.apply(cls(tuple(around), node.number(2, "value") or 0.0), x)
 
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """On all axes, with the value."""
+        return form.apply("Pad", *form.operands, self.pads, self.value)
+
 
 @dataclass(frozen=True)
 class ChannelShuffle(Op):
@@ -235,6 +259,13 @@ class ChannelShuffle(Op):
         n, c, *rest = x.shape
         return x.reshape(n, self.groups, c // self.groups, *rest).swapaxes(1, 2).reshape(x.shape)
 
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """Channels as a matrix, transposed."""
+        ((n, c, *rest),) = form.shapes
+        matrix = form.then("Reshape", *form.operands, (n, self.groups, c // self.groups, *rest))
+        swapped = form.then("Transpose", matrix, perm=(0, 2, 1, *range(3, 3 + len(rest))))
+        return form.apply("Reshape", swapped, (n, c, *rest))
+
 
 class View(Op, abstract=True):
     """An operator whose output is its input's memory under another shape."""
@@ -244,6 +275,10 @@ class View(Op, abstract=True):
     def run(self, x: Array) -> Array:
         """The same values under the other shape."""
         return x.reshape(self.shape(x.shape))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """A Reshape to the other shape."""
+        return form.apply("Reshape", *form.operands, self.shape(*form.shapes))
 
 
 @dataclass(frozen=True)
@@ -268,6 +303,10 @@ class Flatten(View):
             return node.apply(cls())
         before = len(x) if axis == len(x) else checked_axis(axis, len(x))
         return node.apply(Reshape((prod(x[:before]), prod(x[before:]))))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """ONNX merges the axes before ``axis`` as well."""
+        return form.apply("Flatten") if self.axis == 1 else super().to_onnx(form)
 
 
 @dataclass(frozen=True)
@@ -318,6 +357,10 @@ class Reshape(View):
         sizes = iter(shape)
         return node.apply(cls(tuple([1 if axis in new else next(sizes) for axis in range(len(shape) + len(new))])), x)
 
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """With the sizes as they are stated."""
+        return form.apply("Reshape", *form.operands, self.to)
+
 
 class Dropout(View):
     """y = x: at inference nothing is dropped; a view."""
@@ -334,3 +377,7 @@ class Dropout(View):
         if any(node.outputs[1:]):
             raise UnsupportedError("its mask is used, which is not supported")
         return node.apply(cls(), node.tensor())
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """Without a mask."""
+        return form.apply("Dropout")

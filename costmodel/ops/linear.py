@@ -1,6 +1,6 @@
 """Matrix products: with a learned matrix, and of two tensors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import ClassVar
 
@@ -10,7 +10,7 @@ from costmodel.graph import Loops, Op, Shape, Tensor, Weight, dims
 from costmodel.ops.checks import positive, same_channels
 from costmodel.ops.elementwise import Add, Mul, Pair, broadcast, operands
 from costmodel.ops.layout import Transpose
-from costmodel.ops.onnx import Constant, OnnxNode
+from costmodel.ops.onnx import Constant, OnnxForm, OnnxNode
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Linear(Op):
 
     features: int
     bias: bool = True
-    channels: int | None = None
+    channels: int | None = field(default=None, compare=False)
 
     onnx: ClassVar[tuple[str, ...]] = ("Gemm",)
 
@@ -87,6 +87,14 @@ class Linear(Op):
         if float(node.get("alpha", 1.0)) != 1:
             y = node.then(Mul(()), y, part="alpha")
         return (y,) if c is None else _sum(node, y, c, beta)
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """A Gemm of a matrix; of more axes a Gemm of all their rows."""
+        ((*outer, c),) = form.shapes
+        if len(outer) == 1:
+            return form.apply("Gemm", transB=1)
+        rows = form.then("Reshape", *form.operands, (-1, c))
+        return form.apply("Reshape", form.then("Gemm", rows, *form.weights, transB=1), (*outer, self.features))
 
 
 def _sum(node: OnnxNode, y: Tensor, c: Tensor | Constant, beta: float) -> tuple[Tensor, ...]:

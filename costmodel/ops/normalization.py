@@ -1,6 +1,6 @@
 """Normalisations."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import ClassVar
 
@@ -9,7 +9,7 @@ from costmodel.errors import UnsupportedError, WiringError
 from costmodel.graph import Op, Shape, Tensor, Weight, Work, dims
 from costmodel.ops.checks import axis_of, positive, same_channels
 from costmodel.ops.layout import Reshape
-from costmodel.ops.onnx import OnnxNode
+from costmodel.ops.onnx import OnnxForm, OnnxNode
 from costmodel.ops.patches import along_channels
 
 
@@ -22,7 +22,7 @@ class BatchNorm(Op):
     """
 
     epsilon: float = 1e-5
-    channels: int | None = None
+    channels: int | None = field(default=None, compare=False)
 
     onnx: ClassVar[tuple[str, ...]] = ("BatchNormalization",)
     each: ClassVar[Work] = Work(add=2, multiply=2)
@@ -73,6 +73,10 @@ class BatchNorm(Op):
             node.weight(index, channels)
         return node.apply(cls(float(node.get("epsilon", 1e-5)), channels), node.tensor())
 
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """With its epsilon."""
+        return form.apply("BatchNormalization", epsilon=self.epsilon)
+
 
 @dataclass(frozen=True)
 class Lrn(Op):
@@ -118,6 +122,10 @@ class Lrn(Op):
         )
         return node.apply(cls(int(node.get("size")), alpha, beta, k))
 
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """``k`` is called bias."""
+        return form.apply("LRN", size=self.size, alpha=self.alpha, beta=self.beta, bias=self.k)
+
 
 @dataclass(frozen=True)
 class Softmax(Op):
@@ -148,9 +156,13 @@ class Softmax(Op):
         x = node.tensor()
         rank = len(x.shape)
         if node.opset >= 13:
-            return node.apply(cls(node.axis(-1, rank)))
+            return node.apply(cls(int(node.get("axis", rank - 1))))
         axis = node.axis(1, rank) if rank > 1 else node.axis(0, rank)
         if prod(x.shape[axis + 1 :]) == 1:
             return node.apply(cls(axis))
         matrix = node.then(Reshape((prod(x.shape[:axis]), prod(x.shape[axis:]))), x, part="matrix")
         return node.apply(Reshape(x.shape), node.then(cls(1), matrix), part="reshape")
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """Along the axis."""
+        return form.apply("Softmax", axis=self.axis)

@@ -1,7 +1,7 @@
 """A node of an ONNX model as operators see it: attributes, operands and constants -> the tensors that it makes.
 
-Nothing here needs the onnx package. A constant is a shape; its values are known only where they are few and were asked
-for, such as the sizes that a Reshape takes.
+And back: an operator -> the nodes that do the same. Nothing here needs the onnx package. A constant is a shape; its
+values are known only where they are few and were asked for, such as the sizes that a Reshape takes.
 """
 
 from collections.abc import Callable, Mapping
@@ -122,7 +122,7 @@ class OnnxNode:
             return None
         if values.size != 1:
             raise WiringError(f"its input {index} must be one number, not {values.size}")
-        return float(values.reshape(-1)[0])
+        return float(str(values.reshape(-1)[0]))  # 0.1 in 32 bits is 0.1, not 0.10000000149
 
     def axis(self, usual: int, rank: int) -> int:
         """The attribute ``axis``, counted from the start."""
@@ -164,6 +164,39 @@ class OnnxNode:
         elif automatic != "NOTSET":
             raise WiringError(f"has auto_pad {automatic!r}; known: NOTSET, SAME_LOWER, SAME_UPPER, VALID")
         return {"kernel": tuple(kernel), "stride": stride, "dilation": dilation, "pads": pads}
+
+
+Source = str | float | tuple[int, ...] | None
+"""What a node to write takes: a name; a number of the maps' type; whole numbers; or None for no optional input."""
+
+
+class Step(NamedTuple):
+    """A node to write: ONNX's name of its operator, what it takes and makes, and its attributes."""
+
+    kind: str
+    inputs: tuple[Source, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class OnnxForm:
+    """An operator as nodes of ONNX: its operands' shapes and names, the names of its weights, and the nodes so far."""
+
+    shapes: tuple[Shape, ...]
+    operands: tuple[str, ...]
+    weights: tuple[str, ...]
+    steps: list[Step] = field(default_factory=list)
+
+    def apply(self, kind: str, *inputs: Source, outputs: int = 1, **attributes: Any) -> tuple[str, ...]:
+        """Add a node, without ``inputs`` on all operands and then all weights -> the names of what it makes."""
+        made = tuple([f"step{len(self.steps)}.{number}" for number in range(outputs)])
+        self.steps.append(Step(kind, inputs or (*self.operands, *self.weights), made, attributes))
+        return made
+
+    def then(self, kind: str, *inputs: Source, **attributes: Any) -> str:
+        """Add a node that makes one tensor."""
+        return self.apply(kind, *inputs, **attributes)[0]
 
 
 def checked_axis(axis: int, rank: int) -> int:

@@ -9,7 +9,7 @@ from costmodel.errors import UnsupportedError, WiringError
 from costmodel.graph import Op, Shape, Tensor, Work
 from costmodel.ops.checks import channels_and_spatial
 from costmodel.ops.layout import Reshape
-from costmodel.ops.onnx import OnnxNode
+from costmodel.ops.onnx import OnnxForm, OnnxNode
 from costmodel.ops.patches import patches
 from costmodel.ops.windowed import Axes, Windowed
 
@@ -77,6 +77,10 @@ class MaxPool(Pool):
             raise UnsupportedError("its output of indices is used, which is not supported")
         return node.apply(cls(**kernel_of(node)))
 
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """With the same attributes."""
+        return form.apply("MaxPool", **self.onnx_window(), ceil_mode=int(self.ceil_mode))
+
 
 @dataclass(frozen=True)
 class AveragePool(Pool):
@@ -116,6 +120,11 @@ class AveragePool(Pool):
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
         """With what its divisor counts."""
         return node.apply(cls(**kernel_of(node), count_include_pad=bool(node.get("count_include_pad", 0))))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """With the same attributes."""
+        modes = {"ceil_mode": int(self.ceil_mode), "count_include_pad": int(self.count_include_pad)}
+        return form.apply("AveragePool", **self.onnx_window(), **modes)
 
 
 def kernel_of(node: OnnxNode) -> dict[str, Any]:
@@ -159,6 +168,10 @@ class GlobalAveragePool(Op):
             raise UnsupportedError(f"a mean over axes {axes or 'all'} is not supported; known: all spatial axes")
         y = node.apply(cls(), x)
         return y if node.get("keepdims", 1) else node.apply(Reshape(x.shape[:2]), *y, part="squeeze")
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """The operator of that name."""
+        return form.apply("GlobalAveragePool")
 
 
 class GlobalMaxPool(Op):

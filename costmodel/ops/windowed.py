@@ -1,7 +1,7 @@
 """What convolutions and pools share: friendly scalars at the border -> full per-axis tuples -> a :class:`Window`."""
 
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from costmodel.errors import WiringError
 from costmodel.graph import Op, Window
@@ -53,6 +53,10 @@ class Windowed(Op, abstract=True):
     def window(self) -> Window:
         """The window in per-axis form."""
         return self._window
+
+    def onnx_window(self) -> dict[str, Any]:
+        """The window as attributes of an ONNX node."""
+        return {"kernel_shape": self.kernel, "strides": self.stride, "dilations": self.dilation, "pads": self.pads}
 
 
 @lru_cache(maxsize=1024)

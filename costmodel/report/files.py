@@ -5,17 +5,19 @@ import os
 import stat
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from costmodel.errors import CostModelError
 
 
-def write(path: Path, content: str | bytes) -> None:
+def write(path: Path, content: str | bytes | Iterable[bytes]) -> None:
     """Write a file in one step: a failure leaves what was there before; ``-`` is standard output."""
-    data = content.encode() if isinstance(content, str) else content  # text is UTF-8, whatever the terminal
+    text = content.encode() if isinstance(content, str) else content  # UTF-8, whatever the terminal
+    data = [text] if isinstance(text, bytes) else text
     if str(path) == "-":
         sys.stdout.flush()
-        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.writelines(data)
         sys.stdout.buffer.flush()
         return
     try:
@@ -23,7 +25,8 @@ def write(path: Path, content: str | bytes) -> None:
         if mode is None or stat.S_ISREG(mode):
             _replace(path.resolve(), data, 0o666 & ~_umask() if mode is None else stat.S_IMODE(mode))
         else:
-            path.write_bytes(data)  # a device or a pipe cannot be replaced
+            with path.open("wb") as file:  # a device or a pipe cannot be replaced
+                file.writelines(data)
     except OSError as error:
         raise CostModelError(f"{path}: cannot write it: {error.strerror}") from None
 
@@ -35,11 +38,11 @@ def _mode(path: Path) -> int | None:
         return None
 
 
-def _replace(path: Path, data: bytes, mode: int) -> None:
+def _replace(path: Path, data: Iterable[bytes], mode: int) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".costmodel-", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            file.writelines(data)
         Path(name).chmod(mode)
         Path(name).replace(path)
     except BaseException:

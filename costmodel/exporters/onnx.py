@@ -1,0 +1,324 @@
+"""Graph -> model.onnx: one node per layer under the layer's name; weights follow from a seed, or have no values.
+
+Weights without values are made by ConstantOfShape nodes, as in the light models of the onnx package: the file is small.
+A layer that ONNX has no operator for, or one that would be read as another, is a call of a function of the domain
+``costmodel``: its body is the nodes of ONNX that do the same, its attributes are those of our operator. The model is
+checked by onnx and read back before it is handed out, so what is written is the graph or an error.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from costmodel.arrays import Array, np
+from costmodel.errors import CostModelError, UnsupportedError, WiringError
+from costmodel.execute import DTYPES, Weights, check_weights, dtype_of
+from costmodel.execute.weights import float_of, seeded_weight
+from costmodel.exporters.layers import compact
+from costmodel.graph import Graph, Input, Node, Op, Shape, Tensor, Weight, size_in_bytes
+from costmodel.importers.folding import known
+from costmodel.importers.onnx import OWN, Reader, attributes_of
+from costmodel.ops.onnx import Constant, OnnxForm, OnnxNode, Operand, Source, Step
+
+try:
+    import onnx
+    from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+except ImportError:
+    raise CostModelError("writing ONNX files needs the extra 'onnx': pip install 'costmodel[onnx]'") from None
+
+OPSET: Final = 19
+"""The first in which a mean pool has a dilation; a later one where an operator needs it."""
+
+LIMIT: Final = 2**31 - 2**24
+"""Bytes of weights that a file holds: what protobuf does, less room for the nodes."""
+
+ALIGNMENT: Final = 64
+"""Bytes; where each weight begins in a file of weights."""
+
+
+def encode(graph: Graph, *, seed: int | None = None, external: str | None = None) -> bytes:
+    """A file's content; weights that follow from a seed are in it, or in the file ``external`` beside it."""
+    data: bytes = model(graph, seed=seed, external=external).SerializeToString()
+    return data
+
+
+def encode_weights(graph: Graph, seed: int) -> Iterator[bytes]:
+    """The content of the file ``external``, weight after weight."""
+    for held in _Writer(graph).held:
+        data: bytes = seeded_weight(held.layer, held.node, held.weight, seed).tobytes()
+        yield data + bytes(-len(data) % ALIGNMENT)
+
+
+def model(
+    graph: Graph, weights: Weights | None = None, *, seed: int | None = None, external: str | None = None
+) -> ModelProto:
+    """A network as an ONNX model, checked by onnx and read back; weights are given, or follow from a seed, or not."""
+    _check(graph, assembled(graph))
+    return assembled(graph, weights, seed=seed, external=external)
+
+
+def assembled(
+    graph: Graph, weights: Weights | None = None, *, seed: int | None = None, external: str | None = None
+) -> ModelProto:
+    """The same, neither checked nor read back."""
+    if weights is not None and seed is not None:
+        raise CostModelError(f"{graph.name}: weights are given or follow from a seed, not both")
+    if external is not None and seed is None:
+        raise CostModelError(f"{graph.name}: only weights that follow from a seed go into a file of their own")
+    check_weights(graph, weights)
+    writer = _Writer(graph)
+    if weights is None and seed is None:
+        return writer.model()
+    if external is not None:
+        return writer.model(writer.elsewhere(external))
+    size = sum(held.bytes for held in writer.held)
+    if size > LIMIT:
+        raise CostModelError(
+            f"{graph.name}: its weights are {size} bytes, more than an ONNX file holds ({LIMIT}); --external writes "
+            "them into a file of their own"
+        )
+    given = weights or {}
+    return writer.model(
+        numpy_helper.from_array(
+            seeded_weight(held.layer, held.node, held.weight, seed) if seed is not None
+            else given[held.layer][held.weight.name],
+            held.name,
+        )
+        for held in writer.held
+    )  # fmt: skip
+
+
+class _Held(NamedTuple):
+    """A weight of a layer: what the file calls it, and how many bytes it is."""
+
+    name: str
+    layer: str
+    node: Node
+    weight: Weight
+    kind: int
+    bytes: int
+
+
+class _Form(NamedTuple):
+    """How layers of one operator on one kind of operands are written: as one node, or as a call of a function."""
+
+    steps: tuple[Step, ...]
+    results: tuple[str, ...]
+    function: str = ""
+
+
+class _Writer:
+    """A graph on its way to a model."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph: Final = graph
+        self.names: Final[dict[Tensor, str]] = {}
+        self.forms: Final[dict[tuple[Op, tuple[Shape, ...], int], _Form]] = {}
+        self.functions: Final[dict[str, FunctionProto]] = {}
+        self.constants: Final[dict[tuple[str, Shape, bytes], TensorProto]] = {}
+        self.held: Final[list[_Held]] = []
+        self.nodes: Final[list[NodeProto]] = []
+        self.opset = OPSET
+        for tensor in graph.inputs:
+            if dtype_of(tensor) not in DTYPES:
+                raise CostModelError(
+                    f"{graph.name}: ONNX files are written of {', '.join(DTYPES)}, not of {dtype_of(tensor)}"
+                )
+        for name, node in graph.nodes.items():
+            path = _path(name, node)
+            single = len(node.outputs) == 1
+            self.names.update((tensor, path if single else f"{path}:{tensor.index}") for tensor in node.outputs)
+            if not isinstance(node.op, Input):
+                self.layer(name, path, node)
+
+    def layer(self, name: str, path: str, node: Node) -> None:
+        """Write a layer."""
+        weights = []
+        for weight in node.op.weights(*node.input_shapes):
+            size = size_in_bytes(weight.elements, node.outputs[0].bits)
+            self.held.append(_Held(f"{path}.{weight.name}", name, node, weight, _kind(node.outputs[0]), size))
+            weights.append(self.held[-1].name)
+        key = (node.op, node.input_shapes, node.outputs[0].bits)
+        if key not in self.forms:
+            try:
+                self.forms[key] = self.form(node)
+            except UnsupportedError as error:
+                raise UnsupportedError(f"{self.graph.name}: {name!r} cannot be written as ONNX: {error}") from None
+        form, known = self.forms[key], _names(node)
+        operands = dict(zip(known, (*[self.names[tensor] for tensor in node.inputs], *weights), strict=True))
+        results = [self.names[tensor] for tensor in node.outputs]
+        if form.function:
+            told = dict(compact(node.op))
+            self.nodes.append(
+                helper.make_node(form.function, list(operands.values()), results, path, domain=OWN, **told)
+            )
+            return
+        (step,) = form.steps
+        inputs = [
+            operands[source] if isinstance(source, str) else self.constant(source, node) for source in step.inputs
+        ]
+        self.nodes.append(helper.make_node(step.kind, inputs, results, path, **step.attributes))
+
+    def form(self, node: Node) -> _Form:
+        """Find out how a layer is written."""
+        weights = tuple([weight.name for weight in node.op.weights(*node.input_shapes)])
+        form = OnnxForm(node.input_shapes, _names(node)[: len(node.inputs)], weights)
+        results = node.op.to_onnx(form)
+        steps = tuple(form.steps)
+        self.opset = max([self.opset, *[_since(step.kind, *step.attributes) for step in steps]])
+        if len(steps) == 1 and steps[0].outputs == results and self.reads_back(node, steps[0]):
+            return _Form(steps, results)
+        taken = sum(other.partition("_")[0] == node.op.kind for other in self.functions)
+        function = f"{node.op.kind}_{taken + 1}" if taken else node.op.kind
+        self.functions[function] = self.body(function, node, steps, results)
+        return _Form(steps, results, function)
+
+    def reads_back(self, node: Node, step: Step) -> bool:
+        """Whether a node by itself is read as the layer that it is written for."""
+        made = node.outputs[0]
+        maps = [Input(tensor.shape, float_of(tensor))() for tensor in node.inputs]
+        held = [Constant(weight.shape) for weight in node.op.weights(*node.input_shapes)]
+        operands: dict[Source, Operand] = {None: None, **dict(zip(_names(node), (*maps, *held), strict=True))}
+        inputs = [
+            operands[source] if source is None or isinstance(source, str) else known(_array(source, made))
+            for source in step.inputs
+        ]
+        written = helper.make_node(step.kind, [], [], **step.attributes)
+        apart = OnnxNode(
+            step.kind, self.opset, attributes_of(written), tuple(inputs), tuple([True for _ in step.outputs]), "layer"
+        )
+        try:
+            results = Op.onnx_registry[step.kind].from_onnx(apart)
+        except (KeyError, UnsupportedError, WiringError):
+            return False
+        again = results[0].node
+        return len(results) == len(node.outputs) and (again.op, again.inputs) == (node.op, tuple(maps))
+
+    def body(self, function: str, node: Node, steps: Sequence[Step], results: Sequence[str]) -> FunctionProto:
+        """A function that does what a layer does."""
+        nodes: list[NodeProto] = []
+        for step in steps:
+            inputs = []
+            for source in step.inputs:
+                if source is None or isinstance(source, str):
+                    inputs.append(source or "")
+                    continue
+                inputs.append(f"constant{len(nodes)}")
+                array = numpy_helper.from_array(_array(source, node.outputs[0]))
+                nodes.append(helper.make_node("Constant", [], inputs[-1:], value=array))
+            nodes.append(helper.make_node(step.kind, inputs, step.outputs, **step.attributes))
+        keys = [key for key, _ in compact(node.op)]
+        return helper.make_function(OWN, function, _names(node), results, nodes, [], keys)
+
+    def constant(self, source: Source, node: Node) -> str:
+        """The name of a constant, each of which is there once; that of nothing is ''."""
+        if source is None:
+            return ""
+        array = _array(source, node.outputs[0])
+        key = (array.dtype.name, array.shape, array.tobytes())
+        if key not in self.constants:
+            self.constants[key] = numpy_helper.from_array(array, f"constant{len(self.constants)}")
+        return str(self.constants[key].name)
+
+    def elsewhere(self, file: str) -> Iterator[TensorProto]:
+        """The weights as tensors whose values are in another file."""
+        offset = 0
+        for held in self.held:
+            tensor = TensorProto(
+                name=held.name, data_type=held.kind, dims=held.weight.shape, data_location=TensorProto.EXTERNAL
+            )
+            for key, value in (("location", file), ("offset", offset), ("length", held.bytes)):
+                tensor.external_data.add(key=key, value=str(value))
+            offset += held.bytes + -held.bytes % ALIGNMENT
+            yield tensor
+
+    def without(self) -> Iterator[NodeProto]:
+        """Nodes that make the weights, of no values that matter."""
+        for held in self.held:
+            shape = self.constant(held.weight.shape, held.node)
+            value = {} if held.kind == TensorProto.FLOAT else {"value": helper.make_tensor("", held.kind, [1], [0])}
+            yield helper.make_node("ConstantOfShape", [shape], [held.name], held.name, **value)
+
+    def model(self, weights: Iterable[TensorProto] | None = None) -> ModelProto:
+        """The whole model; without weights with nodes that make them."""
+        light = [] if weights is not None else list(self.without())
+        body = helper.make_graph(
+            [*light, *self.nodes],
+            self.graph.name,
+            [self.value(tensor) for tensor in self.graph.inputs],
+            [self.value(tensor) for tensor in self.graph.outputs],
+            [*self.constants.values(), *(weights or ())],
+            value_info=[self.value(tensor) for tensor in self.names],
+        )
+        opset = helper.make_opsetid("", self.opset)
+        for function in self.functions.values():
+            function.opset_import.append(opset)
+        return helper.make_model(
+            body,
+            functions=list(self.functions.values()),
+            opset_imports=[opset, *([helper.make_opsetid(OWN, 1)] if self.functions else [])],
+            ir_version=helper.find_min_ir_version_for([opset]),
+            producer_name="costmodel",
+        )
+
+    def value(self, tensor: Tensor) -> ValueInfoProto:
+        """A tensor's name, element type and shape."""
+        return helper.make_tensor_value_info(self.names[tensor], _kind(tensor), tensor.shape)
+
+
+def _path(name: str, node: Node) -> str:
+    """A layer's name as a path, whose last part is its own: ``stage1.0.conv`` in a block is ``stage1.0/conv``."""
+    return f"{node.block}/{name[len(node.block) + 1 :]}" if node.block else name
+
+
+def _names(node: Node) -> tuple[str, ...]:
+    """What operands and weights are called inside of an operator."""
+    weights = [weight.name for weight in node.op.weights(*node.input_shapes)]
+    return (*[f"x{number}" for number in range(len(node.inputs))], *weights)
+
+
+def _kind(tensor: Tensor) -> int:
+    """ONNX's number of a tensor's element type."""
+    return int(helper.np_dtype_to_tensor_dtype(np.dtype(float_of(tensor))))
+
+
+def _array(source: Source, tensor: Tensor) -> Array:
+    """A constant: whole numbers, or one number of the maps' type."""
+    return np.array(source, np.int64 if isinstance(source, tuple) else float_of(tensor))
+
+
+@cache
+def _since(kind: str, *attributes: str) -> int:
+    """The first operator set from :data:`OPSET` on that has an operator with these attributes."""
+    for opset in range(OPSET, onnx.defs.onnx_opset_version() + 1):
+        if onnx.defs.has(kind, opset) and {*attributes} <= {*onnx.defs.get_schema(kind, opset).attributes}:
+            return opset
+    raise UnsupportedError(f"onnx {onnx.__version__} has no operator {kind} with {', '.join(attributes) or 'nothing'}")
+
+
+def _check(graph: Graph, made: ModelProto) -> None:
+    """Have onnx check a model and infer its shapes, and read it back."""
+    try:
+        onnx.checker.check_model(made, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise CostModelError(f"{graph.name}: onnx refuses this network: {error}") from None
+    reader = Reader(Path(f"{graph.name} as ONNX"), made, skip=False, fixed=True)
+    reader.inputs({}, 1)
+    reader.nodes()
+    written, again = _wiring(graph), _wiring(reader.graph(graph.name))
+    for name, layer in written.items():
+        if again.get(name) != layer:
+            raise CostModelError(
+                f"{graph.name}: an ONNX file cannot hold layer {name!r}: read back, it or its name is another"
+            )
+
+
+def _wiring(graph: Graph) -> dict[str, tuple[Any, ...]]:
+    """What makes two networks equal, but for the order of layers: inputs come first in a file."""
+    names = {node: name for name, node in graph.nodes.items()}
+    wires = {
+        name: (node.block, node.op, [(names[tensor.node], tensor.index) for tensor in node.inputs])
+        for name, node in graph.nodes.items()
+    }
+    return wires | {"": ([(names[tensor.node], tensor.index) for tensor in graph.outputs],)}
