@@ -802,6 +802,34 @@ class Unwritten(Op, abstract=True):
         return x
 
 
+class Moody(Op, abstract=True):
+    """y = x, or an error where x is negative."""
+
+    operands = 1
+
+    def shape(self, x):
+        return x
+
+    def run(self, x):
+        if x.min() < 0:
+            raise ArithmeticError("not today")
+        return x
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_run_that_fails_in_the_middle_leaves_a_program_that_runs(threads):
+    x = Input((1, 8, 40, 40))()
+    y = Conv(8, 3, pads=1)(Moody()(MaxPool(3, 1, 1)(x)))
+    program = Program(Graph(y), threads=threads)
+    good = np.ones((1, 8, 40, 40), np.float32)
+    (first,) = program.run([good])
+    for _ in range(3):
+        with pytest.raises(ArithmeticError, match="not today"):
+            program.run([-good])
+        (again,) = program.run([good])
+        np.testing.assert_array_equal(first, again)
+
+
 class Halves(Op, abstract=True):
     """Two outputs."""
 
