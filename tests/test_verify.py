@@ -581,6 +581,8 @@ def test_without_numba_it_runs_in_python_and_says_so():
 
 def test_a_terminal_sees_progress_and_a_pipe_does_not():
     shown = test_cli.terminal("verify", "hairnet", columns=150)
-    assert "hairnet(size=32): layer " in shown
+    assert "hairnet(size=32): " in shown
     assert "the run counts what the model says" in shown
-    assert test_cli.run("verify", "lenet5").stderr == ""
+    piped = test_cli.run("verify", "hairnet", "--size", "32")
+    assert piped.stderr == ""
+    assert "hairnet(size=32): " not in piped.stdout

@@ -1,8 +1,5 @@
 """``costmodel verify``: a network run for real, and what the run counts beside what the model says."""
 
-import shutil
-import sys
-import time
 from collections.abc import Callable
 from typing import Annotated
 
@@ -61,6 +58,7 @@ def verify(
     from costmodel.execute.verify import verify as run
     from costmodel.report import files, formats
     from costmodel.report import show as pages
+    from costmodel.report.progress import progress
 
     distinct({"--csv": csv}, [hw or "", *networks])
     if hw is None and settings:
@@ -80,30 +78,15 @@ def verify(
             "pip install 'costmodel[exec]'",
             err=True,
         )
-    runs = together([run(graph, patterns, seed=seed, progress=_progress(graph.name)) for graph in graphs])
+    with progress() as tick:
+
+        def named(network: str) -> Callable[[int, int, str], None]:
+            return lambda done, count, layer: tick(f"{network}: {layer}", done, count)
+
+        runs = together([run(graph, patterns, seed=seed, progress=named(graph.name)) for graph in graphs])
     if csv:
         files.write(csv, formats.to_csv(runs.layers))
     if str(csv) != "-":
         pages.verified(runs.summary, runs.differences, hw)
     if len(runs.differences):
         raise typer.Exit(1)
-
-
-def _progress(network: str) -> Callable[[int, int, str], None] | None:
-    """One line on a terminal that says which layer runs, and goes when all have; nothing in a pipe."""
-    if not sys.stderr.isatty():
-        return None
-    shown = 0.0
-
-    def progress(done: int, count: int, layer: str) -> None:
-        nonlocal shown
-        now = time.monotonic()
-        room = shutil.get_terminal_size().columns - 1
-        if done == count:
-            sys.stderr.write(f"\r{'':{room}}\r")
-        elif now - shown > 0.1:
-            sys.stderr.write(f"\r{f'{network}: layer {done + 1} of {count}: {layer}':{room}.{room}}")
-            shown = now
-        sys.stderr.flush()
-
-    return progress
