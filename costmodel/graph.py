@@ -154,6 +154,9 @@ class Op:
     view: ClassVar[bool] = False
     """True if the output is the input's memory under another shape: no work, no traffic."""
 
+    in_place: ClassVar[bool] = False
+    """True if each element of the output needs only the same element of the operands, so that it may overwrite one."""
+
     formed: ClassVar[bool] = False
     """True for a convolution, whose form may decide which engine runs it."""
 

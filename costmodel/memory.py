@@ -101,7 +101,7 @@ def _training(needs: Profile, layers: Table, prefix: str) -> Training:
 def _layers(needs: Profile, kernels: Sequence[Kernel]) -> Table:
     read, moved = ([0] * len(needs.layers) for _ in range(2))
     kinds, sizes = needs.tensors["kind"], needs.tensors["elements"]
-    for layer, tensor, mode, _ in needs.accesses.tuples():
+    for layer, tensor, mode, *_ in needs.accesses.tuples():
         if kinds[tensor] in MAPS:
             moved[layer] += sizes[tensor]
             read[layer] += sizes[tensor] if mode == "read" else 0

@@ -70,6 +70,7 @@ ACCESS_COLUMNS: Final = (
     Column("tensor", int, "", "row of the tensor"),
     Column("mode", str, "", "read or write"),
     Column("bytes", int, "B", "bytes moved", "sum"),
+    Column("in_place", bool, "", "whether the layer may write its result over what it reads, element by element"),
 )
 
 PART_COLUMNS: Final = (
@@ -212,6 +213,7 @@ def _memory(graph: Graph, kernels: Sequence[Kernel]) -> tuple[_Data, _Data]:
     layer_of: list[int] = []
     tensor_of: list[int] = []
     modes: list[str] = []
+    in_place: list[bool] = []
     for layer, (kernel, (read, written)) in enumerate(zip(kernels, touched, strict=True)):
         weights = [
             (f"{names[node]}.{name}", kind, shape, node.outputs[0].bits, 0, len(kernels) - 1)
@@ -223,6 +225,7 @@ def _memory(graph: Graph, kernels: Sequence[Kernel]) -> tuple[_Data, _Data]:
             tensor_of += taken + written
             modes += ["read"] * len(taken) + ["write"] * len(written)
             layer_of += [layer] * (len(taken) + len(written))
+            in_place += [*read.values(), *[False] * (len(weights) + len(written))]
         rows += weights
     tensors, kinds, shapes, bits, born, dies = zip(*rows, strict=True)
     elements = list(map(prod, shapes))
@@ -238,13 +241,14 @@ def _memory(graph: Graph, kernels: Sequence[Kernel]) -> tuple[_Data, _Data]:
         "dies": dies,
     }
     moved = [sizes[row] for row in tensor_of]
-    return columns, {"layer": layer_of, "tensor": tensor_of, "mode": modes, "bytes": moved}
+    accesses: _Data = {"layer": layer_of, "tensor": tensor_of, "mode": modes, "bytes": moved, "in_place": in_place}
+    return columns, accesses
 
 
 def _maps(
     graph: Graph, kernels: Sequence[Kernel], names: Mapping[Node, str]
-) -> tuple[list[_Held], list[tuple[Iterable[int], list[int]]]]:
-    """The maps, and for each kernel the rows that it reads, each once, and the rows that it makes.
+) -> tuple[list[_Held], list[tuple[dict[int, bool], list[int]]]]:
+    """The maps, and for each kernel the rows that it reads and whether it may overwrite them, and those that it makes.
 
     A view shares the row of the memory that it looks at, so that a kernel of views makes none.
     """
@@ -254,12 +258,13 @@ def _maps(
             memory |= dict.fromkeys(node.outputs, memory.get(node.inputs[0], node.inputs[0]))
     row_of = {tensor: row for row, tensor in enumerate(graph.inputs)}
     born, dies = [0] * len(row_of), [0] * len(row_of)
-    touched: list[tuple[Iterable[int], list[int]]] = []
+    touched: list[tuple[dict[int, bool], list[int]]] = []
     for layer, kernel in enumerate(kernels):
-        read: dict[int, None] = {}
+        read: dict[int, bool] = {}
+        replaceable = _replaceable(kernel)
         for tensor in kernel.inputs:
             row = row_of[memory.get(tensor, tensor)]
-            read[row] = None
+            read[row] = read.get(row, True) and tensor in replaceable
             dies[row] = layer
         written = []
         for tensor in kernel.outputs:
@@ -285,11 +290,23 @@ def _maps(
     return rows, touched
 
 
+def _replaceable(kernel: Kernel) -> set[Tensor]:
+    """The operands that the result may overwrite: they enter behind all that needs more of them than one element."""
+    size = kernel.outputs[0].elements
+    late: set[Tensor] = set()
+    for place, node in reversed(list(enumerate(kernel.nodes))):
+        if not (node.op.in_place or node.op.view):
+            early = [tensor for before in kernel.nodes[: place + 1] for tensor in before.inputs]
+            return late.difference(early)
+        late.update([tensor for tensor in node.inputs if tensor.elements == size])
+    return late
+
+
 def _moved(tensors: _Data, accesses: _Data, count: int) -> dict[str, list[int]]:
     """Per layer, the bytes of maps read and written and of weights, and the elements of each kind of weight."""
     kinds, elements = tensors["kind"], tensors["elements"]
     moved = {name: [0] * count for name in ("read", "write", "weight", "parameter", "buffer")}
-    for layer, row, mode, size in zip(*accesses.values(), strict=True):
+    for layer, row, mode, size, _ in zip(*accesses.values(), strict=True):
         kind = kinds[row]
         if kind in MAPS:
             moved[mode][layer] += size

@@ -316,7 +316,7 @@ class _Model:
         self.work: Final = list(zip(needs.layers["macs"], needs.layers["elementwise"], strict=True))
         self.moved: Final[list[dict[tuple[str, str], int]]] = [{} for _ in self.values]
         """Bytes by mode and tensor."""
-        for layer, tensor, mode, size in needs.accesses.tuples():
+        for layer, tensor, mode, size, _ in needs.accesses.tuples():
             key = (mode, needs.tensors["tensor"][tensor])
             self.moved[layer][key] = self.moved[layer].get(key, 0) + size
         self.parts: Final[list[list[tuple[str, int, int]]]] = [[] for _ in self.values]

@@ -17,6 +17,8 @@ LARGEST: Final = 3.4e38
 class Activation(Op, abstract=True):
     """The shape of every activation."""
 
+    in_place: ClassVar[bool] = True
+
     def shape(self, x: Shape) -> Shape:
         """Any shape -> the same."""
         return x

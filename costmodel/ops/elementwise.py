@@ -98,6 +98,8 @@ def operands(node: OnnxNode) -> tuple[Tensor | Constant, Tensor | Constant]:
 class Binary(Pair, abstract=True):
     """The shape of every operator that is done element by element."""
 
+    in_place: ClassVar[bool] = True
+
     def shape(self, *inputs: Shape) -> Shape:
         """Two shapes that broadcast -> their common shape."""
         a, b = self.both(inputs, self.held)

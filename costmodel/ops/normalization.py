@@ -25,6 +25,7 @@ class BatchNorm(Op):
     channels: int | None = field(default=None, compare=False)
 
     onnx: ClassVar[tuple[str, ...]] = ("BatchNormalization",)
+    in_place: ClassVar[bool] = True
     each: ClassVar[Work] = Work(add=2, multiply=2)
     why: ClassVar[str] = "subtract mean, multiply by 1/sigma, multiply by gamma, add beta"
 

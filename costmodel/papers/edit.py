@@ -30,7 +30,7 @@ def insert(
             tensors[tensor] = tensors[tensor]._replace(dies=max(position, tensors[tensor].dies))
     tensors += new
     accesses = [(shifted(layer_row), *rest) for layer_row, *rest in profile.accesses.tuples()]
-    accesses += [(position, tensor, mode, tensors[tensor].bytes) for tensor, mode in touched]
+    accesses += [(position, tensor, mode, tensors[tensor].bytes, False) for tensor, mode in touched]
     all_parts = [(shifted(layer_row), *rest) for layer_row, *rest in profile.parts.tuples()]
     all_parts += [(position, *part) for part in parts]
     rows = profile.layers.tuples()
@@ -47,7 +47,7 @@ def insert(
 def repeat(profile: Profile, layer: str) -> Profile:
     """Let a layer run twice in a row, on the same operands and with the same result."""
     row = profile.layers["layer"].index(layer)
-    touched = [(tensor, mode) for at, tensor, mode, _ in profile.accesses.tuples() if at == row]
+    touched = [(tensor, mode) for at, tensor, mode, *_ in profile.accesses.tuples() if at == row]
     parts = [(kind, form, macs, other) for at, kind, form, macs, other in profile.parts.tuples() if at == row]
     return insert(profile, row + 1, list(profile.layers.rows())[row], parts, touched)
 
@@ -57,7 +57,7 @@ def without_accesses(profile: Profile, kind: str) -> Profile:
     kinds = profile.tensors["kind"]
     kept = [access for access in profile.accesses.tuples() if kinds[access[1]] != kind]
     weights = [0] * len(profile.layers)
-    for layer, tensor, _, size in kept:
+    for layer, tensor, _, size, _ in kept:
         weights[layer] += size if kinds[tensor] not in MAPS else 0
     return replace(
         profile,
