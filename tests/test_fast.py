@@ -17,10 +17,10 @@ pytest.importorskip("numba")
 pytest.importorskip("threadpoolctl")
 
 from costmodel import zoo
+from costmodel.arena import ALIGNMENT, plan
 from costmodel.errors import CostModelError, WiringError
 from costmodel.execute import execute
 from costmodel.execute.fast import PATTERNS, Program
-from costmodel.execute.plan import ALIGNMENT, plan
 from costmodel.execute.weights import seeded_input, seeded_weights
 from costmodel.fuse import fuse
 from costmodel.graph import Graph, Op

@@ -18,13 +18,13 @@ try:
 except ModuleNotFoundError as missing:
     raise CostModelError(f"fast kernels need {missing.name}: pip install 'costmodel[exec]'") from missing
 
+from costmodel.arena import aligned, plan
 from costmodel.arrays import Array, np
 from costmodel.execute import Weights, check_runs, check_weights, checked_inputs, weights_of
 from costmodel.execute.fast.instructions import KERNELS
 from costmodel.execute.fast.steps import Scratch, build, columns_needed, plane_size
 from costmodel.execute.fast.vectors import BYTES
 from costmodel.execute.fast.workers import Workers
-from costmodel.execute.plan import aligned, plan
 from costmodel.fuse import Pattern, fuse
 from costmodel.graph import Graph, Tensor
 from costmodel.profile import MAPS, profile
