@@ -83,7 +83,29 @@ class Memory(Named):
         quantity("B/s", infinite=True), "bytes per second, read or written; inf (the default) costs no time",
         default=math.inf,
     )  # fmt: skip
+    read: float | None = key(
+        quantity("B/s", infinite=True), "bytes per second read, where writing has another rate", default=None
+    )
+    write: float | None = key(
+        quantity("B/s", infinite=True), "bytes per second written, where reading has another rate", default=None
+    )
     source: str = key(TEXT, "where the figures are from", default="")
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """Bytes per second read, and written."""
+        both = self.bandwidth
+        return both if self.read is None else self.read, both if self.write is None else self.write
+
+    @property
+    def rate(self) -> float:
+        """Bytes per second in the faster direction: no mix of reads and writes is faster."""
+        return max(self.rates)
+
+    def seconds(self, read: int, written: int) -> float:
+        """How long bytes read and written take, one after the other."""
+        reads, writes = self.rates
+        return (read + written) / reads if reads == writes else read / reads + written / writes
 
 
 @dataclass(frozen=True)
@@ -161,7 +183,13 @@ def _check_memories(item: Item, machine: Hardware) -> None:
     for name, memory in item.mapping().items():
         if name in engines:
             memory.fail(f"{name!r} is the name of an engine already")
-    if "bandwidth" not in memory.mapping():
+        keys = memory.mapping()
+        if "bandwidth" in keys and ("read" in keys or "write" in keys):
+            memory.fail("a memory has one bandwidth, or a rate to read and a rate to write, but not both")
+        if ("read" in keys) != ("write" in keys):
+            given, other = ("read", "write") if "read" in keys else ("write", "read")
+            memory.fail(f"beside {given!r} it needs {other!r}; one rate for both is a bandwidth")
+    if not {"bandwidth", "read"} & memory.mapping().keys():
         memory.fail("the farthest memory needs a bandwidth; inf is accepted and costs no time")
 
 

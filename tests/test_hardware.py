@@ -190,6 +190,9 @@ def test_a_loaded_machine_is_frozen():
         ("size: 64 KiB", "size: 0.0001 kB", "7: memories.near.size: ", ["'0.0001 kB'", "whole number of bytes"]),
         ("size: 64 KiB", "size: 0 B", "7: memories.near.size: ", ["'0 B'", "greater than zero"]),
         ("size: 64 KiB", "size: -64 KiB", "7: memories.near.size: ", ["'-64 KiB'", "greater than zero"]),
+        ("bandwidth: 8 GB/s", "read: 8 GB/s", "8: memories.far: ", ["beside 'read' it needs 'write'", "bandwidth"]),
+        ("bandwidth: 8 GB/s", "write: 8 GB/s", "8: memories.far: ", ["beside 'write' it needs 'read'"]),
+        ("bandwidth: 8 GB/s", "bandwidth: 8 GB/s, read: 9 GB/s", "8: memories.far: ", ["but not both"]),
         ("size: inf", "size: -inf", "8: memories.far.size: ", ["'-inf'", "greater than zero"]),
         ("bandwidth: 8 GB/s", "bandwidth: 0 GB/s", "8: memories.far.bandwidth: ", ["'0 GB/s'", "greater than zero"]),
         ("peak: 10 GFLOPS", "peak: -1 GFLOPS", "5: engines.host.peak: ", ["'-1 GFLOPS'", "greater than zero"]),
@@ -330,3 +333,21 @@ def test_a_wrong_setting_is_named_and_not_the_file(setting, parts):
     message = str(caught.value)
     assert message.startswith(f"--set {setting!r}: ")
     assert all(part in message for part in parts), message
+
+
+def test_a_memory_may_read_and_write_at_different_rates(toy):
+    machine = costmodel.machine(toy(("bandwidth: 8 GB/s", "read: 8 GB/s, write: 2 GB/s")))
+    near, far = machine.memories
+    assert near.rates == (math.inf, math.inf)
+    assert far.rates == (8e9, 2e9)
+    assert far.rate == 8e9
+    assert far.seconds(16, 6) == 16 / 8e9 + 6 / 2e9
+    assert near.seconds(16, 6) == 0
+    run = costmodel.cost("lenet5", machine)
+    (row,) = [row for row in run.resources.rows() if row["resource"] == "far"]
+    inputs, outputs = 32 * 32 * 4, 10 * 4
+    weights = run.layers.total("weight_bytes")
+    assert row["amount"] == inputs + weights + outputs
+    assert row["seconds"] == pytest.approx((inputs + weights) / 8e9 + outputs / 2e9)
+    assert row["rate"] == pytest.approx(row["amount"] / row["seconds"])
+    assert run.layers.total("transfer_seconds") == pytest.approx(row["seconds"])
