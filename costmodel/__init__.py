@@ -77,20 +77,23 @@ def cost(
     overlap: str | None = None,
     placement: str | None = None,
     convention: "Convention | None" = None,
+    steady_state: bool = False,
 ) -> "Simulation":
     """Profile a network, place its tensors on a machine and time every layer; names are looked up.
 
-    ``overlap`` and ``placement`` replace the machine's own; ``convention`` replaces ``standard`` counting.
+    ``overlap`` and ``placement`` replace the machine's own; ``convention`` replaces ``standard`` counting. With
+    ``steady_state`` image follows image, so that weights may stay in nearer memories.
     """
     from costmodel.counting import STANDARD
     from costmodel.place import place
+    from costmodel.place.placement import Options
     from costmodel.profile import profile
     from costmodel.simulate import simulate
 
     graph = _network(network) if isinstance(network, str) else network
     hardware = _machine(machine) if isinstance(machine, str) else machine
     needs = profile(graph, convention or STANDARD, hardware.fuse)
-    return simulate(needs, place(needs, hardware, placement), hardware, overlap)
+    return simulate(needs, place(needs, hardware, placement, Options(steady_state)), hardware, overlap)
 
 
 _network, _machine = network, machine

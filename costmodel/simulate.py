@@ -14,8 +14,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from costmodel.errors import CostModelError, suggestion
-from costmodel.hardware import OVERLAPS, Hardware
-from costmodel.place import Placement
+from costmodel.hardware import OVERLAPS, Hardware, Memory
+from costmodel.place.placement import Flow, Placement, Traffic, flow, live_bytes, traffic
 from costmodel.profile import MAPS, Profile
 from costmodel.table import Column, Table
 
@@ -26,7 +26,7 @@ COLUMNS: Final = (
     Column("input_memory", str, "", "where the operand maps live"),
     Column("output_memory", str, "", "where the results live"),
     Column("weight_memory", str, "", "where the weights live"),
-    Column("live_bytes", int, "B", "maps live in the nearest memory while the layer runs", "max"),
+    Column("live_bytes", int, "B", "bytes live in the nearest memory while the layer runs", "max"),
     Column("overfull", str, "", "the memory that would have to hold more than its size; empty if none"),
     Column("operations", int, "OP", "2 * macs + elementwise", "sum"),
     Column("engine", str, "", "the engines that compute the layer's parts"),
@@ -43,7 +43,7 @@ RESOURCE_COLUMNS: Final = (
     Column("resource", str, "", "memory or engine"),
     Column("kind", str, "", "memory or engine"),
     Column("amount", int, "", "bytes moved or operations done", "sum"),
-    Column("rate", float, "", "bytes or operations per second"),
+    Column("rate", float, "", "bytes or operations per second; of a memory with two rates that of the mix"),
     Column("seconds", float, "s", "amount / rate", "sum"),
 )
 
@@ -58,6 +58,8 @@ class Simulation:
     hardware: Hardware
     placement: Placement
     overlap: str
+    flow: Flow
+    traffic: Traffic
     layers: Table
     resources: Table
 
@@ -100,12 +102,12 @@ def simulate(profile: Profile, placement: Placement, hardware: Hardware, overlap
     names = [memory.name for memory in memories]
     count = len(layers)
 
-    moved = [[0] * count for _ in memories]
+    flowing = flow(profile, placement)
+    moves = traffic(profile, flowing, len(memories))
     homes: dict[str, list[dict[str, None]]] = {mode: [{} for _ in range(count)] for mode in ("read", "write", "weight")}
     kinds = profile.tensors["kind"]
-    for layer, tensor, mode, size in profile.accesses.tuples():
-        memory = placement.memory[tensor]
-        moved[memory][layer] += size
+    touched = (profile.accesses[name] for name in ("layer", "tensor", "mode"))
+    for layer, tensor, mode, memory in zip(*touched, flowing.served, strict=True):
         homes[mode if kinds[tensor] in MAPS else "weight"][layer][names[memory]] = None
 
     engines = hardware.engines
@@ -120,7 +122,8 @@ def simulate(profile: Profile, placement: Placement, hardware: Hardware, overlap
     operations = [sum(amounts) for amounts in zip(*worked, strict=True)]
     works = [[amount / engine.peak for amount in worked[n]] for n, engine in enumerate(engines)]
     compute = [math.fsum(times) for times in zip(*works, strict=True)]
-    waits = [[size / memory.bandwidth for size in moved[n]] for n, memory in enumerate(memories)]
+    waits = [list(map(memory.seconds, *amounts)) for memory, *amounts in zip(memories, *moves, strict=True)]
+    moved = [[sum(both) for both in zip(*amounts, strict=True)] for amounts in zip(*moves, strict=True)]
     transfer = [math.fsum(times) for times in zip(*waits, strict=True)]
     combine = max if overlap == "layer" else operator.add
     busy = [combine(*times) for times in zip(transfer, compute, strict=True)]
@@ -130,12 +133,9 @@ def simulate(profile: Profile, placement: Placement, hardware: Hardware, overlap
     ]
     total = [seconds + start for seconds, start in zip(busy, starts, strict=True)]
     latency = math.fsum(total)
-    live = [
-        profile.live_bytes([row for row, home in enumerate(placement.memory) if home == n])
-        for n in range(len(memories))
-    ]
+    live = [live_bytes(profile, [copy for copy in placement.copies if copy.memory == n]) for n in range(len(memories))]
     full = [[memory.name if held > memory.size else "" for held in live[n]] for n, memory in enumerate(memories)]
-    timed = [moved[n] if memory.bandwidth < math.inf else [0] * count for n, memory in enumerate(memories)]
+    timed = [moved[n] if min(memory.rates) < math.inf else [0] * count for n, memory in enumerate(memories)]
     resource_names = [*names, *(engine.name for engine in engines)]
     columns: dict[str, Sequence[object]] = {
         "input_memory": ["+".join(home) for home in homes["read"]],
@@ -154,12 +154,21 @@ def simulate(profile: Profile, placement: Placement, hardware: Hardware, overlap
         "share": [seconds / latency if latency else 0.0 for seconds in total],
     }
     resources = [
-        *((m.name, "memory", sum(moved[n]), m.bandwidth, sum(moved[n]) / m.bandwidth) for n, m in enumerate(memories)),
+        *(_used(memory, sum(read), sum(written)) for memory, read, written in zip(memories, *moves, strict=True)),
         *((e.name, "engine", sum(worked[n]), e.peak, sum(worked[n]) / e.peak) for n, e in enumerate(engines)),
     ]
     return Simulation(
-        profile, hardware, placement, overlap, layers.extend(COLUMNS, columns), Table.of(RESOURCE_COLUMNS, resources)
-    )
+        profile, hardware, placement, overlap, flowing, moves,
+        layers.extend(COLUMNS, columns), Table.of(RESOURCE_COLUMNS, resources),
+    )  # fmt: skip
+
+
+def _used(memory: Memory, read: int, written: int) -> tuple[str, str, int, float, float]:
+    """A memory as a row of :data:`RESOURCE_COLUMNS`."""
+    reads, writes = memory.rates
+    seconds = memory.seconds(read, written)
+    rate = reads if reads == writes or not seconds else (read + written) / seconds
+    return memory.name, "memory", read + written, rate, seconds
 
 
 def _longest(names: Sequence[str], seconds: Sequence[float]) -> str:

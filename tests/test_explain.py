@@ -56,6 +56,24 @@ def test_each_figure_follows_from_its_numbers(build, overlap):
         assert shown["bound by"].result == run.layers["bound"][row]
 
 
+@pytest.mark.parametrize("placement", ["liveness", "optimal"])
+def test_moves_and_two_rates_are_explained(placement):
+    near, far = costmodel.machine("paper-2012").memories
+    memories = (
+        replace(near, name="near", size=3e5, read=64e9, write=32e9),
+        replace(near, name="middle", size=2e6, bandwidth=8e9),
+        replace(far, name="far", read=2e9, write=1e9),
+    )
+    graph = costmodel.network("nasnet_a_mobile", size=64)
+    run = costmodel.cost(graph, replace(costmodel.machine("paper-2012"), memories=memories), placement=placement)
+    rows = sorted({move.layer for move in run.flow.moves})[:20]
+    assert rows
+    for row in rows:
+        transfer = next(figure for figure in explain(run, graph, row) if figure.quantity == "transfer")
+        assert "move of " in transfer.term.symbols
+        assert math.isclose(worked_out(transfer.term.numbers), run.layers["transfer_seconds"][row], rel_tol=1e-12)
+
+
 def test_totals_follow_from_their_numbers():
     run = costmodel.cost("hairnet", "paper-2012")
     figures = {figure.quantity: figure for figure in explain_total(run)}

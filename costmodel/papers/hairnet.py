@@ -14,10 +14,9 @@ from costmodel.counting import STANDARD, Convention
 from costmodel.graph import Graph, Node, Work
 from costmodel.hardware import Hardware
 from costmodel.papers.edit import insert, repeat, without_accesses
-from costmodel.place import Placement
-from costmodel.place.liveness import liveness
+from costmodel.place.placement import Placement, static
 from costmodel.place.threshold import threshold
-from costmodel.profile import Profile, TensorRow, profile
+from costmodel.profile import MAPS, Profile, TensorRow, profile
 from costmodel.simulate import Simulation, simulate
 
 APPENDIX: Final = "hairnet_appendix.csv"
@@ -93,10 +92,25 @@ def _judged_alone(*, inputs: bool) -> Callable[[Profile, Hardware, Memories], Me
     """The print's rule for where a map lives, applied to the inputs or to all the other tensors."""
 
     def place(needs: Profile, machine: Hardware, memories: Memories) -> Memories:
-        homes = zip(needs.tensors["kind"], threshold(needs, machine), memories, strict=True)
-        return tuple(alone if (kind == "input") == inputs else mine for kind, alone, mine in homes)
+        homes = zip(needs.tensors["kind"], threshold(needs, machine).copies, memories, strict=True)
+        return tuple(alone.memory if (kind == "input") == inputs else mine for kind, alone, mine in homes)
 
     return place
+
+
+def _beside_others(needs: Profile, machine: Hardware) -> Memories:
+    """The right rule: in order of birth, each map is internal if there is room for it until its last use."""
+    tensors, (internal, _) = needs.tensors, machine.memories
+    homes = [1] * len(tensors)
+    held = [0] * len(needs.layers)
+    maps = [row for row, kind in enumerate(tensors["kind"]) if kind in MAPS and kind != "input"]
+    for row in sorted(maps, key=lambda row: tensors["born"][row]):
+        life = range(tensors["born"][row], tensors["dies"][row] + 1)
+        if max(held[layer] for layer in life) + tensors["bytes"][row] <= internal.size:
+            homes[row] = 0
+            for layer in life:
+                held[layer] += tensors["bytes"][row]
+    return tuple(homes)
 
 
 def _last_stage_1024(parameters: Parameters, _: Graph) -> Parameters:
@@ -195,10 +209,11 @@ def run(rules: Collection[Erratum]) -> Simulation:
     needs = profile(costmodel.network("hairnet"), convention, machine.fuse)
     for erratum in active:
         needs = erratum.profile(needs)
-    memories = liveness(needs, machine)
+    memories = _beside_others(needs, machine)
     for erratum in active:
         memories = erratum.placement(needs, machine, memories)
-    return simulate(needs, Placement("+".join(e.name for e in active) or "liveness", memories), machine)
+    name = "+".join(erratum.name for erratum in active) or "beside others"
+    return simulate(needs, Placement(name, static(needs, memories)), machine)
 
 
 def block_parameters(graph: Graph) -> Parameters:

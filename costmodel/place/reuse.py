@@ -3,12 +3,12 @@
 from itertools import accumulate
 
 from costmodel.hardware import Hardware
-from costmodel.place.liveness import check_farthest
-from costmodel.place.threshold import fitting
+from costmodel.place.limits import check_farthest, fitting
+from costmodel.place.placement import USUAL, Options, Placement, static
 from costmodel.profile import MAPS, Profile
 
 
-def reuse(profile: Profile, hardware: Hardware) -> tuple[int, ...]:
+def reuse(profile: Profile, hardware: Hardware, _: Options = USUAL) -> Placement:
     """Each tensor goes to the nearest memory that holds all bytes touched from its birth to its last use.
 
     That is the reuse distance of a least-recently-used cache. The network is run again and again, so a weight comes
@@ -27,5 +27,6 @@ def reuse(profile: Profile, hardware: Hardware) -> tuple[int, ...]:
         distance = before[dies + 1] - before[born] if kind in MAPS else before[-1]
         holding = (number for number, memory in enumerate(hardware.memories) if distance <= memory.size)
         chosen.append(next(holding, farthest))
-    check_farthest(profile, hardware, chosen)
-    return tuple(chosen)
+    copies = static(profile, chosen)
+    check_farthest(profile, hardware, copies)
+    return Placement("reuse", copies)

@@ -156,20 +156,17 @@ def _weights(simulation: Simulation, kernel: Kernel, row: int) -> Iterator[Figur
 def _maps(simulation: Simulation, row: int) -> Iterator[Figure]:
     for quantity, mode, column in (("input bytes", "read", "input_bytes"), ("output bytes", "write", "output_bytes")):
         parts = _accessed(simulation, row, MAPS, mode)
-        homes = ", ".join(_home(simulation, tensor) for tensor, _ in parts)
+        homes = ", ".join(_home(simulation, row, tensor) for tensor, _ in parts)
         yield _checked(quantity, total([size for _, size in parts]), simulation.layers[column][row], "B", homes)
     held = simulation.layers["live_bytes"][row]
     nearest = simulation.hardware.memories[0]
     over = "; more than it can hold!" if held > nearest.size else ""
-    live = [
-        number(name, size)
-        for name, memory, size, born, dies in zip(
-            simulation.profile.tensors["tensor"], simulation.placement.memory, simulation.profile.tensors["bytes"],
-            simulation.profile.tensors["born"], simulation.profile.tensors["dies"], strict=True,
-        )
-        if memory == 0 and born <= row <= dies
-    ]  # fmt: skip
-    note = f"in {nearest.name!r}, which has {exact(nearest.size, 'B')}{over}"
+    names, sizes = simulation.profile.tensors["tensor"], simulation.profile.tensors["bytes"]
+    here = [copy for copy in simulation.placement.copies if copy.memory == 0 and copy.first <= row <= copy.last]
+    taken = [copy for copy in here if copy.over is not None and copy.first == row]
+    live = [number(names[copy.tensor], sizes[copy.tensor]) for copy in here if copy not in taken]
+    place = "".join(f"; {names[copy.tensor]} takes the place of {names[copy.over or 0]}" for copy in taken)
+    note = f"in {nearest.name!r}, which has {exact(nearest.size, 'B')}{over}{place}"
     yield _checked("live bytes", total(live), held, "B", note)
 
 
@@ -177,7 +174,7 @@ def _accessed(simulation: Simulation, row: int, kinds: frozenset[str] | set[str]
     """The tensors of some kinds that a layer touches, and the size of each as elements * bits / 8."""
     tensors = simulation.profile.tensors
     parts = []
-    for layer, tensor, how, _ in simulation.profile.accesses.tuples():
+    for layer, tensor, how, *_ in simulation.profile.accesses.tuples():
         if layer == row and how == mode and tensors["kind"][tensor] in kinds:
             sizes = [int(size) for size in tensors["shape"][tensor].split("x") if size != "scalar"]
             elements = Term(
@@ -188,9 +185,11 @@ def _accessed(simulation: Simulation, row: int, kinds: frozenset[str] | set[str]
     return parts
 
 
-def _home(simulation: Simulation, tensor: int) -> str:
+def _home(simulation: Simulation, row: int, tensor: int) -> str:
+    """Where a layer finds a tensor or puts it, and why."""
     name, size = simulation.profile.tensors["tensor"][tensor], simulation.profile.tensors["bytes"][tensor]
-    memory = simulation.hardware.memories[simulation.placement.memory[tensor]]
+    accesses = zip(simulation.profile.accesses.tuples(), simulation.flow.served, strict=True)
+    memory = simulation.hardware.memories[{known: m for (layer, known, *_), m in accesses if layer == row}[tensor]]
     nearest = simulation.hardware.memories[0]
     if memory is nearest:
         why = f"{human(size, 'B')} <= {exact(nearest.size, 'B')}"
@@ -199,7 +198,7 @@ def _home(simulation: Simulation, tensor: int) -> str:
     elif simulation.profile.tensors["kind"][tensor] == "input":
         why = "it comes from outside"
     else:
-        why = f"no room in {nearest.name!r} beside what else is live"
+        why = f"no room in {nearest.name!r} beside what else is held"
     return f"{name} lives in {memory.name!r} ({simulation.placement.policy}: {why})"
 
 
@@ -239,22 +238,40 @@ def _extents(node: Node) -> Iterator[Figure]:
     yield _checked("reduction", product([*taps, channels]), loops.reduction, "")
 
 
+def _moved(simulation: Simulation, row: int) -> dict[tuple[int, str], list[Term]]:
+    """What crosses the border of each memory for a layer; reads and writes apart where their rates differ."""
+    tensors, accesses = simulation.profile.tensors, simulation.profile.accesses
+    moved: dict[tuple[int, str], list[Term]] = {}
+
+    def crosses(memory: int, mode: str, label: str, size: int) -> None:
+        reads, writes = simulation.hardware.memories[memory].rates
+        moved.setdefault((memory, mode if reads != writes else ""), []).append(Term(label, size, f"{size} B"))
+
+    names = {"read": "input", "write": "output"}
+    for (layer, tensor, mode, size, _), memory in zip(accesses.tuples(), simulation.flow.served, strict=True):
+        if layer == row:
+            name = tensors["tensor"][tensor]
+            label = names[mode] if tensors["kind"][tensor] in MAPS else name.rpartition(".")[2]
+            crosses(memory, mode, label, size)
+    for layer, tensor, source, target in simulation.flow.moves:
+        if layer == row:
+            for memory, mode in ((source, "read"), (target, "write")):
+                crosses(memory, mode, f"move of {tensors['tensor'][tensor]}", tensors["bytes"][tensor])
+    return dict(sorted(moved.items()))
+
+
 def _times(simulation: Simulation, row: int) -> Iterator[Figure]:
     layers, hardware = simulation.layers, simulation.hardware
-    moved: dict[int, list[Term]] = {}
-    names = {"read": "input", "write": "output"}
-    for layer, tensor, mode, size in simulation.profile.accesses.tuples():
-        if layer == row:
-            kind = simulation.profile.tensors["kind"][tensor]
-            name = simulation.profile.tensors["tensor"][tensor]
-            label = names[mode] if kind in MAPS else name.rpartition(".")[2]
-            moved.setdefault(simulation.placement.memory[tensor], []).append(Term(label, size, f"{size} B"))
-    waits = [
-        total(sizes) / Term(f"bandwidth({memory.name})", memory.bandwidth, exact(memory.bandwidth, "B/s"))
-        for n, memory in enumerate(hardware.memories)
-        if memory.bandwidth < math.inf and (sizes := moved.get(n))
-    ]
-    free = [memory.name for n, memory in enumerate(hardware.memories) if memory.bandwidth == math.inf and n in moved]
+    moved = _moved(simulation, row)
+    waits = []
+    for (n, mode), sizes in moved.items():
+        memory = hardware.memories[n]
+        rate = dict(zip(("read", "write"), memory.rates, strict=True)).get(mode, memory.rate)
+        if rate < math.inf:
+            name = {"": "bandwidth"}.get(mode, mode)
+            waits.append(total(sizes) / Term(f"{name}({memory.name})", rate, exact(rate, "B/s")))
+    timeless = [n for n, memory in enumerate(hardware.memories) if min(memory.rates) == math.inf and (n, "") in moved]
+    free = [hardware.memories[n].name for n in timeless]
     note = f"what lives in {', '.join(map(repr, free))} costs no time" if free else ""
     yield _checked("transfer", total(waits), layers["transfer_seconds"][row], "s", note)
     done: dict[Engine, list[str]] = {}

@@ -1,5 +1,6 @@
 """Simulation -> a few sentences in plain words, and the warnings that must not be missed."""
 
+from costmodel.place.placement import START
 from costmodel.simulate import NOTHING, Simulation
 from costmodel.units import exact, human
 
@@ -48,11 +49,12 @@ def unread_inputs(simulation: Simulation) -> list[str]:
     """Inputs that the placement has inside from the start, and what bringing them in would cost."""
     tensors, farthest = simulation.profile.tensors, simulation.hardware.memories[-1]
     found = []
-    for tensor, memory in zip(tensors.rows(), simulation.placement.memory, strict=True):
-        if tensor["kind"] == "input" and simulation.hardware.memories[memory] is not farthest:
-            wait = human(tensor["bytes"] / farthest.bandwidth, "s")
+    nearer = [c for c in simulation.placement.copies if simulation.hardware.memories[c.memory] is not farthest]
+    for tensor, memory, first, *_ in nearer:
+        if tensors["kind"][tensor] == "input" and first == START:
+            wait = human(farthest.seconds(tensors["bytes"][tensor], 0), "s")
             home = simulation.hardware.memories[memory].name
-            where = f"{tensor['tensor']!r} is in {home!r} from the start"
+            where = f"{tensors['tensor'][tensor]!r} is in {home!r} from the start"
             found.append(f"{where}; to read it from {farthest.name!r} takes {wait}")
     return found
 

@@ -1,0 +1,205 @@
+"""Profile x Hardware x Placement -> a proof that a machine can run it so, or what is wrong with it.
+
+The run is walked layer by layer with what each memory holds, by nothing but the copies; no other module of a policy or
+of the simulation is asked. Before each layer the copies that nobody needs go, then tensors move, outward before
+inward, one after the other; then the layer finds what it reads and writes what it makes. A memory never holds more
+bytes than its size, also not in between.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from costmodel.hardware import Hardware
+from costmodel.place.placement import START, Copy, Placement, Traffic
+from costmodel.profile import MAPS, Profile
+from costmodel.units import exact
+
+
+class Problem(NamedTuple):
+    """One thing that a machine could not do."""
+
+    layer: str
+    memory: str
+    needed: int
+    """Bytes, where a memory would have to hold more than its size; else 0."""
+    text: str
+
+    def __str__(self) -> str:
+        return f"layer {self.layer!r}: {self.text}"
+
+
+class Verdict(NamedTuple):
+    """What a walk found."""
+
+    problems: tuple[Problem, ...]
+    """In the order of the layers."""
+    peaks: tuple[int, ...]
+    """The most bytes that each memory held."""
+    traffic: Traffic
+    """Every byte that went over a memory's border."""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the machine can run it."""
+        return not self.problems
+
+
+def check(profile: Profile, hardware: Hardware, placement: Placement, claimed: Traffic | None = None) -> Verdict:
+    """Walk the run; ``claimed`` is the traffic that a simulation charged, and must be what crosses the borders."""
+    walk = _Walk(profile, hardware, placement.copies)
+    for layer in range(len(profile.layers)):
+        walk.before(layer)
+        walk.run(layer)
+    walk.after()
+    if claimed:
+        walk.compare(claimed)
+    walk.problems.sort(key=lambda problem: problem[0])
+    return Verdict(tuple([problem for _, problem in walk.problems]), tuple(walk.peaks), walk.traffic)
+
+
+class _Walk:
+    """What each memory holds, and what has gone wrong so far."""
+
+    def __init__(self, profile: Profile, hardware: Hardware, copies: Iterable[Copy]) -> None:
+        self.profile, self.memories = profile, hardware.memories
+        self.names, self.kinds = profile.tensors["tensor"], profile.tensors["kind"]
+        self.sizes, self.born = profile.tensors["bytes"], profile.tensors["born"]
+        count = len(profile.layers)
+        self.problems: list[tuple[int, Problem]] = []
+        self.held: list[dict[int, Copy]] = [{} for _ in self.memories]
+        self.bytes, self.peaks = [0] * len(self.memories), [0] * len(self.memories)
+        self.traffic = Traffic(*([[0] * count for _ in self.memories] for _ in range(2)))
+        self.touches: list[list[tuple[int, str, int, bool]]] = [[] for _ in range(count)]
+        for layer, tensor, mode, size, in_place in profile.accesses.tuples():
+            self.touches[layer].append((tensor, mode, size, in_place))
+        self.moved: list[list[Copy]] = [[] for _ in range(count)]
+        self.made: list[list[Copy]] = [[] for _ in range(count)]
+        for copy in copies:
+            known = 0 <= copy.memory < len(self.memories) and START <= copy.first <= copy.last < count
+            if not known:
+                self._fail(0, f"a copy of {self.names[copy.tensor]!r} is in no memory or at no layer: {tuple(copy)}")
+            elif copy.first == START:
+                self._start(copy)
+            elif self._is_made(copy.tensor) and self.born[copy.tensor] == copy.first:
+                self.made[copy.first].append(copy)
+            else:
+                self.moved[copy.first].append(copy)
+
+    def before(self, layer: int) -> None:
+        """What nobody needs goes, what is needed elsewhere moves: outward from the farthest on, then inward."""
+        gone = {copy for held in self.held for copy in held.values() if copy.last == layer - 1}
+        moves = [(self._nearest(copy.tensor), copy) for copy in self.moved[layer]]
+        moves.sort(key=lambda move: (move[0] is None or move[0] > move[1].memory, -move[1].memory))
+        for place in range(len(moves) + 1):
+            awaited = {(source, copy.tensor) for source, copy in moves[place:]}
+            for copy in [copy for copy in gone if (copy.memory, copy.tensor) not in awaited]:
+                gone.remove(copy)
+                self._drop(copy)
+            if place < len(moves):
+                self._move(layer, *moves[place])
+
+    def run(self, layer: int) -> None:
+        """The layer finds what it reads, and its results have a place, their own or that of an operand."""
+        self._serve(layer, "read", self.traffic.read, "which is in no memory")
+        for copy in self.made[layer]:
+            shared = copy.over is not None and self._overwrites(layer, copy)
+            self._add(layer, copy, shared=shared)
+        self._serve(layer, "write", self.traffic.written, "which has no place in any memory")
+        for copy in self.made[layer]:
+            nearest = self._nearest(copy.tensor)
+            if nearest is not None and nearest != copy.memory:
+                self._crosses(layer, copy.tensor, nearest, copy.memory)
+        for memory in range(len(self.memories)):
+            self._fits(layer, memory)
+
+    def after(self) -> None:
+        """The results of the network are somewhere."""
+        for tensor, kind in enumerate(self.kinds):
+            if kind == "output" and self._nearest(tensor) is None:
+                self._fail(len(self.touches) - 1, f"the output {self.names[tensor]!r} is in no memory at the end")
+
+    def compare(self, claimed: Traffic) -> None:
+        """Every byte is charged where it crossed a border."""
+        for way, walked, charged in zip(("reads from", "writes to"), self.traffic, claimed, strict=True):
+            for memory, *amounts in zip(self.memories, walked, charged, strict=True):
+                for layer, (moved, paid) in enumerate(zip(*amounts, strict=True)):
+                    if moved != paid:
+                        self._fail(layer, f"{paid} B are charged for {way} {memory.name!r}, where {moved} B go")
+
+    def _start(self, copy: Copy) -> None:
+        """A copy that is there before the run: of what comes from outside, and of a weight only if it stays."""
+        if self._is_made(copy.tensor):
+            self._fail(0, f"{self._called(copy)} is there before the layer that makes it")
+        weight = self.kinds[copy.tensor] not in MAPS
+        if weight and copy.memory < len(self.memories) - 1 and copy.last < len(self.touches) - 1:
+            self._fail(copy.last, f"{self._called(copy)} is there before the run, but not for the next one")
+        self._add(0, copy)
+
+    def _overwrites(self, layer: int, copy: Copy) -> bool:
+        """A result may take the bytes of an operand that is not needed there any more, if its layer allows it."""
+        allowed = [tensor for tensor, _, _, in_place in self.touches[layer] if in_place]
+        for operand in allowed:
+            old = self.held[copy.memory].get(operand)
+            if old and operand == copy.over and old.last == layer and self.sizes[operand] == self.sizes[copy.tensor]:
+                del self.held[copy.memory][operand]  # its bytes stay, and are those of the result now
+                return True
+        self._fail(layer, f"{self._called(copy)} cannot take the place of another tensor")
+        return False
+
+    def _serve(self, layer: int, mode: str, traffic: list[list[int]], without: str) -> None:
+        """The nearest memory delivers or takes what a layer touches."""
+        for tensor, way, size, _ in self.touches[layer]:
+            if way == mode:
+                memory = self._nearest(tensor)
+                if memory is None:
+                    self._fail(layer, f"it {mode}s {self.names[tensor]!r}, {without}")
+                else:
+                    traffic[memory][layer] += size
+
+    def _move(self, layer: int, source: int | None, copy: Copy) -> None:
+        """A tensor comes from where it is."""
+        if source is None:
+            self._fail(layer, f"{self._called(copy)} should come from another memory, and is in none")
+        else:
+            self._crosses(layer, copy.tensor, source, copy.memory)
+        if copy.over is not None:
+            self._fail(layer, f"{self._called(copy)} is moved there and cannot take the place of another tensor")
+        self._add(layer, copy)
+        self._fits(layer, copy.memory)
+
+    def _is_made(self, tensor: int) -> bool:
+        return self.kinds[tensor] in MAPS and self.kinds[tensor] != "input"
+
+    def _nearest(self, tensor: int) -> int | None:
+        return next((memory for memory, held in enumerate(self.held) if tensor in held), None)
+
+    def _crosses(self, layer: int, tensor: int, source: int, target: int) -> None:
+        self.traffic.read[source][layer] += self.sizes[tensor]
+        self.traffic.written[target][layer] += self.sizes[tensor]
+
+    def _add(self, layer: int, copy: Copy, *, shared: bool = False) -> None:
+        if copy.tensor in self.held[copy.memory]:
+            self._fail(layer, f"{self._called(copy)} is there twice")
+            return
+        self.held[copy.memory][copy.tensor] = copy
+        self.bytes[copy.memory] += 0 if shared else self.sizes[copy.tensor]
+
+    def _drop(self, copy: Copy) -> None:
+        del self.held[copy.memory][copy.tensor]
+        self.bytes[copy.memory] -= self.sizes[copy.tensor]
+
+    def _fits(self, layer: int, memory: int) -> None:
+        """A memory holds no more than its size."""
+        needed, place = self.bytes[memory], self.memories[memory]
+        self.peaks[memory] = max(self.peaks[memory], needed)
+        if needed > place.size:
+            text = f"{exact(needed, 'B')} must be in {place.name!r}, which has {exact(place.size, 'B')}"
+            self._fail(layer, text, place.name, needed)
+
+    def _called(self, copy: Copy) -> str:
+        return f"{self.names[copy.tensor]!r} in {self.memories[copy.memory].name!r}"
+
+    def _fail(self, layer: int, text: str, memory: str = "", needed: int = 0) -> None:
+        problem = Problem(self.profile.layers["layer"][layer], memory, needed, text)
+        if problem not in [known for at, known in self.problems[-1:] if at == layer]:
+            self.problems.append((layer, problem))

@@ -1,0 +1,44 @@
+"""Profile x Placement x a memory -> the address of each copy there, so that none overlap in time and space."""
+
+import math
+from typing import NamedTuple
+
+from costmodel.arena import plan
+from costmodel.place.placement import Copy, Placement, live_bytes
+from costmodel.profile import Profile
+
+
+class Layout(NamedTuple):
+    """The copies in one memory with their addresses, and what they need."""
+
+    copies: tuple[Copy, ...]
+    offsets: tuple[int, ...]
+    """Of each copy, in bytes from the start of the memory."""
+    size: int
+    """Bytes up to the last one that is used."""
+    floor: int
+    """The most bytes that are live at once: no addresses need less."""
+
+    @property
+    def fragmentation(self) -> float:
+        """Part of the bytes that lies between what is live, at the fullest layer."""
+        return 1 - self.floor / self.size if self.size else 0.0
+
+
+def layout(profile: Profile, placement: Placement, memory: int, enough: float = math.inf) -> Layout:
+    """Addresses for what a memory holds, if they can be found below ``enough``; who overwrites has the same address."""
+    copies = [copy for copy in placement.copies if copy.memory == memory]
+    rows = {(copy.tensor, copy.last): row for row, copy in enumerate(copies)}
+    block = list(range(len(copies)))
+    """For each copy the first of those that share its bytes."""
+    for row, copy in sorted(enumerate(copies), key=lambda pair: pair[1].first):
+        if copy.over is not None:
+            block[row] = block[rows[copy.over, copy.first]]
+    born = {row: max(copies[row].first, 0) for row in block}
+    dies = {row: max(copies[part].last for part, first in enumerate(block) if first == row) for row in born}
+    sizes = profile.tensors["bytes"]
+    needed = [sizes[copies[row].tensor] for row in born]
+    planned = plan(needed, list(born.values()), list(dies.values()), alignment=1, enough=enough)
+    address = dict(zip(born, planned.offsets, strict=True))
+    offsets = tuple([address[row] for row in block])
+    return Layout(tuple(copies), offsets, planned.size, max(live_bytes(profile, copies), default=0))
