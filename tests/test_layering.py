@@ -10,7 +10,7 @@ PACKAGE = ROOT / "costmodel"
 
 # lowest first; modules of one level do not import each other unless listed in SIDEWAYS
 LEVELS = [
-    {"errors", "resources", "arrays"},
+    {"errors", "resources", "arrays", "arena"},
     {"textfile"},
     {"units", "table", "document"},
     {"graph", "hardware"},
@@ -20,7 +20,7 @@ LEVELS = [
     {"place", "memory", "execute"},
     {"exporters", "simulate"},
     {"costmodel"},
-    {"compare", "guard", "measure", "papers", "parity", "roofline", "schema"},
+    {"compare", "guard", "measure", "papers", "parity", "placements", "roofline", "schema"},
     {"report"},
     {"pytest_plugin"},
     {"cli"},
@@ -36,6 +36,7 @@ HOMES = {
     "pytest": {"pytest_plugin"},
     "numba": {"execute"},
     "matplotlib": {"report"},
+    "highspy": {"place"},
     "onnx": {"costmodel", "exporters", "importers"},
     "torch": set(),
 }

@@ -202,7 +202,7 @@ def test_committed_reports_follow_from_the_code():
     texts = {report.file: report.text() for reproduction in made.values() for report in reproduction.reports}
     texts["ledger.csv"] = ledger.report([entry for one in made.values() for entry in one.entries]).text()
     texts["LEDGER.md"] = page(made)
-    assert {path.name for path in REPORTS.iterdir()} == {"zoo.json", *texts}
+    assert {path.name for path in REPORTS.iterdir()} == {"zoo.json", "placement.csv", *texts}
     for file, text in texts.items():
         assert (REPORTS / file).read_text(encoding="utf-8") == text, file
 

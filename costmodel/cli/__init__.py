@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from costmodel.cli import costs, guard, measure, pages, parity, profile, roofline, verify
+from costmodel.cli import costs, guard, measure, pages, parity, place, profile, roofline, verify
 from costmodel.errors import CostModelError
 
 app = typer.Typer(
@@ -46,6 +46,7 @@ COMMANDS: Final = (
     (costs.explain, "explain hairnet stage1.0.dwise_conv --hw paper-2012"),
     (parity.parity, "parity resnet50 --tool fvcore --tool onnx-tool"),
     (costs.memory, "memory squeezenet --keep 'fire*.e3x3=33%'"),
+    (place.place, "place hairnet --hw paper-2012 --place threshold,liveness"),
     (roofline.roofline, "roofline hairnet --hw paper-2012 -o hairnet.svg"),
     (guard.snapshot, "snapshot hairnet mobilenet_v2 --hw paper-2012 -o costs.json"),
     (guard.check, "check costs.json --rtol time=1e-6 --max latency=0.2s --max params=5M"),

@@ -125,6 +125,11 @@ OverlapOption = Annotated[
 ]
 PlaceOption = Annotated[
     str | None,
-    typer.Option("--place", help="Placement policy: threshold, liveness or reuse.", autocompletion=complete_policy),
+    typer.Option(
+        "--place", help="Placement policy: threshold, liveness, reuse or optimal.", autocompletion=complete_policy
+    ),
+]
+SteadyOption = Annotated[
+    bool, typer.Option("--steady-state", help="Image follows image, so weights may stay in nearer memories.")
 ]
 CsvOption = Annotated[Path | None, typer.Option("--csv", help="Write the rows as CSV; - is standard output.")]

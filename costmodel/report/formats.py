@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from costmodel.hardware import Hardware
 from costmodel.measure import Verdict
 from costmodel.memory import Memory
 from costmodel.report.cells import Cells
@@ -85,6 +86,18 @@ def run_to_json(
         "columns": [described(column) for column in table.columns],
         "layers": [{name: _finite(value) for name, value in row.items()} for row in table.rows()],
         "totals": {column.name: table.total(column.name) for column in table.columns if column.total},
+    }
+    return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def table_to_json(table: Table, machine: Hardware, remarks: Sequence[str]) -> str:
+    """The rows of a table for a machine, what its columns mean, and what there is to say."""
+    document = {
+        "machine": machine.name,
+        "settings": list(machine.settings),
+        "remarks": list(remarks),
+        "columns": [_described(column) for column in table.columns],
+        "rows": list(table.rows()),
     }
     return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 

@@ -7,6 +7,7 @@ from costmodel.counting import Convention, standard_table
 from costmodel.graph import Graph
 from costmodel.guard import OVER
 from costmodel.hardware import Hardware
+from costmodel.hardware import Memory as Store
 from costmodel.measure import Verdict
 from costmodel.memory import Memory, Training
 from costmodel.profile import profile
@@ -77,7 +78,7 @@ def machine(hardware: Hardware) -> None:
         for engine in hardware.engines
     ]
     rows += [
-        (memory.name, "memory", exact(memory.size, "B"), exact(memory.bandwidth, "B/s"), "", memory.source)
+        (memory.name, "memory", exact(memory.size, "B"), rates(memory), "", memory.source)
         for memory in hardware.memories
     ]
     overhead = f"; overhead: {exact(hardware.overhead, 's')} for each layer" if hardware.overhead else ""
@@ -91,6 +92,12 @@ def machine(hardware: Hardware) -> None:
             plain(f"overlap: {hardware.overlap}; placement: {hardware.placement}{overhead}"),
         ]
     )
+
+
+def rates(memory: Store) -> str:
+    """A memory's bandwidth, or its two rates."""
+    reads, writes = memory.rates
+    return exact(reads, "B/s") if reads == writes else f"read {exact(reads, 'B/s')}, write {exact(writes, 'B/s')}"
 
 
 def network(graph: Graph, about: Sequence[str]) -> None:
