@@ -407,6 +407,9 @@ def test_with_a_machine_the_homes_of_the_maps_are_those_of_the_profile(tmp_path)
     assert "warning" not in liveness
 
 
+NEEDS_A_MACHINE = "--set, --place, --steady-state, --plot and --addresses need a machine: --hw"
+
+
 def test_pruning_on_the_command_line():
     text = ok("lenet5", "--keep", "classifier.*=25%", "--keep", "classifier.output=1", "--keep", "features.C3=0")
     left = 156 + 16 + (12000 + 120) + (2520 + 84) + 850
@@ -434,13 +437,19 @@ def test_options_change_the_network():
 @pytest.mark.parametrize(
     ("args", "problem"),
     [
-        (["lenet5", "--set", "memories.internal.size=2 MB"], "--set and --place need a machine: --hw"),
-        (["lenet5", "--place", "liveness"], "--set and --place need a machine: --hw"),
+        (
+            ["lenet5", "--set", "memories.internal.size=2 MB"],
+            NEEDS_A_MACHINE,
+        ),
+        (
+            ["lenet5", "--place", "liveness"],
+            NEEDS_A_MACHINE,
+        ),
         (["lenet5", "--keep", "conv9=50%"], "no layer with weights is called 'conv9'"),
         (["lenet5", "--keep", "features.C1=150%"], "--keep 'features.C1=150%': expected LAYER=SHARE"),
         (["lenet5", "--hw", "paper-2021"], "did you mean 'paper-2012'"),
-        (["lenet5", "--csv", "-", "--json", "-"], "--csv and --json cannot share standard output"),
-        (["lenet5", "--csv", "m", "--json", "./m"], "--csv and --json cannot share the file m"),
+        (["lenet5", "--csv", "-", "--json", "-"], "--csv, --json, --plot and --addresses cannot share standard output"),
+        (["lenet5", "--csv", "m", "--json", "./m"], "--csv, --json, --plot and --addresses cannot share the file m"),
         (["lenet6"], "did you mean 'lenet5'"),
         (["lenet5", "--csv", "nowhere/m.csv"], "nowhere/m.csv"),
     ],

@@ -21,6 +21,7 @@ from costmodel.cli import main  # noqa: E402
 from costmodel.report import labels  # noqa: E402
 from costmodel.report import roofline as pictures  # noqa: E402
 from costmodel.report.labels import Board, Box, Segment  # noqa: E402
+from costmodel.report.picture import METADATA  # noqa: E402
 
 DESKTOP = """
 name: desktop
@@ -111,7 +112,7 @@ def test_with_overlap_a_layer_of_one_engine_lies_on_its_roof():
 def test_the_intensity_counts_the_bytes_of_memories_that_take_time(desktop):
     simulation = cost("mobilenet_v2", desktop)
     moved = [0] * len(simulation.layers)
-    for layer, _, _, size in simulation.profile.accesses.tuples():
+    for layer, _, _, size, _ in simulation.profile.accesses.tuples():
         moved[layer] += size  # every memory of this machine takes time
     for point, size in zip(roofline.points(simulation), moved, strict=True):
         assert point.intensity == (point.operations / size if point.operations else 0)
@@ -347,9 +348,9 @@ def test_marks_of_any_shape_have_the_area_that_was_asked_for(marker):
 
 def test_the_same_input_gives_the_same_bytes_whatever_the_users_settings():
     simulation = cost("lenet5", "paper-2012")
-    made = [picture(simulation).render(kind) for kind in pictures.METADATA]
+    made = [picture(simulation).render(kind) for kind in METADATA]
     with matplotlib.rc_context({"font.size": 20, "savefig.bbox": "tight", "svg.hashsalt": "x", "axes.grid": True}):
-        again = [picture(simulation).render(kind) for kind in pictures.METADATA]
+        again = [picture(simulation).render(kind) for kind in METADATA]
     assert made == again
     assert [data[:4] for data in made] == [b"<?xm", b"\x89PNG", b"%PDF"]
     assert b"<dc:date>" not in made[0]
@@ -402,8 +403,9 @@ def test_what_is_read_is_not_overwritten(there, monkeypatch, capsys):
 
 
 def test_without_matplotlib_the_extra_is_named(there, monkeypatch, capsys):
-    monkeypatch.delitem(sys.modules, "costmodel.report.roofline")
-    monkeypatch.delattr("costmodel.report.roofline", raising=False)
+    for name in ("costmodel.report.picture", "costmodel.report.roofline"):
+        monkeypatch.delitem(sys.modules, name)
+        monkeypatch.delattr(name, raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert command(monkeypatch, "lenet5", "--hw", "paper-2012", "-o", "a.svg") == 2
     error = capsys.readouterr().err

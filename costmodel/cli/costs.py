@@ -20,11 +20,12 @@ from costmodel.cli.options import (
     SettingOption,
     ShapeOption,
     SizeOption,
+    SteadyOption,
     UnknownOption,
     WidthOption,
     complete_machine,
 )
-from costmodel.cli.requests import distinct, graph_of, names_of
+from costmodel.cli.requests import distinct, graph_of, names_of, picture_format
 from costmodel.errors import CostModelError
 
 
@@ -137,27 +138,49 @@ def memory(
     ] = None,
     csv: CsvOption = None,
     json: Annotated[Path | None, typer.Option(help="Write rows and sums as JSON; - is standard output.")] = None,
+    steady_state: SteadyOption = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="With --hw: a map of each memory, time across and address up: .svg, .png or .pdf."),
+    ] = None,
+    addresses: Annotated[
+        Path | None, typer.Option(help="With --hw: write where each tensor lies, and for how long, as CSV.")
+    ] = None,
 ) -> None:
-    """What a network keeps: maps, filters, a training step, a file.
+    """What a network keeps: maps, filters, a training step, a file; and where it lies.
 
     One row per layer with its feature maps and filters; below it the memory of a training step by the formula
-    (parameters + gradients + largest map + largest filter) * bytes, and the size on disk at several widths.
+    (parameters + gradients + largest map + largest filter) * bytes, and the size on disk at several widths. --plot
+    needs the extra 'plot'.
     """
     from costmodel import memory as keeping
     from costmodel.report import files, formats
     from costmodel.report import show as pages
     from costmodel.report.summary import warnings
 
-    if hw is None and (settings or place):
-        raise CostModelError("--set and --place need a machine: --hw")
-    distinct({"--csv": csv, "--json": json}, [hw or "", network])
+    if hw is None and (settings or place or steady_state or plot or addresses):
+        raise CostModelError("--set, --place, --steady-state, --plot and --addresses need a machine: --hw")
+    distinct({"--csv": csv, "--json": json, "--plot": plot, "--addresses": addresses}, [hw or "", network])
+    kind = picture_format("--plot", plot) if plot else ""
     graph = graph_of(
         network, batch, dtype, param=param, notes=hw is None,
         size=size, classes=classes, width=width, shape=shape, unknown=unknown,
     )  # fmt: skip
     simulation = None
     if hw is not None:
-        simulation = costmodel.cost(graph, costmodel.machine(hw, settings or ()), placement=place)
+        machine = costmodel.machine(hw, settings or ())
+        simulation = costmodel.cost(graph, machine, placement=place, steady_state=steady_state)
+    if simulation and plot:
+        from costmodel.report import (
+            memory_map,
+            picture,  # says so if matplotlib is missing
+        )
+
+        files.write(plot, picture.render(memory_map.draw(simulation), kind))
+    if simulation and addresses:
+        from costmodel import placements
+
+        files.write(addresses, formats.to_csv(placements.address_table(simulation)))
     patterns = simulation.hardware.fuse if simulation else ()
     kept = keeping.memory(graph, patterns, keeping.shares(keep or ()))
     table = pages.kept_table(kept, simulation)
@@ -165,7 +188,7 @@ def memory(
         files.write(csv, formats.to_csv(table))
     if json:
         files.write(json, formats.memory_to_json(kept, table, simulation))
-    if "-" not in {str(csv), str(json)}:
+    if "-" not in {str(csv), str(json), str(plot), str(addresses)}:
         pages.kept(kept, simulation, table)
         return
     for alert in warnings(simulation) if simulation else ():

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
@@ -12,6 +12,8 @@ from costmodel.errors import CostModelError
 
 if TYPE_CHECKING:
     from costmodel.graph import Graph
+
+PICTURES: Final = ("svg", "png", "pdf")
 
 
 def names_of(networks: list[str]) -> list[str]:
@@ -67,3 +69,13 @@ def distinct(outputs: Mapping[str, Path | None], inputs: Sequence[Path | str] = 
             where = "standard output" if str(path) == "-" else f"the file {path}"
             *others, last = outputs
             raise CostModelError(f"{', '.join(others)} and {last} cannot share {where}")
+
+
+def picture_format(option: str, output: Path) -> str:
+    """The format that a picture's name asks for."""
+    if str(output) == "-":
+        return "svg"
+    kind = output.suffix.lower().removeprefix(".")
+    if kind not in PICTURES:
+        raise CostModelError(f"{option} {output}: the name must end in .svg, .png or .pdf, or be - for SVG")
+    return kind

@@ -1,7 +1,7 @@
 """``costmodel roofline``: the layers of a network as points under the roofs of a machine."""
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
@@ -19,10 +19,7 @@ from costmodel.cli.options import (
     SizeOption,
     WidthOption,
 )
-from costmodel.cli.requests import distinct, graph_of
-from costmodel.errors import CostModelError
-
-FORMATS: Final = ("svg", "png", "pdf")
+from costmodel.cli.requests import distinct, graph_of, picture_format
 
 
 def roofline(
@@ -56,11 +53,12 @@ def roofline(
     from costmodel.report import files
     from costmodel.report.summary import warnings
 
-    kind = _format(output)
+    kind = picture_format("--output", output)
     distinct({"--output": output}, [network, hw, measured or ""])
     graph = graph_of(network, batch, dtype, size=size, classes=classes, width=width, param=param)
     simulation = costmodel.cost(graph, costmodel.machine(hw, settings or ()), overlap=overlap, placement=place)
     took = points.read_measured(measured, simulation) if measured else None
+    from costmodel.report import picture  # noqa: F401 - says so if matplotlib is missing
     from costmodel.report import roofline as pictures  # takes longer than all the rest
 
     placed = points.points(simulation, took)
@@ -72,13 +70,3 @@ def roofline(
         alerts.append(f"{measured} lacks {len(missing)} of {len(placed)} layers: {pictures.listed(missing)}")
     for alert in alerts:
         typer.echo(f"warning: {alert}", err=True)
-
-
-def _format(output: Path) -> str:
-    """The format that a file's name asks for."""
-    if str(output) == "-":
-        return "svg"
-    kind = output.suffix.lower().removeprefix(".")
-    if kind not in FORMATS:
-        raise CostModelError(f"--output {output}: the name must end in .svg, .png or .pdf, or be - for SVG")
-    return kind

@@ -1,63 +1,34 @@
-"""Simulation and its layers' points -> a roofline plot: SVG, PNG or PDF. The only module that knows matplotlib.
+"""Simulation and its layers' points -> a roofline plot: SVG, PNG or PDF.
 
 Everything is laid out in typographic points, 1/72 inch, so that a picture is the same at any resolution; and from the
 input alone, so that the same input gives the same bytes.
 """
 
-import contextlib
 import functools
-import io
 import itertools
 import math
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from costmodel.errors import CostModelError
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
+from matplotlib.markers import MarkerStyle
+from matplotlib.text import Text
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.transforms import Affine2D, Transform
+
 from costmodel.hardware import REST, Engine, Memory
 from costmodel.report.cells import printable
 from costmodel.report.labels import Board, Box, Place, Segment, spread
+from costmodel.report.picture import DIM, DPI, GRID, INK, SHADE, WIDTH, render, style
 from costmodel.roofline import Point
 from costmodel.simulate import Simulation
 from costmodel.units import exact, human
-
-try:
-    from matplotlib import rc_context, rcParamsDefault
-    from matplotlib.axes import Axes
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.legend import Legend
-    from matplotlib.lines import Line2D
-    from matplotlib.markers import MarkerStyle
-    from matplotlib.text import Text
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-    from matplotlib.transforms import Affine2D, Transform
-except ImportError as error:
-    raise CostModelError(
-        f"a roofline plot needs matplotlib, the extra 'plot': pip install 'costmodel[plot]' ({error})"
-    ) from None
-
-METADATA: Final[dict[str, dict[str, Any]]] = {
-    "svg": {"Date": None, "Creator": None},
-    "png": {"Software": None},
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-}
-"""Per format what would say when and by what it was written."""
-
-STYLE: Final[dict[str, Any]] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib
-    "font.size": 8,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "pdf.fonttype": 42,
-    "svg.hashsalt": "costmodel",
-    "text.parse_math": False,  # a name may have dollars in it
-}
-DPI: Final = 200
-INK, DIM, GRID, SHADE = "#000000", "#595959", "#e4e4e4", "#f4f4f4"
 
 LOOKS: Final = {
     "convolution, pointwise": ("o", "#d55e00"),
@@ -72,8 +43,6 @@ LOOKS: Final = {
 }
 """Each family's marker and colour, the same in every picture; their lightness differs as well."""
 
-WIDTH: Final = 520.0
-"""Of the picture: two columns of a paper."""
 HEIGHT: Final = 290.0
 """Of the plot alone."""
 LEFT, EDGE, STRIP = 66.0, 8.0, 34.0
@@ -126,10 +95,7 @@ class Drawing:
 
     def render(self, kind: str) -> bytes:
         """The picture's bytes; ``kind`` is a key of :data:`METADATA`."""
-        out = io.BytesIO()
-        with _style():
-            self.figure.savefig(out, format=kind, dpi=DPI, metadata=METADATA[kind])
-        return out.getvalue()
+        return render(self.figure, kind)
 
 
 def draw(simulation: Simulation, points: Sequence[Point], *, top: int = 8, measured: str = "") -> Drawing:
@@ -137,22 +103,11 @@ def draw(simulation: Simulation, points: Sequence[Point], *, top: int = 8, measu
 
     The ``top`` marks that take the most time are named beside them; where it is too crowded, numbered and named below.
     """
-    with _style():
+    with style():
         named = _Plot(simulation, points, top, measured).draw()
         if not (named.crowded or named.untold):
             return named
         return _Plot(simulation, points, top, measured, numbered=named.crowded, below=named.untold).draw()
-
-
-@contextlib.contextmanager
-def _style() -> Iterator[None]:
-    """Matplotlib as it comes, whatever the user's own settings, with :data:`STYLE`; a missing glyph is no warning."""
-    usual: dict[Any, Any] = {
-        name: value for name, value in rcParamsDefault.items() if not name.startswith(("backend", "date."))
-    }
-    with warnings.catch_warnings(), rc_context(usual | STYLE):
-        warnings.filterwarnings("ignore", "Glyph .* missing from")
-        yield
 
 
 class _Plot:
@@ -172,7 +127,7 @@ class _Plot:
         self.points, self.top, self.measured, self.numbered = points, top, measured, numbered
         self.below = below
         self.shown = [point for point in points if point.operations]
-        self.slow = [memory for memory in self.hardware.memories if memory.bandwidth < math.inf]
+        self.slow = [memory for memory in self.hardware.memories if memory.rate < math.inf]
         self.engines = self.hardware.engines
         self.figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=DPI)
         self.renderer: Any = FigureCanvasAgg(self.figure).get_renderer()  # type: ignore[no-untyped-call]
@@ -198,7 +153,7 @@ class _Plot:
         """The logarithms between which both axes run: every point and every roof, and where roofs meet."""
         finite = [point.intensity for point in self.shown if point.intensity < math.inf]
         peaks = [engine.peak for engine in self.engines]
-        ridges = [max(peaks) / memory.bandwidth for memory in self.slow]
+        ridges = [max(peaks) / memory.rate for memory in self.slow]
         right = max([*finite, *ridges], default=10.0)
         left = min([*finite, *(ridge / 10 for ridge in ridges)], default=right / 100)
         reached = [rate for point in self.shown for rate in (point.performance, point.measured) if rate]
@@ -377,7 +332,7 @@ class _Plot:
             timeless = [point for point in idle if not point.share]
             yield f"Without operations and time, so not in the plot: {_kinds(timeless)}."
         if self.below:
-            order = sorted(self.below, key=lambda memory: -memory.bandwidth)
+            order = sorted(self.below, key=lambda memory: -memory.rate)
             yield f"Slopes without a name in the plot, from the left: {', '.join(map(_slope, order))}."
 
     def _remarks_on_measured(self) -> Iterator[str]:
@@ -414,7 +369,7 @@ class _Plot:
         """Slopes up to the highest peak, peaks from the steepest slope on; the outermost of them are the roof."""
         left, right = self.x[0], self.x_end
         peak = math.log10(max(engine.peak for engine in self.engines))
-        fastest = math.log10(max((memory.bandwidth for memory in self.slow), default=math.inf))
+        fastest = math.log10(max((memory.rate for memory in self.slow), default=math.inf))
         ridge = max(left, peak - fastest)
         self.axes.fill_between(
             [left, ridge, right],
@@ -425,7 +380,7 @@ class _Plot:
             zorder=0.3,
         )
         for memory in self.slow:
-            rate = math.log10(memory.bandwidth)
+            rate = math.log10(memory.rate)
             start, end = max(left, self.y[0] - rate), min(peak - rate, self.x[1])
             line = self._roof((start, start + rate), (end, end + rate), bold=rate == fastest)
             self.slopes.append((memory, line))
@@ -568,7 +523,7 @@ def _side(marker: str, area: float) -> float:
 
 
 def _slope(memory: Memory) -> str:
-    return f"{memory.name}  {_rate(memory.bandwidth, 'B/s')}"
+    return f"{memory.name}  {_rate(memory.rate, 'B/s')}"
 
 
 def _rate(value: float, unit: str) -> str:
