@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import costmodel.ops  # noqa: F401 - the operators register themselves
-from costmodel import compare, guard, measure, memory, parity, profile, roofline, schema, simulate, units
+from costmodel import compare, guard, measure, memory, parity, placements, profile, roofline, schema, simulate, units
 from costmodel.counting import standard_table
 from costmodel.execute import verify
 from costmodel.graph import Op
@@ -18,7 +18,7 @@ from costmodel.importers import layers
 from costmodel.importers.attributes import attributes
 from costmodel.importers.plan import LIMIT, LONGEST, BlockKeys, File, LayerKeys
 from costmodel.papers import ledger
-from costmodel.place import POLICIES
+from costmodel.place import POLICIES, check, lives, placement
 from costmodel.table import Column
 
 PAGE = Path(__file__).parent / "reference.md"
@@ -114,6 +114,9 @@ def page() -> str:
         ("Columns of parity", columns(parity.COLUMNS)),
         ("Columns of a verification", columns(verify.SUMMARY_COLUMNS)),
         ("Columns of a verification: layers", columns(verify.LAYER_COLUMNS)),
+        ("Columns of placements", columns(placements.COLUMNS)),
+        ("Columns of placements: traffic", columns(placements.TRAFFIC_COLUMNS)),
+        ("Columns of memory: addresses", columns(placements.ADDRESS_COLUMNS)),
         ("Columns of memory", columns((*memory.COLUMNS, memory.KEPT))),
         ("Columns of a measured run", columns((*measure.MEASURED, *measure.PREDICTED))),
         ("Columns of the ledger", columns(ledger.COLUMNS)),
@@ -121,6 +124,8 @@ def page() -> str:
         ("Budgets of a check", budgets()),
         ("How time is computed", prose(simulate)),
         ("Points of a roofline", prose(roofline)),
+        ("How tensors are placed", prose(placement) + "\n\n" + prose(lives)),
+        ("What the checker walks through", prose(check)),
         ("Placement policies", policies()),
         ("Network file", network_file()),
         ("Network file: each layer, beside its operator's attributes", keys(LayerKeys)),
