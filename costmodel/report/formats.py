@@ -96,7 +96,7 @@ def table_to_json(table: Table, machine: Hardware, remarks: Sequence[str]) -> st
         "machine": machine.name,
         "settings": list(machine.settings),
         "remarks": list(remarks),
-        "columns": [_described(column) for column in table.columns],
+        "columns": [described(column) for column in table.columns],
         "rows": list(table.rows()),
     }
     return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
