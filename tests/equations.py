@@ -187,6 +187,7 @@ EXACT = {
     "BatchNorm": normalized,
     "ChannelShuffle": shuffled,
     "Clip": value_by_value(lambda op, x: min(max(x, bound(op.low, -1)), bound(op.high, 1))),
+    "Cast": lambda op, x: x,  # noqa: ARG005
     "Concat": joined,
     "Conv": convolution,
     "Div": of_two(lambda a, b: a / b),
@@ -301,6 +302,7 @@ def off_by_gelu(op, u, y, inputs, weights):
 
 
 MOVED = {
+    "Cast",
     "Clip",
     "Concat",
     "ChannelShuffle",

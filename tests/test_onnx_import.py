@@ -10,6 +10,7 @@ import onnx
 import onnx.printer
 import onnxruntime
 import pytest
+from equations import onnx_runtime
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
@@ -18,7 +19,8 @@ import costmodel
 from costmodel import zoo
 from costmodel.counting.tools import CONVENTIONS
 from costmodel.errors import CostModelError, WiringError
-from costmodel.execute import execute
+from costmodel.execute import execute, walk
+from costmodel.execute.verify import verify
 from costmodel.graph import Graph, Op
 from costmodel.importers.folding import COMPUTED, SHAPED, SOURCES
 from costmodel.importers.onnx import Reader
@@ -354,7 +356,7 @@ def same_as_onnx_runtime(made, folder):
     weights = {
         name: {
             weight.name: np.full(weight.shape, numbers.get(name.rpartition("_")[2], 0.25), np.float32)
-            for weight in node.op.weights(*node.input_shapes)
+            for weight in node.weights
         }
         for name, node in graph.nodes.items()
     }
@@ -850,3 +852,61 @@ def test_a_network_that_is_read_keeps_its_wiring():
     assert isinstance(graph, Graph)
     assert graph == costmodel.network(str(light("squeezenet")))
     assert graph.replay() == graph
+
+
+# Element types
+
+
+def bytes_of(graph):
+    layers = profile(graph).layers
+    return [layers.total(name) for name in ("input_bytes", "weight_bytes", "output_bytes")]
+
+
+def half(path):
+    weights = {"w": np.zeros((16, 64, 3, 3), np.float16)}
+    return saved(path, model([one("Conv", ("x", "w"))], (1, 64, 10, 10), weights, dtype=TensorProto.FLOAT16))
+
+
+def test_a_model_of_two_bytes_per_value_stays_so_unless_asked(tmp_path):
+    narrow, wide = (costmodel.network(half(tmp_path), dtype=dtype) for dtype in (None, "float32"))
+    assert (narrow.dtype, narrow.name, wide.dtype, wide.name) == ("float16", "model", "float32", "model(dtype=float32)")
+    assert bytes_of(narrow) == [2 * 6400, 2 * 9216, 2 * 1024]
+    assert bytes_of(wide) == [4 * 6400, 4 * 9216, 4 * 1024]
+
+
+def test_casts_change_the_width_and_back(tmp_path):
+    island = [
+        one("Cast", ("x",), ("wide",), to=TensorProto.FLOAT),
+        one("Sigmoid", ("wide",), ("s",)),
+        one("CastLike", ("s", "x"), ("same",)),
+        one("Cast", ("same",), ("z",), to=TensorProto.FLOAT16),  # of no effect
+        one("Conv", ("z", "w"), ("y",)),
+    ]
+    graph = read(tmp_path, *island, shape=(1, 2, 4, 4), constants={"w": np.zeros((3, 2, 1, 1), np.float16)},
+                 dtype=TensorProto.FLOAT16)  # fmt: skip
+    assert ops(graph)[:3] == ["Cast(dtype='float32')", "Sigmoid()", "Cast(dtype=None)"]
+    moved = profile(graph).layers
+    assert moved["input_bytes"] == (64, 128, 128, 64)
+    assert moved["output_bytes"] == (128, 128, 64, 96)
+    x = np.linspace(-4, 4, 32, dtype=np.float16).reshape(1, 2, 4, 4)
+    (_, _, (cast,), (same,), _) = (made for _, _, made in walk(graph, [x]))
+    assert (cast.dtype, same.dtype) == ("float32", "float16")
+
+
+@pytest.mark.parametrize("to", ["int64", "int8", "uint8", "bool", "float16", "float64"])
+def test_a_cast_is_that_of_onnx_runtime(to, tmp_path):
+    made = model([one("Cast", to=helper.np_dtype_to_tensor_dtype(np.dtype(to)))], (1, 9))
+    made.graph.output[0].type.tensor_type.elem_type = helper.np_dtype_to_tensor_dtype(np.dtype(to))
+    x = np.array([[0, -0.0, 0.4, 0.5, 1.5, 2.9, 100.25, 3, 7]], np.float32)
+    (theirs,) = onnx_runtime(made, [x])
+    (ours,) = execute(costmodel.network(saved(tmp_path, made)), [x])
+    assert ours.dtype == theirs.dtype
+    np.testing.assert_array_equal(ours, theirs)
+    verified = verify(costmodel.network(saved(tmp_path, made)), compile_loops=False)
+    assert not len(verified.differences)
+
+
+def test_inputs_of_whole_numbers_keep_their_type(tmp_path):
+    path = saved(tmp_path, model([one("Cast", to=TensorProto.FLOAT)], (2, 3), dtype=TensorProto.INT64))
+    assert bytes_of(costmodel.network(path)) == [48, 0, 24]
+    assert bytes_of(costmodel.network(path, dtype="float16")) == [48, 0, 12]

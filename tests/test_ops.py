@@ -10,6 +10,7 @@ from costmodel.ops import (
     Add,
     AveragePool,
     BatchNorm,
+    Cast,
     ChannelShuffle,
     Clip,
     Concat,
@@ -443,6 +444,7 @@ case(
 case("lrn-wider", Lrn(size=9), [(1, 7)], (1, 7), multiply=2 * 7, add=3 * 7, special=7, divide=7)  # as a narrow one
 
 # Moves and views compute nothing.
+case("cast", Cast("float16"), [(2, 3, 4)], (2, 3, 4))
 case("concat", Concat(), [(1, 64, 28, 28), (1, 128, 28, 28), (1, 32, 28, 28), (1, 32, 28, 28)], (1, 256, 28, 28))
 case("concat-last-axis", Concat(axis=-1), [(2, 3, 4), (2, 3, 5)], (2, 3, 9))
 case("concat-first-axis", Concat(axis=0), [(2, 3), (1, 3), (4, 3)], (7, 3))

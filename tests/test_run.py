@@ -17,6 +17,7 @@ from costmodel.ops import (
     Add,
     AveragePool,
     BatchNorm,
+    Cast,
     ChannelShuffle,
     Clip,
     Concat,
@@ -58,7 +59,7 @@ thorough = settings(max_examples=120, deadline=None)
 
 def single(op, inputs):
     """One operator as a network of its own."""
-    return Graph(op(*(Input(x.shape, x.dtype.name)() for x in inputs), name="op"))
+    return Graph(op(*(Input(x.shape)() for x in inputs), name="op"), dtype=inputs[0].dtype.name)
 
 
 def ours(op, inputs, weights):
@@ -239,6 +240,7 @@ DRAWN = {
     "AveragePool": pools(AveragePool),
     "BatchNorm": alone(BatchNorm(), BatchNorm(epsilon=0.1)),
     "ChannelShuffle": shuffles(),
+    "Cast": alone(Cast()),
     "Clip": alone(Clip(-0.5, 1.0), Clip(low=0.25), Clip(high=0.25), Clip()),
     "Concat": concatenations(),
     "Conv": convolutions(),

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from costmodel.arrays import Array, np
 from costmodel.errors import CostModelError, suggestion
 from costmodel.execute import loops
-from costmodel.graph import Op, Shape, Window, Work
+from costmodel.graph import FRACTIONS, Op, Shape, Window, Work
 
 Constant = Callable[[str, Shape], Array]
 """A constant's name and the shape that the loops need -> its array."""
@@ -314,6 +314,15 @@ def _clip(op: Any, run: Run, x: Array) -> Array:
 
 
 # What moves values computes nothing, so it needs no loops; what only renames them makes no array.
+
+
+@implements("Cast")
+def _cast(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
+    if op.dtype == "bool":
+        return np.array(x != 0, np.float64)
+    if op.dtype is None or op.dtype in FRACTIONS:
+        return np.array(np.array(x, op.dtype), np.float64)
+    return np.array(np.trunc(x), np.float64)
 
 
 @implements("Concat")

@@ -19,6 +19,7 @@ from costmodel.ops.elementwise import Add as Add
 from costmodel.ops.elementwise import Div as Div
 from costmodel.ops.elementwise import Mul as Mul
 from costmodel.ops.elementwise import Sub as Sub
+from costmodel.ops.layout import Cast as Cast
 from costmodel.ops.layout import ChannelShuffle as ChannelShuffle
 from costmodel.ops.layout import Concat as Concat
 from costmodel.ops.layout import Dropout as Dropout

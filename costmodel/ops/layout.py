@@ -4,11 +4,53 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar, Final, Self
 
-from costmodel.arrays import Array, np
+from costmodel.arrays import Array, np, numpy_type
 from costmodel.errors import UnsupportedError, WiringError
-from costmodel.graph import Op, Shape, Tensor, dims
+from costmodel.graph import Op, Shape, Tensor, Type, dims, known_type
 from costmodel.ops.checks import axis_of, integers, positive
-from costmodel.ops.onnx import OnnxForm, OnnxNode, checked_axis
+from costmodel.ops.onnx import NUMBERS, OnnxForm, OnnxNode, checked_axis
+
+
+@dataclass(frozen=True)
+class Cast(Op):
+    """y = x in another element type, ``dtype``, or the network's where none is stated. Copies; computes nothing.
+
+    Fractions become whole numbers toward zero; what is not zero is true.
+    """
+
+    dtype: Type = None
+
+    onnx: ClassVar[tuple[str, ...]] = ("Cast", "CastLike")
+
+    def __post_init__(self) -> None:
+        if self.dtype is not None:
+            known_type(self.dtype)
+
+    def shape(self, x: Shape) -> Shape:
+        """Any shape -> the same."""
+        return x
+
+    def types(self, x: Type) -> tuple[Type, ...]:  # noqa: ARG002
+        """The stated type."""
+        return (self.dtype,)
+
+    def run(self, x: Array) -> Array:
+        """The same values; the network's type is the caller's to round to."""
+        return x.astype(numpy_type(self.dtype or "float64"))
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """To the type of a number, or of the second operand."""
+        if node.kind == "Cast":
+            return node.apply(cls(node.type(int(node.get("to", 0)))))
+        like = node.operand(1)
+        if like is None:
+            raise WiringError("takes 2 inputs")
+        return node.apply(cls(like.dtype), node.tensor())
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """To the type's number."""
+        return form.apply("Cast", to=NUMBERS[self.dtype or form.dtype])
 
 
 @dataclass(frozen=True)

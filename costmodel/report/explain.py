@@ -143,7 +143,7 @@ def _weights(simulation: Simulation, kernel: Kernel, row: int) -> Iterator[Figur
         sizes = [
             product([number(f"{weight.name}[{axis}]", size) for axis, size in enumerate(weight.shape)])
             for node in kernel.nodes
-            for weight in node.op.weights(*node.input_shapes)
+            for weight in node.weights
             if weight.kind == kind
         ]
         if sizes:

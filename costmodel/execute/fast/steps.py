@@ -89,7 +89,7 @@ def columns_needed(kernel: Kernel) -> int:
 
 
 def _reduction(node: Node) -> int:
-    (weight, *_) = node.op.weights(*node.input_shapes)
+    (weight, *_) = node.weights
     return prod(weight.shape[1:])
 
 
