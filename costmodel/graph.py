@@ -178,8 +178,8 @@ class Op:
     each: ClassVar[Work] = NO_WORK
     """Elementwise operations per unit of :meth:`units`, as the ``standard`` convention counts them."""
 
-    swapped: ClassVar[Work] = NO_WORK
-    """Once per output element, an operation in the place of one of another kind: its numbers add up to zero."""
+    per_row: ClassVar[Work] = NO_WORK
+    """Once for each of :meth:`rows`, beside :attr:`each`; a number below 0 is what another kind takes the place of."""
 
     unit: ClassVar[str] = "output element"
     """What :meth:`units` counts, in words."""
@@ -247,8 +247,12 @@ class Op:
         """Operand shapes -> how often :attr:`each` is done; by default once per output element."""
         return prod(self.shape(*inputs))
 
+    def rows(self, *inputs: Any) -> int:
+        """Operand shapes -> how often :attr:`per_row` is done; by default once per output element."""
+        return prod(self.shape(*inputs))
+
     def work(self, *inputs: Any) -> Work:
-        """Operand shapes -> arithmetic: the loop nest's MACs, ``each * units``, and of these some :attr:`swapped`.
+        """Operand shapes -> arithmetic: the loop nest's MACs, ``each * units`` and ``per_row * rows``.
 
         Derived, not overridden.
         """
@@ -258,10 +262,10 @@ class Op:
         units = self.units(*inputs)
         _, add, multiply, compare, divide, special = self.each
         work = Work(macs, add * units, multiply * units, compare * units, divide * units, special * units)
-        if self.swapped is NO_WORK:
+        if self.per_row is NO_WORK:
             return work
-        outputs = prod(self.shape(*inputs))
-        return work.plus(Work(*[count * outputs for count in self.swapped]))
+        rows = self.rows(*inputs)
+        return work.plus(Work(*[count * rows for count in self.per_row]))
 
     def run(self, *inputs: Any, **weights: Any) -> Any:
         """Operand arrays, and the weights by name -> the output array: the equation in plain NumPy."""

@@ -604,7 +604,9 @@ def operator(draw, kind, shape):
         "LeakyRelu": lambda: LeakyRelu(draw(REAL)),
         "Elu": lambda: Elu(draw(REAL)),
     }  # fmt: skip
-    return given[kind]() if kind in given else Op.registry[kind]()
+    return (
+        given[kind]() if kind in given else draw(st.sampled_from([case.op for case in CASES if case.op.kind == kind]))
+    )
 
 
 @st.composite
@@ -640,11 +642,11 @@ def graphs(draw):
         if kind == "Input":
             make(Input(draw(shapes), dtype), [])
             continue
-        count = Op.registry[kind].operands
         source = draw(st.sampled_from([tensors[-1]] * 3 + tensors))
         same = [tensor for tensor in tensors if tensor.shape == source.shape]
-        others = [draw(st.sampled_from(same)) for _ in range(draw(WHOLE) if count is None else count - 1)]
-        make(draw(operator(kind, source.shape)), [source, *others])
+        op = draw(operator(kind, source.shape))
+        others = [draw(st.sampled_from(same)) for _ in range(draw(WHOLE) if op.operands is None else op.operands - 1)]
+        make(op, [source, *others])
     ends = draw(st.permutations([tensor for tensor in tensors if tensor not in read_by]))
     return Graph(
         [*ends, *draw(st.lists(st.sampled_from(tensors), max_size=1))],

@@ -11,8 +11,12 @@ from typing import Any, Final
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
 from costmodel.graph import Input, Op, Shape, Tensor
-from costmodel.ops.elementwise import broadcast
+from costmodel.ops.checks import broadcast
+from costmodel.ops.elementwise import Binary
+from costmodel.ops.functions import Function
+from costmodel.ops.indexing import Trilu
 from costmodel.ops.onnx import Constant, OnnxNode, own
+from costmodel.ops.reduction import CumSum
 
 LIMIT: Final = 4096
 """Constants of more elements have no values."""
@@ -33,8 +37,11 @@ def fold(node: OnnxNode) -> tuple[Constant, ...] | None:
     if node.kind in COMPUTED and all(operand.elements <= LIMIT for operand in constants):
         arrays = [operand.read() for operand in constants]
         if None not in node.inputs and not any(array is None for array in arrays):
-            with np.errstate(all="ignore"):
-                return (known(np.asarray(COMPUTED[node.kind](node, *arrays)), node.dtype),)
+            try:
+                with np.errstate(all="ignore"):
+                    return (known(np.asarray(COMPUTED[node.kind](node, *arrays)), node.dtype),)
+            except _TooManyError as many:
+                return (Constant(many.shape, dtype=constants[-1].dtype),)
     if node.kind in SHAPED:
         first = constants[0]
         dtype = node.type(int(node.get("to", 0))) if node.kind == "Cast" else first.dtype
@@ -108,11 +115,20 @@ SOURCES: Final[Mapping[str, Callable[[OnnxNode], Constant]]] = {
 """What makes constants of nothing, or of a map's shape."""
 
 
+class _TooManyError(Exception):
+    """A result of more elements than have values; its shape is known."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape)
+        self.shape: Final = shape
+
+
 def _bounded(shape: Sequence[int]) -> Shape:
     """A shape of few enough elements to have values."""
-    if prod(shape) > LIMIT:
-        raise UnsupportedError(f"a computed constant of more than {LIMIT} elements is not supported")
-    return tuple(shape)
+    whole = tuple(map(int, shape))
+    if prod(whole) > LIMIT:
+        raise _TooManyError(whole)
+    return whole
 
 
 def _elementwise(function: Callable[..., Array]) -> Callable[..., Array]:
@@ -220,42 +236,42 @@ def _reduced(function: Callable[..., Array]) -> Callable[..., Array]:
     return computed
 
 
+def _cumsum(node: OnnxNode, x: Array, axis: Array) -> Array:
+    op = CumSum(int(axis.reshape(-1)[0]), bool(node.get("exclusive", 0)), bool(node.get("reverse", 0)))
+    return op.run(x)
+
+
+def _trilu(node: OnnxNode, x: Array, *k: Array) -> Array:
+    return Trilu(bool(node.get("upper", 1)), int(k[0].reshape(-1)[0]) if k else 0).run(x)
+
+
 COMPUTED: Final[Mapping[str, Callable[..., Array]]] = {
-    "Abs": _elementwise(np.abs),
-    "Add": _elementwise(lambda a, b: a + b),
-    "And": _elementwise(np.logical_and),
+    **{
+        name: _elementwise(getattr(np, cls.function))
+        for cls in Op.registry.values()
+        if issubclass(cls, Binary | Function)
+        for name in cls.onnx
+    },
     "Cast": _cast,
-    "Ceil": _elementwise(np.ceil),
     "Concat": _concat,
+    "CumSum": _cumsum,
     "Div": _elementwise(_divide),
-    "Equal": _elementwise(np.equal),
     "Expand": _expand,
-    "Floor": _elementwise(np.floor),
     "Gather": _gather,
-    "Greater": _elementwise(np.greater),
-    "GreaterOrEqual": _elementwise(np.greater_equal),
     "Identity": lambda _, x: x,
-    "Less": _elementwise(np.less),
-    "LessOrEqual": _elementwise(np.less_equal),
-    "Max": _elementwise(np.maximum),
-    "Min": _elementwise(np.minimum),
     "Mod": _elementwise(_modulo),
-    "Mul": _elementwise(lambda a, b: a * b),
-    "Neg": _elementwise(np.negative),
-    "Not": _elementwise(np.logical_not),
-    "Or": _elementwise(np.logical_or),
     "Range": _range,
     "ReduceMax": _reduced(np.max),
+    "ReduceMean": _reduced(np.mean),
     "ReduceMin": _reduced(np.min),
     "ReduceProd": _reduced(np.prod),
     "ReduceSum": _reduced(np.sum),
     "Reshape": _reshape,
     "Slice": _slice,
-    "Sqrt": _elementwise(np.sqrt),
     "Squeeze": _squeeze,
-    "Sub": _elementwise(lambda a, b: a - b),
     "Tile": _tile,
     "Transpose": _transpose,
+    "Trilu": _trilu,
     "Unsqueeze": _unsqueeze,
     "Where": _where,
 }

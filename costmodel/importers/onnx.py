@@ -250,11 +250,13 @@ class Reader:
         if self.held and not self.held.isdisjoint(inputs):
             self.behind += 1
             raise UnsupportedError("what it reads was left out")
+        if node.domain not in (*DOMAINS, OWN):
+            kind = f"{node.domain}.{kind}"
         known = kind in Op.onnx_registry or kind in SOURCES or kind in CONSTANTS
-        if not (known and node.domain in DOMAINS) and node.domain != OWN:
+        if not known and node.domain != OWN:
             where = f" of domain {node.domain!r}" if node.domain not in DOMAINS else ""
             names = {*Op.onnx_registry, *SOURCES, *CONSTANTS}
-            raise UnsupportedError(f"operator {kind!r}{where} is not known; {suggestion(kind, names)}")
+            raise UnsupportedError(f"operator {node.op_type!r}{where} is not known; {suggestion(node.op_type, names)}")
         for name in inputs:
             if name and name not in self.values:
                 raise WiringError(f"reads {name!r}, which nothing before it makes")

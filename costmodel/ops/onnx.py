@@ -52,6 +52,7 @@ Operand = Tensor | Constant | None
 class OnnxNode:
     """A node: ONNX's name of its operator, the operator set, attributes, operands, and how it becomes layers.
 
+    The name of an operator of another domain is behind that: ``com.microsoft.FastGelu``.
     Attributes are numbers, texts and tuples of these; ``outputs`` says of each output whether anything reads it.
     """
 
@@ -74,7 +75,7 @@ class OnnxNode:
 
     def apply(self, op: Op, *operands: Tensor, part: str = "") -> tuple[Tensor, ...]:
         """Apply an operator, without ``operands`` to all that flow; ``part`` names what is not the node itself."""
-        block, name = place(self.path, self.kind)
+        block, name = place(self.path, self.kind.rpartition(".")[2])
         wanted = f"{name}_{part}" if part else name
         return Node(op, operands or self.tensors, unique(wanted, block, self.taken), block).outputs
 

@@ -219,6 +219,10 @@ def _work(simulation: Simulation, kernel: Kernel, row: int) -> Iterator[Figure]:
             units = node.op.units(*node.input_shapes)
             parts.append(number(f"{node.op.kind} per {node.op.unit}", each) * number(f"{node.op.unit}s", units))
             notes.append(f"{node.op.kind}: {node.op.why}")
+        beside = node.op.per_row.elementwise
+        if beside:
+            rows = node.op.rows(*node.input_shapes)
+            parts.append(number(f"{node.op.kind} per row", beside) * number("rows", rows))
     if parts:
         yield _checked("elementwise", total(parts), layers["elementwise"][row], "OP", "; ".join(notes))
     amount = constant(2) * number("MACs", layers["macs"][row]) + number("elementwise", layers["elementwise"][row])
