@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from costmodel.simulate import Simulation
 
 
-def network(name: str, *, batch: int = 1, dtype: str = "float32", **parameters: Any) -> "Graph":
+def network(name: str, *, batch: int = 1, dtype: str | None = None, **parameters: Any) -> "Graph":
     """Build a network of the zoo, or read one from a file, whose own batch and element type stay unless changed.
 
     ``parameters`` are the architecture's own, such as ``size=192``, or options of the file's format.
@@ -33,14 +33,15 @@ def network(name: str, *, batch: int = 1, dtype: str = "float32", **parameters: 
         graph = importers.load(name, **parameters)
     else:
         graph = zoo.get(name)(**parameters)
+    dtype = None if dtype == graph.dtype else dtype
     changed = ", ".join(
-        f"{key}={value}" for key, value, usual in (("batch", batch, 1), ("dtype", dtype, "float32")) if value != usual
+        f"{key}={value}" for key, value in (("batch", batch), ("dtype", dtype)) if value not in (1, None)
     )
     if not changed:
         return graph
     title = f"{graph.name[:-1]}, {changed})" if graph.name.endswith(")") else f"{graph.name}({changed})"
-    # A file may state a batch and an element type of its own, which the usual values leave as they are.
-    return graph.replay(batch=batch if batch != 1 else None, dtype=dtype if dtype != "float32" else None, name=title)
+    # A file may state a batch of its own, which the usual one leaves as it is.
+    return graph.replay(batch=batch if batch != 1 else None, dtype=dtype, name=title)
 
 
 def to_onnx(

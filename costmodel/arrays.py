@@ -1,7 +1,8 @@
 """NumPy, imported when it is first used: operators can run, but most commands never do."""
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 Array = Any
 """A NumPy array, in signatures."""
@@ -20,4 +21,13 @@ else:
 
     np = _NumPy()
 
-__all__ = ["Array", "np"]
+STORED: Final[Mapping[str, str]] = {"int4": "int8", "uint4": "uint8"}
+"""Element types that NumPy does not have -> what holds their values."""
+
+
+def numpy_type(dtype: str) -> str:
+    """An element type -> NumPy's that holds its values."""
+    return STORED.get(dtype, dtype)
+
+
+__all__ = ["STORED", "Array", "np", "numpy_type"]

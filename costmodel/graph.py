@@ -25,10 +25,17 @@ VARIADIC: Final = 0x04
 """The flag of a code object that takes ``*args``; ``inspect.CO_VARARGS`` without importing ``inspect``."""
 
 BITS: Final[Mapping[str, int]] = {
-    "float64": 64, "float32": 32, "float16": 16, "bfloat16": 16, "float8": 8,
-    "int64": 64, "int32": 32, "int16": 16, "int8": 8, "int4": 4, "uint8": 8,
+    "float64": 64, "float32": 32, "float16": 16, "bfloat16": 16, "float8": 8, "float4": 4,
+    "int64": 64, "int32": 32, "int16": 16, "int8": 8, "int4": 4,
+    "uint64": 64, "uint32": 32, "uint16": 16, "uint8": 8, "uint4": 4, "bool": 8,
 }  # fmt: skip
 """Element type -> width in bits."""
+
+FRACTIONS: Final = frozenset({"float64", "float32", "float16", "bfloat16", "float8", "float4"})
+"""The element types of numbers that need not be whole."""
+
+Type = str | None
+"""An element type, a name in :data:`BITS`; None stands for that of the network."""
 
 
 @functools.lru_cache(maxsize=4096)
@@ -42,12 +49,23 @@ def size_in_bytes(elements: int, bits: int) -> int:
     return -(-elements * bits // 8)
 
 
+def known_type(dtype: str) -> str:
+    """An element type, checked."""
+    if dtype not in BITS:
+        raise CostModelError(f"element type {dtype!r} is unknown; {suggestion(dtype, BITS)}")
+    return dtype
+
+
 class Weight(NamedTuple):
-    """A constant operand: a learned ``parameter``, or a ``buffer`` that is stored but not learned."""
+    """A constant operand: a learned ``parameter``, or a ``buffer`` that is stored but not learned.
+
+    Without an element type it has that of its layer's first result, or of its first operand where that is a truth.
+    """
 
     name: str
     shape: Shape
     kind: Literal["parameter", "buffer"] = "parameter"
+    dtype: Type = None
 
     @property
     def elements(self) -> int:
@@ -163,8 +181,8 @@ class Op:
     each: ClassVar[Work] = NO_WORK
     """Elementwise operations per unit of :meth:`units`, as the ``standard`` convention counts them."""
 
-    swapped: ClassVar[Work] = NO_WORK
-    """Once per output element, an operation in the place of one of another kind: its numbers add up to zero."""
+    per_row: ClassVar[Work] = NO_WORK
+    """Once for each of :meth:`rows`, beside :attr:`each`; a number below 0 is what another kind takes the place of."""
 
     unit: ClassVar[str] = "output element"
     """What :meth:`units` counts, in words."""
@@ -213,6 +231,13 @@ class Op:
         """Operand shapes -> the shape of each output."""
         return (self.shape(*inputs),)
 
+    def types(self, *inputs: Any) -> tuple[Type, ...]:
+        """Operand element types -> that of all outputs, or of each; by default the one that all operands have."""
+        if len(inputs) > 1 and any(dtype != inputs[0] for dtype in inputs):
+            both = " and ".join(dict.fromkeys([dtype or "the network's" for dtype in inputs]))
+            raise WiringError(f"takes operands of one element type, not of {both}")
+        return inputs[:1] or (None,)
+
     def weights(self, *inputs: Any) -> tuple[Weight, ...]:  # noqa: ARG002
         """Operand shapes -> the constants the operator holds."""
         return ()
@@ -225,8 +250,12 @@ class Op:
         """Operand shapes -> how often :attr:`each` is done; by default once per output element."""
         return prod(self.shape(*inputs))
 
+    def rows(self, *inputs: Any) -> int:
+        """Operand shapes -> how often :attr:`per_row` is done; by default once per output element."""
+        return prod(self.shape(*inputs))
+
     def work(self, *inputs: Any) -> Work:
-        """Operand shapes -> arithmetic: the loop nest's MACs, ``each * units``, and of these some :attr:`swapped`.
+        """Operand shapes -> arithmetic: the loop nest's MACs, ``each * units`` and ``per_row * rows``.
 
         Derived, not overridden.
         """
@@ -236,10 +265,10 @@ class Op:
         units = self.units(*inputs)
         _, add, multiply, compare, divide, special = self.each
         work = Work(macs, add * units, multiply * units, compare * units, divide * units, special * units)
-        if self.swapped is NO_WORK:
+        if self.per_row is NO_WORK:
             return work
-        outputs = prod(self.shape(*inputs))
-        return work.plus(Work(*[count * outputs for count in self.swapped]))
+        rows = self.rows(*inputs)
+        return work.plus(Work(*[count * rows for count in self.per_row]))
 
     def run(self, *inputs: Any, **weights: Any) -> Any:
         """Operand arrays, and the weights by name -> the output array: the equation in plain NumPy."""
@@ -258,13 +287,13 @@ class Op:
 
 
 class Tensor:
-    """A value that flows between layers: its shape, its element width, and the node that makes it."""
+    """A value that flows between layers: its shape, its element type, and the node that makes it."""
 
-    __slots__ = ("bits", "index", "node", "shape")
+    __slots__ = ("dtype", "index", "node", "shape")
 
-    def __init__(self, shape: Shape, bits: int, node: "Node", index: int) -> None:
+    def __init__(self, shape: Shape, dtype: Type, node: "Node", index: int) -> None:
         self.shape: Final = shape
-        self.bits: Final = bits
+        self.dtype: Final = dtype
         self.node: Final = node
         self.index: Final = index
 
@@ -272,11 +301,6 @@ class Tensor:
     def elements(self) -> int:
         """How many values it holds."""
         return prod(self.shape)
-
-    @property
-    def bytes(self) -> int:
-        """Its size: elements * bits / 8, rounded up."""
-        return size_in_bytes(self.elements, self.bits)
 
     def __repr__(self) -> str:
         return f"Tensor({dims(self.shape)} from {self.node.label})"
@@ -305,22 +329,33 @@ class Node:
             raise self._error(f"takes {op.operands} inputs, not {len(self.inputs)}")
         try:
             made = op.shapes(*self.input_shapes)
+            types = op.types(*[tensor.dtype for tensor in self.inputs])
         except WiringError as error:
             raise self._error(str(error)) from None
         for shape in made:
             if 0 in shape:
                 raise self._error(f"would make an empty map {dims(shape)}")
-        bits = inputs[0].bits if inputs else getattr(op, "bits", 32)
-        if len(inputs) > 1 and any(tensor.bits != bits for tensor in inputs):
-            widths = sorted({tensor.bits for tensor in inputs})
-            raise self._error(f"takes operands of one element width, not of {widths} bits")
-        self.outputs: Final = tuple([Tensor(shape, bits, self, index) for index, shape in enumerate(made)])
+        if len(types) < len(made):
+            types *= len(made)
+        self.outputs: Final = tuple(
+            [Tensor(shape, dtype, self, index) for index, (shape, dtype) in enumerate(zip(made, types, strict=True))]
+        )
+
+    @property
+    def weights(self) -> tuple[Weight, ...]:
+        """The constants that it holds, each with its element type."""
+        weights = self.op.weights(*self.input_shapes)
+        dtype = self.outputs[0].dtype
+        if dtype is None or not weights:
+            return weights
+        if dtype == "bool":
+            dtype = self.inputs[0].dtype
+        return tuple([weight._replace(dtype=weight.dtype or dtype) for weight in weights])
 
     @property
     def parameters(self) -> int:
         """Learned values: the elements of every weight that is not a buffer."""
-        weights = self.op.weights(*self.input_shapes)
-        return sum(weight.elements for weight in weights if weight.kind == "parameter")
+        return sum(weight.elements for weight in self.weights if weight.kind == "parameter")
 
     def _error(self, problem: str) -> WiringError:
         shapes = ", ".join(map(dims, self.input_shapes)) or "none"
@@ -348,37 +383,48 @@ def block(name: str) -> Iterator[None]:
 class Input(Op):
     """x: given from outside; no operands, no work.
 
-    ``size`` is the full shape, batch first; ``dtype`` a name in :data:`BITS`, and all that follows has its width.
+    ``size`` is the full shape, batch first. ``dtype`` is its element type where that is not the network's, such as
+    int64 for the numbers of words; what is made of it has that type too, unless an operator makes another.
     """
 
     size: Shape
-    dtype: str = "float32"
+    dtype: Type = None
 
     def __post_init__(self) -> None:
-        if self.dtype not in BITS:
-            raise CostModelError(f"element type {self.dtype!r} is unknown; {suggestion(self.dtype, BITS)}")
+        if self.dtype is not None:
+            known_type(self.dtype)
         sizes: object = self.size
         whole = isinstance(sizes, tuple) and all(type(size) is int and size > 0 for size in sizes)
         if not (sizes and whole):
             raise CostModelError(f"an input's size is a tuple of positive integers, not {self.size}")
 
-    @property
-    def bits(self) -> int:
-        """Element width."""
-        return BITS[self.dtype]
-
     def shape(self) -> Shape:
         """The declared size."""
         return self.size
 
+    def types(self) -> tuple[Type, ...]:
+        """The declared type."""
+        return (self.dtype,)
+
 
 class Graph:
-    """A network: its nodes by unique name, inputs first used first, each after the nodes it reads from."""
+    """A network: its nodes by unique name, inputs first used first, each after the nodes it reads from.
 
-    __slots__ = ("name", "nodes", "notes", "outputs")
+    ``dtype`` is the element type of the maps and weights that have none of their own.
+    """
 
-    def __init__(self, outputs: Tensor | Sequence[Tensor], name: str = "network", *, notes: Sequence[str] = ()) -> None:
+    __slots__ = ("dtype", "name", "nodes", "notes", "outputs")
+
+    def __init__(
+        self,
+        outputs: Tensor | Sequence[Tensor],
+        name: str = "network",
+        *,
+        dtype: str = "float32",
+        notes: Sequence[str] = (),
+    ) -> None:
         self.name: Final = name
+        self.dtype: Final = known_type(dtype)
         self.notes: Final = tuple(notes)
         """What a reader of its figures must know, such as operators that were left out."""
         self.outputs: Final = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
@@ -410,17 +456,24 @@ class Graph:
         return sum(node.op.loops(*node.input_shapes).macs for node in self.nodes.values())
 
     def replay(self, *, batch: int | None = None, dtype: str | None = None, name: str | None = None) -> Self:
-        """The same network for another batch size or element type, rebuilt node by node from its inputs."""
+        """The same network for another batch size or element type, rebuilt node by node from its inputs.
+
+        The element type becomes that of all that has none of its own, and of inputs that are fractions.
+        """
+        if dtype is not None:
+            known_type(dtype)
         made: dict[Tensor, Tensor] = {}
         for node in self.nodes.values():
             op = node.op
             if isinstance(op, Input):
                 images, *rest = op.size
-                op = Input((images if batch is None else batch, *rest), op.dtype if dtype is None else dtype)
+                own = None if dtype and op.dtype in FRACTIONS else op.dtype
+                op = Input((images if batch is None else batch, *rest), own)
             copy = Node(op, [made[tensor] for tensor in node.inputs], node.name, node.block)
             made |= dict(zip(node.outputs, copy.outputs, strict=True))
         title = self.name if name is None else name
-        return type(self)([made[tensor] for tensor in self.outputs], title, notes=self.notes)
+        outputs = [made[tensor] for tensor in self.outputs]
+        return type(self)(outputs, title, dtype=dtype or self.dtype, notes=self.notes)
 
     def __eq__(self, other: object) -> bool:
         """Equal when the same operators with the same attributes are wired the same way under the same layer names."""
@@ -436,7 +489,7 @@ class Graph:
             (name, node.block, node.op, [(names[tensor.node], tensor.index) for tensor in node.inputs])
             for name, node in self.nodes.items()
         ]
-        return [*wires, [(names[tensor.node], tensor.index) for tensor in self.outputs]]
+        return [self.dtype, *wires, [(names[tensor.node], tensor.index) for tensor in self.outputs]]
 
     def __repr__(self) -> str:
         return f"Graph({self.name}: {len(self.nodes)} nodes)"

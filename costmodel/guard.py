@@ -67,7 +67,7 @@ class Request:
     machine: str
     settings: Sequence[str] = ()
     batch: int = 1
-    dtype: str = "float32"
+    dtype: str | None = None
     overlap: str | None = None
     placement: str | None = None
 
@@ -89,7 +89,7 @@ REQUEST_KEYS: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
         "a list of KEY=VALUE",
     ),
     "batch": (lambda value: type(value) is int and value > 0, "a positive integer"),
-    "dtype": (lambda value: isinstance(value, str), "an element type"),
+    "dtype": (lambda value: value is None or isinstance(value, str), "an element type or null"),
     "overlap": (lambda value: value is None or isinstance(value, str), "a name or null"),
     "placement": (lambda value: value is None or isinstance(value, str), "a name or null"),
 }

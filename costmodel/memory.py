@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from costmodel.errors import CostModelError, suggestion
 from costmodel.fuse import Kernel, Pattern, fuse
-from costmodel.graph import Graph, size_in_bytes
+from costmodel.graph import BITS, Graph, Type, size_in_bytes
 from costmodel.profile import MAPS, Profile, profile
 from costmodel.table import Column, Table
 
@@ -80,7 +80,7 @@ def memory(graph: Graph, patterns: Sequence[Pattern] = (), shares: Mapping[str, 
     """Measure a network fused as the patterns say, pruned to the shares (see :func:`pruned`)."""
     needs = profile(graph, patterns=patterns)
     kernels = fuse(graph, patterns)
-    layers = _layers(needs, kernels)
+    layers = _layers(needs, kernels, graph)
     stored = needs.layers.total("parameters") + needs.layers.total("buffers")
     kept = None
     if shares:
@@ -89,26 +89,26 @@ def memory(graph: Graph, patterns: Sequence[Pattern] = (), shares: Mapping[str, 
         column = [sum(left[names[node]] for node in kernel.nodes) for kernel in kernels]
         layers = layers.extend((KEPT,), {"kept": column})
         kept = sum(column) + needs.layers.total("buffers")
-    return Memory(needs, layers, _training(needs, layers, ""), _training(needs, layers, "report_"), stored, kept)
+    bits = BITS[graph.dtype]
+    return Memory(needs, layers, _training(layers, "", bits), _training(layers, "report_", bits), stored, kept)
 
 
-def _training(needs: Profile, layers: Table, prefix: str) -> Training:
+def _training(layers: Table, prefix: str, bits: int) -> Training:
     parameters = layers.total("parameters")
     largest = (layers.total(f"{prefix}map_memory"), layers.total(f"{prefix}filter_size"))
-    return Training(parameters, parameters, *largest, needs.tensors["bits"][0])
+    return Training(parameters, parameters, *largest, bits)
 
 
-def _layers(needs: Profile, kernels: Sequence[Kernel]) -> Table:
+def _layers(needs: Profile, kernels: Sequence[Kernel], graph: Graph) -> Table:
     read, moved = ([0] * len(needs.layers) for _ in range(2))
     kinds, sizes = needs.tensors["kind"], needs.tensors["elements"]
     for layer, tensor, mode, *_ in needs.accesses.tuples():
         if kinds[tensor] in MAPS:
             moved[layer] += sizes[tensor]
             read[layer] += sizes[tensor] if mode == "read" else 0
-    bits = needs.tensors["bits"][0]
     rows = []
     for row, kernel, taken, both in zip(needs.layers.rows(), kernels, read, moved, strict=True):
-        by_report, coefficients, dense = _filters(kernel)
+        by_report, coefficients, dense, dtype = _filters(kernel)
         rows.append(
             (
                 row["layer"],
@@ -119,24 +119,24 @@ def _layers(needs: Profile, kernels: Sequence[Kernel]) -> Table:
                 by_report,
                 row["parameters"],
                 coefficients,
-                size_in_bytes(coefficients, bits),
+                size_in_bytes(coefficients, BITS[dtype or graph.dtype]),
                 dense,
             )
         )
     return Table.of(COLUMNS, rows)
 
 
-def _filters(kernel: Kernel) -> tuple[int, int, int]:
-    """Of the one product with a learned matrix: its maps by the report's rule, its coefficients, and those if dense."""
+def _filters(kernel: Kernel) -> tuple[int, int, int, Type]:
+    """The one product with a learned matrix: its maps by the report's rule, coefficients, dense ones, their type."""
     for node in kernel.nodes:
-        for weight in node.op.weights(*node.input_shapes):
+        for weight in node.weights:
             if weight.name == "weight":
                 groups = node.op.loops(*node.input_shapes).groups
                 filters, reads, *_ = weight.shape
                 channels = groups * reads
                 maps = node.inputs[0].elements // channels * (channels + filters)
-                return maps, weight.elements, groups * weight.elements
-    return 0, 0, 0
+                return maps, weight.elements, groups * weight.elements, weight.dtype
+    return 0, 0, 0, None
 
 
 def pruned(graph: Graph, shares: Mapping[str, Fraction]) -> dict[str, int]:
@@ -151,7 +151,7 @@ def pruned(graph: Graph, shares: Mapping[str, Fraction]) -> dict[str, int]:
     prunable = []
     for name, node in graph.nodes.items():
         share = Fraction(1)
-        weights = node.op.weights(*node.input_shapes)
+        weights = node.weights
         if any(weight.name == "weight" for weight in weights):
             prunable.append(name)
             for pattern, wanted in shares.items():

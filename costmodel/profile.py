@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from costmodel.counting import STANDARD, Convention
 from costmodel.errors import WiringError
 from costmodel.fuse import Kernel, Pattern, fuse
-from costmodel.graph import NO_LOOPS, Graph, Loops, Node, Shape, Tensor, Window, Work, dims, size_in_bytes
+from costmodel.graph import BITS, NO_LOOPS, Graph, Loops, Node, Shape, Tensor, Window, Work, dims, size_in_bytes
 from costmodel.table import Column, Table
 
 AXES: Final = ("depth", "height", "width")
@@ -216,9 +216,9 @@ def _memory(graph: Graph, kernels: Sequence[Kernel]) -> tuple[_Data, _Data]:
     in_place: list[bool] = []
     for layer, (kernel, (read, written)) in enumerate(zip(kernels, touched, strict=True)):
         weights = [
-            (f"{names[node]}.{name}", kind, shape, node.outputs[0].bits, 0, len(kernels) - 1)
+            (f"{names[node]}.{name}", kind, shape, BITS[dtype or graph.dtype], 0, len(kernels) - 1)
             for node in kernel.nodes
-            for name, shape, kind in node.op.weights(*node.input_shapes)
+            for name, shape, kind, dtype in node.weights
         ]
         if written:  # a view touches nothing
             taken = [*read, *range(len(rows), len(rows) + len(weights))]
@@ -281,7 +281,7 @@ def _maps(
             names[tensor.node] + (f":{tensor.index}" if tensor.index else ""),
             "output" if tensor in outputs else "map" if tensor.node.inputs else "input",
             tensor.shape,
-            tensor.bits,
+            BITS[tensor.dtype or graph.dtype],
             start,
             len(kernels) - 1 if tensor in outputs else end,
         )

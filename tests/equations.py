@@ -8,6 +8,7 @@ their absolute values (Jeannerod and Rump, Improved error bounds for inner produ
 import functools
 import itertools
 import math
+import operator
 
 import numpy as np
 import onnxruntime
@@ -181,13 +182,345 @@ def of_two(formula):
     return equation
 
 
+# Operators of transformers and decoders.
+
+
+def placed(op, inputs, weights):
+    """All operands, those that are held in their places."""
+    given, held = iter(inputs), iter(weights.values())
+    return [next(given if shape is None else held) for shape in op.held or [None] * len(inputs)]
+
+
+def of_rows(formula, axes):
+    """A formula on the values along some axes at once, one row after another."""
+
+    def equation(op, x, **weights):
+        over = [axis % x.ndim for axis in axes(op, x)]
+        kept = [axis for axis in range(x.ndim) if axis not in over]
+        y = np.empty_like(x)
+        for place in np.ndindex(*[x.shape[axis] for axis in kept]):
+            index = [slice(None)] * x.ndim
+            for axis, number in zip(kept, place, strict=True):
+                index[axis] = number
+            y[tuple(index)] = formula(op, x[tuple(index)])
+        return y
+
+    return equation
+
+
+def centered(op, row):
+    return (row - row.sum() / row.size) / math.sqrt(((row - row.sum() / row.size) ** 2).sum() / row.size + op.epsilon)
+
+
+def by_root(op, row):
+    return row / math.sqrt((row * row).sum() / row.size + op.epsilon)
+
+
+def affine(equation, *, channels):
+    def whole(op, x, gamma=None, beta=None):
+        y = equation(op, x)
+        gain, shift = (
+            per_channel(values, x) if channels and values is not None else values for values in (gamma, beta)
+        )
+        return (y if gain is None else y * gain) + (0 if shift is None else shift)
+
+    return whole
+
+
+def of_groups(op, x):
+    n, c, *rest = x.shape
+    whole = of_rows(centered, lambda _, x: range(2, x.ndim))
+    return whole(op, x.reshape(n, op.groups, c // op.groups, *rest)).reshape(x.shape)
+
+
+def last_axes(op, x):
+    return range(op.axis % x.ndim, x.ndim)
+
+
+LAYER_NORM = affine(of_rows(centered, last_axes), channels=False)
+RMS_NORM = affine(of_rows(by_root, last_axes), channels=False)
+GROUP_NORM = affine(of_groups, channels=True)
+INSTANCE_NORM = affine(of_rows(centered, lambda _, x: range(2, x.ndim)), channels=True)
+
+
+def reduced(formula):
+    """A formula on the list of values that become one."""
+
+    def equation(op, x):
+        axes = {axis % x.ndim for axis in op.axes}
+        shape = [1 if axis in axes else size for axis, size in enumerate(x.shape)]
+        found = {}
+        for place in np.ndindex(*x.shape):
+            key = tuple(0 if axis in axes else number for axis, number in enumerate(place))
+            found.setdefault(key, []).append(x[place])
+        y = np.array([formula(found[key]) for key in np.ndindex(*shape)])
+        return y.reshape(op.shape(x.shape))
+
+    return equation
+
+
+def log_sum_exp(values):
+    return max(values) + math.log(math.fsum(math.exp(value - max(values)) for value in values))
+
+
+def place_of(best):
+    def equation(op, x):
+        rows = np.moveaxis(x, op.axis, -1)
+        y = np.array([row.tolist().index(best(row)) for row in rows.reshape(-1, x.shape[op.axis])])
+        return y.reshape(op.shape(x.shape))
+
+    return equation
+
+
+def running_sum(op, x):
+    rows = np.moveaxis(x, op.axis, -1)
+    rows = rows[..., ::-1] if op.reverse else rows
+    y = np.stack([rows[..., : i + (not op.exclusive)].sum(axis=-1) for i in range(rows.shape[-1])], axis=-1)
+    return np.moveaxis(y[..., ::-1] if op.reverse else y, -1, op.axis)
+
+
+def by_heads(op, q, k, v):
+    heads = op.heads or q.shape[1]
+    groups = k.shape[1] if k.ndim == 4 else op.key_heads or heads
+    apart = [
+        x if x.ndim == 4 else np.stack(np.split(x, count, axis=2), axis=1)
+        for x, count in ((q, heads), (k, groups), (v, groups))
+    ]
+    return heads, groups, apart
+
+
+def scores(op, q, k, v, *masks, **held):
+    heads, groups, (q, k, _) = by_heads(op, q, k, v)
+    scale = 1 / math.sqrt(q.shape[3]) if op.scale is None else op.scale
+    y = np.stack([q[:, h] @ np.swapaxes(k[:, h * groups // heads], 1, 2) * scale for h in range(heads)], axis=1)
+    for mask in (*masks, *held.values()):
+        y = y + mask
+    for i, j in np.ndindex(*y.shape[2:]):
+        if op.causal and j > i + op.past:
+            y[..., i, j] = -np.inf
+    return y
+
+
+def mixed(op, shares, q, v):
+    heads, groups, (_, _, v) = by_heads(op, q, v, v)
+    y = np.stack([shares[:, h] @ v[:, h * groups // heads] for h in range(heads)], axis=1)
+    return y if q.ndim == 4 else np.concatenate([y[:, h] for h in range(heads)], axis=2)
+
+
+def shares(score):
+    powers = np.exp(score - score.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def attention(op, q, k, v, *masks, **held):
+    return mixed(op, shares(scores(op, q, k, v, *masks, **held)), q, v)
+
+
+def rotated(op, x, *more, signs=(-1, 1), **held):
+    """By complex numbers, but for the signs of the sines, which an estimate has all positive."""
+    cos, sin, *positions = (*held.values(), *more)
+    if positions:
+        places = [[int(place) % len(cos) for place in line] for line in positions[0]]
+        cos, sin = (np.stack([rows[line] for line in places]) for rows in (cos, sin))
+    heads = np.stack(np.split(x, op.heads, axis=2), axis=1) if x.ndim == 3 else x
+    size = op.rotated or heads.shape[-1]
+    y = heads.copy()
+    for r in range(size // 2):
+        i, j = (2 * r, 2 * r + 1) if op.interleaved else (r, r + size // 2)
+        c, s = cos[:, None, :, r], sin[:, None, :, r]
+        y[..., i] = c * heads[..., i] + signs[0] * s * heads[..., j]
+        y[..., j] = c * heads[..., j] + signs[1] * s * heads[..., i]
+    return np.concatenate([y[:, h] for h in range(y.shape[1])], axis=2) if x.ndim == 3 else y
+
+
+def contraction(op, *inputs, **weights):
+    """One letter after another as an axis of a product of all; three dots are letters too."""
+    a, b = placed(op, inputs, weights)
+    terms, _, made = op.equation.partition("->")
+    spread = max(x.ndim - len(term.replace("...", "")) for term, x in zip(terms.split(","), (a, b), strict=True))
+    dots = "ZYXW"[:spread] if "..." in terms else ""
+    letters = sorted({*terms.replace("...", "").replace(",", "")}) + list(dots)
+    factors = []
+    for term, operand in zip(terms.split(","), (a, b), strict=True):
+        own = operand.ndim - len(term.replace("...", ""))
+        names, factor = term.replace("...", dots[len(dots) - own :] if own else ""), operand
+        for name in {name for name in names if names.count(name) > 1}:
+            first, last = names.index(name), names.rindex(name)
+            factor = np.diagonal(factor, axis1=first, axis2=last)
+            names = names[:first] + names[first + 1 : last] + names[last + 1 :] + name
+        there = [name for name in letters if name in names]
+        factor = factor.transpose([names.index(name) for name in there])
+        factors.append(factor[tuple(slice(None) if name in names else None for name in letters)])
+    y = factors[0] * factors[1]
+    kept = made.replace("...", dots)
+    y = y.sum(axis=tuple(axis for axis, name in enumerate(letters) if name not in kept), keepdims=True)
+    y = y.transpose([*[letters.index(name) for name in kept], *[i for i, n in enumerate(letters) if n not in kept]])
+    return y.reshape(y.shape[: len(kept)])
+
+
+def spread(op, x, weight, bias=None):
+    """Every product at its place on a map that is large enough, of which the pads are cut off."""
+    n, c, *spatial = x.shape
+    rank, each = len(spatial), op.filters // op.groups
+    whole = [(size - 1) * s + d * (k - 1) + 1 + m for size, s, d, k, m in
+             zip(spatial, op.stride, op.dilation, op.kernel, op.more, strict=True)]  # fmt: skip
+    y = np.zeros((n, op.filters, *whole))
+    for channel in range(c):
+        group = channel // (c // op.groups)
+        for place in np.ndindex(*spatial):
+            for tap in np.ndindex(*op.kernel):
+                at = tuple(p * s + t * d for p, s, t, d in zip(place, op.stride, tap, op.dilation, strict=True))
+                y[(slice(None), slice(group * each, (group + 1) * each), *at)] += np.multiply.outer(
+                    x[(slice(None), channel, *place)], weight[(channel, slice(None), *tap)]
+                )
+    kept = [slice(op.pads[axis], size - op.pads[axis + rank]) for axis, size in enumerate(whole)]
+    y = y[(slice(None), slice(None), *kept)]
+    return y if bias is None else y + bias.reshape(-1, *(1 for _ in range(rank)))
+
+
+def cubic(distance, a):
+    """Keys 1981, equation 15, with a free factor."""
+    d = abs(distance)
+    if d <= 1:
+        return (a + 2) * d**3 - (a + 3) * d**2 + 1
+    return a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a if d < 2 else 0.0
+
+
+def resize_weights(op, old, new, scale):
+    """How much of each old element is in each new one: new x old."""
+    matrix = np.zeros((new, old))
+    for i in range(new):
+        place = {
+            "half_pixel": (i + 0.5) / scale - 0.5,
+            "half_pixel_symmetric": old / 2 - new / scale / 2 + (i + 0.5) / scale - 0.5,
+            "pytorch_half_pixel": (i + 0.5) / scale - 0.5 if new > 1 else 0,
+            "align_corners": i * (old - 1) / max(new - 1, 1),
+            "asymmetric": i / scale,
+        }[op.coordinates]
+        if op.mode == "nearest":
+            below, above = math.floor(place), math.ceil(place)
+            half = place - below
+            nearest = {"floor": below, "ceil": above, "round_prefer_floor": below if half <= 0.5 else above,
+                       "round_prefer_ceil": below if half < 0.5 else above}[op.rounding]  # fmt: skip
+            matrix[i, min(max(nearest, 0), old - 1)] = 1
+            continue
+        for j in range(math.floor(place) - 1, math.floor(place) + 3):
+            weight = max(0, 1 - abs(place - j)) if op.mode == "linear" else cubic(place - j, op.cubic)
+            if not op.inside or 0 <= j < old:
+                matrix[i, min(max(j, 0), old - 1)] += weight
+        matrix[i] /= matrix[i].sum() if op.inside else 1
+    return matrix
+
+
+def resized(op, x, size=lambda matrix: matrix):
+    for axis, (old, new) in enumerate(zip(x.shape, op.sizes, strict=True)):
+        scale = new / old if op.scales is None else op.scales[axis]
+        if old != new or scale != 1:
+            x = np.moveaxis(np.tensordot(size(resize_weights(op, old, new, scale)), x, (1, axis)), 0, axis)
+    return x
+
+
+def taken(op, *inputs, **weights):
+    x, indices = placed(op, inputs, weights)
+    parts = np.moveaxis(x, op.axis, 0)
+    y = np.array([parts[int(index) % len(parts)] for index in indices.ravel()])
+    y = y.reshape(*indices.shape, *parts.shape[1:])
+    return np.moveaxis(y, range(indices.ndim), range(op.axis % x.ndim, op.axis % x.ndim + indices.ndim))
+
+
+def taken_places(op, *inputs, **weights):
+    x, indices = placed(op, inputs, weights)
+    y = np.empty(op.shape(*(operand.shape for operand in inputs)))
+    for place in np.ndindex(*indices.shape[:-1]):
+        at = zip(indices[place], x.shape[op.batch :], strict=False)
+        y[place] = x[(*place[: op.batch], *(int(index) % size for index, size in at))]
+    return y
+
+
+def put(op, *inputs, **weights):
+    x, indices, updates = placed(op, inputs, weights)
+    y = x.copy()
+    for place in np.ndindex(*indices.shape[:-1]):
+        y[tuple(int(index) % size for index, size in zip(indices[place], x.shape, strict=False))] = updates[place]
+    return y
+
+
+def chosen(op, *inputs, **weights):
+    condition, a, b = np.broadcast_arrays(*placed(op, inputs, weights))
+    return np.vectorize(lambda c, x, y: x if c else y, otypes=[float])(condition, a, b)
+
+
+def triangle(op, x):
+    rows, columns = np.indices(x.shape[-2:])
+    return x * ((columns - rows >= op.k) if op.upper else (columns - rows <= op.k))
+
+
+def repeated(op, x):
+    return np.array([x[tuple(i % size for i, size in zip(place, x.shape, strict=True))]
+                     for place in np.ndindex(*op.shape(x.shape))]).reshape(op.shape(x.shape))  # fmt: skip
+
+
+def stretched(op, x):
+    return x + np.zeros(op.to)
+
+
+def interleaved(op, x):
+    shape, b = op.shape(x.shape), op.factor
+    y = np.empty(shape)
+    for n, c, h, w in np.ndindex(*shape):
+        tap = h % b * b + w % b
+        y[n, c, h, w] = x[n, c * b * b + tap if op.channels_first else tap * shape[1] + c, h // b, w // b]
+    return y
+
+
+def gathered_squares(op, x):
+    shape, b, channels = op.shape(x.shape), op.factor, x.shape[1]
+    y = np.empty(shape)
+    for n, c, h, w in np.ndindex(*shape):
+        y[n, c, h, w] = x[n, c % channels, h * b + c // channels // b, w * b + c // channels % b]
+    return y
+
+
+def padded_with(op, x):
+    """Zeros, or the element of x that a place beside it stands for."""
+    if op.mode == "constant":
+        return padded(op, x)
+
+    def of(place, size):
+        if op.mode == "wrap":
+            return place % size
+        while op.mode == "reflect" and size > 1 and not 0 <= place < size:
+            place = -place if place < 0 else 2 * (size - 1) - place
+        return min(max(place, 0), size - 1)
+
+    shape = op.shape(x.shape)
+    y = [x[tuple(of(p - before, size) for p, before, size in zip(place, op.pads, x.shape, strict=False))]
+         for place in np.ndindex(*shape)]  # fmt: skip
+    return np.array(y).reshape(shape)
+
+
+def joined_with(op, *inputs, **weights):
+    return joined(op, *placed(op, inputs, weights))
+
+
+def value_pairs(formula):
+    return of_two(np.vectorize(formula, otypes=[float]))
+
+
+def raised(op, *inputs, **weights):
+    if op.exponent is None:
+        return value_pairs(math.pow)(op, *inputs, **weights)
+    return np.vectorize(lambda x: math.pow(x, op.exponent), otypes=[float])(*inputs)
+
+
 EXACT = {
     "Add": of_two(lambda a, b: a + b),
     "AveragePool": mean,
     "BatchNorm": normalized,
     "ChannelShuffle": shuffled,
     "Clip": value_by_value(lambda op, x: min(max(x, bound(op.low, -1)), bound(op.high, 1))),
-    "Concat": joined,
+    "Cast": lambda op, x: x,  # noqa: ARG005
+    "Concat": joined_with,
     "Conv": convolution,
     "Div": of_two(lambda a, b: a / b),
     "Dropout": lambda _, x: x,
@@ -205,7 +538,7 @@ EXACT = {
     "MaxPool": maximum,
     "Mul": of_two(lambda a, b: a * b),
     "PRelu": lambda _, x, slope: np.maximum(x, 0) + per_channel(slope, x) * np.minimum(x, 0),
-    "Pad": padded,
+    "Pad": padded_with,
     "Relu": value_by_value(lambda _, x: max(x, 0)),
     "Relu6": value_by_value(lambda _, x: min(max(x, 0), 6)),
     "Reshape": renamed,
@@ -217,6 +550,70 @@ EXACT = {
     "Sub": of_two(lambda a, b: a - b),
     "Tanh": value_by_value(lambda _, x: math.tanh(x)),
     "Transpose": permuted,
+    "Abs": value_by_value(lambda _, x: math.fabs(x)),
+    "And": value_pairs(lambda a, b: a != 0 and b != 0),
+    "ArgMax": place_of(max),
+    "ArgMin": place_of(min),
+    "Attention": attention,
+    "Ceil": value_by_value(lambda _, x: math.ceil(x)),
+    "ConvTranspose": spread,
+    "Cos": value_by_value(lambda _, x: math.cos(x)),
+    "CumSum": running_sum,
+    "DepthToSpace": interleaved,
+    "Einsum": contraction,
+    "Embedding": lambda op, x, weight: np.vectorize(lambda i: weight[int(i) % op.count], signature="()->(m)")(x),
+    "Equal": value_pairs(lambda a, b: a == b),
+    "Erf": value_by_value(lambda _, x: math.erf(x)),
+    "Exp": value_by_value(lambda _, x: math.exp(x)),
+    "Expand": stretched,
+    "Floor": value_by_value(lambda _, x: math.floor(x)),
+    "Gather": taken,
+    "GatherND": taken_places,
+    "Greater": value_pairs(lambda a, b: a > b),
+    "GreaterOrEqual": value_pairs(lambda a, b: a >= b),
+    "GroupNorm": GROUP_NORM,
+    "InstanceNorm": INSTANCE_NORM,
+    "IsNaN": value_by_value(lambda _, x: math.isnan(x)),
+    "LayerNorm": LAYER_NORM,
+    "Less": value_pairs(lambda a, b: a < b),
+    "LessOrEqual": value_pairs(lambda a, b: a <= b),
+    "Log": value_by_value(lambda _, x: math.log(x)),
+    "LogSoftmax": lambda op, x: np.log(softmax(op, x)),
+    "Max": value_pairs(max),
+    "Min": value_pairs(min),
+    "Mish": value_by_value(lambda _, x: x * math.tanh(max(x, 0) + math.log1p(math.exp(-abs(x))))),
+    "Mod": lambda op, *inputs, **weights: value_pairs(math.fmod if op.truncated else operator.mod)(
+        op, *inputs, **weights
+    ),
+    "Neg": value_by_value(lambda _, x: -x),
+    "Not": value_by_value(lambda _, x: x == 0),
+    "Or": value_pairs(lambda a, b: a != 0 or b != 0),
+    "Pow": raised,
+    "RMSNorm": RMS_NORM,
+    "Reciprocal": value_by_value(lambda _, x: 1 / x),
+    "ReduceL1": reduced(lambda values: math.fsum(map(abs, values))),
+    "ReduceL2": reduced(lambda values: math.hypot(*values)),
+    "ReduceLogSum": reduced(lambda values: math.log(math.fsum(values))),
+    "ReduceLogSumExp": reduced(log_sum_exp),
+    "ReduceMax": reduced(max),
+    "ReduceMean": reduced(lambda values: math.fsum(values) / len(values)),
+    "ReduceMin": reduced(min),
+    "ReduceProd": reduced(math.prod),
+    "ReduceSum": reduced(math.fsum),
+    "ReduceSumSquare": reduced(lambda values: math.fsum(value * value for value in values)),
+    "Resize": resized,
+    "RotaryEmbedding": rotated,
+    "Round": value_by_value(lambda _, x: round(x)),
+    "ScatterND": put,
+    "Sign": value_by_value(lambda _, x: (x > 0) - (x < 0)),
+    "Sin": value_by_value(lambda _, x: math.sin(x)),
+    "SpaceToDepth": gathered_squares,
+    "Sqrt": value_by_value(lambda _, x: math.sqrt(x)),
+    "TanhGelu": value_by_value(lambda _, x: x / 2 * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))),
+    "Tile": repeated,
+    "Trilu": triangle,
+    "Where": chosen,
+    "Xor": value_pairs(lambda a, b: (a != 0) != (b != 0)),
 }
 
 
@@ -300,7 +697,103 @@ def off_by_gelu(op, u, y, inputs, weights):
     return abs(inputs[0]) / 2 * 5 * u + 2 * u * abs(y)
 
 
+def off_by_reduction(*, first=0, terms=True):
+    """A sum of absolute values, each ``first`` roundings off, and one rounding behind."""
+
+    def off(op, u, y, inputs, weights):
+        (x,) = inputs
+        length = x.size // max(y.size, 1)
+        sized = "ReduceL1" if op.kind in ("ReduceSum", "ReduceL1") else op.kind
+        sums = EXACT[sized](op, abs(x))
+        return (length * terms + first + 1) * u * abs(sums)
+
+    return off
+
+
+def off_by_log(op, u, y, inputs, weights):
+    """A relative error of the sum is an absolute one of its log; that of a power is one of its argument."""
+    (x,) = inputs
+    length, spread = x.size // y.size, 0.0 if op.kind == "ReduceLogSum" else x.max() - x.min()
+    return (length + spread + 2 * FUNCTION) * u + FUNCTION * u * (abs(y) + math.log(length) + abs(x).max())
+
+
+def off_by_running_sum(op, u, y, inputs, weights):
+    (x,) = inputs
+    return x.shape[op.axis] * u * EXACT[op.kind](op, abs(x))
+
+
+def off_by_statistics(op, u, y, inputs, weights):
+    """The mean is off by its sum, the variance by that of each difference; nothing is said where that is most of it."""
+    (x,) = inputs
+    gamma = {**weights}.pop("gamma", None)
+    n, c, *_ = x.shape
+    groups = {"GroupNorm": getattr(op, "groups", 1), "InstanceNorm": c}.get(op.kind)
+    rows = x.reshape(n * groups, -1) if groups else x.reshape(-1, math.prod(x.shape[op.axis :]))
+    length = rows.shape[1]
+    center, size = rows.mean(axis=1, keepdims=True), abs(rows).mean(axis=1, keepdims=True)
+    apart = abs(rows - center)
+    each = (length + 1) * u * size + u * apart
+    variance = (apart**2).mean(axis=1, keepdims=True) + op.epsilon
+    wrong = (2 * apart * each + each**2).mean(axis=1, keepdims=True) / variance + (length + 3) * u
+    relative = np.where(wrong < 0.5, wrong + 6 * u, np.inf)
+    off = ((each + apart * relative) / np.sqrt(variance)).reshape(x.shape)
+    if gamma is not None:
+        off = off * (per_channel(abs(gamma), x) if groups else abs(gamma))
+    return np.where(np.isnan(off), np.inf, off) * 1.5 + 4 * u * (abs(y) + abs(weights.get("beta", np.zeros(1))).max())
+
+
+def off_by_squares(op, u, y, inputs, weights):
+    """All terms are positive: their sum is off by a factor, and nothing cancels."""
+    (x,) = inputs
+    return (math.prod(x.shape[op.axis :]) + 10) * u * abs(y)
+
+
+def off_by_log_softmax(op, u, y, inputs, weights):
+    (x,) = inputs
+    lower = abs(x - x.max(axis=op.axis, keepdims=True)).max()
+    length = x.shape[op.axis]
+    return (lower + FUNCTION + length + 2) * u + u * (lower + (FUNCTION + 1) * math.log(length) + 2 * abs(y))
+
+
+def off_by_attention(op, u, y, inputs, weights):
+    """What a score is off by is a factor of its share; a share's error is one of the mixture of absolute values."""
+    q, k, v, *masks = inputs
+    score = scores(op, *inputs, **weights)
+    spread = np.where(np.isinf(score), 0, score.max(axis=-1, keepdims=True) - score).max()
+    added = sum(abs(mask).max() for mask in (*masks, *weights.values()))
+    inner, keys = q.shape[-1], score.shape[-1]
+    largest = abs(q).max() * abs(k).max() * inner * (op.scale or 1)
+    relative = np.expm1(2 * u * ((inner + 4) * largest + 2 * added + spread + FUNCTION)) + (2 * keys + 4) * u
+    return relative * mixed(op, shares(score), q, abs(v))
+
+
+def off_by_rotation(op, u, y, inputs, weights):
+    cos = [*weights.values(), *inputs[1:]]
+    sized = [abs(array) for array in cos[:2]]
+    held = dict(zip(weights, sized, strict=False))
+    return 3 * u * rotated(op, abs(inputs[0]), *([] if held else sized), *cos[2:], signs=(1, 1), **held)
+
+
+def off_by_spreading(op, u, y, inputs, weights):
+    terms = inputs[0].shape[1] // op.groups * math.prod(op.kernel) + 1
+    return terms * u * spread(op, abs(inputs[0]), **{name: abs(weight) for name, weight in weights.items()})
+
+
+def off_by_resizing(op, u, y, inputs, weights):
+    """Each weight is rounded, and multiplied into the product of all axes; a sum has all combinations of taps."""
+    if op.mode == "nearest":
+        return 0 * y
+    rank = len(op.sizes)
+    return (4**rank + 2 * rank + 2) * u * resized(op, abs(inputs[0]), size=abs)
+
+
+def off_by_tanh_gelu(op, u, y, inputs, weights):
+    """1 + tanh cancels for a negative x; tanh' * argument is below 1/2."""
+    return abs(inputs[0]) / 2 * (FUNCTION + 6) * u + 3 * u * abs(y)
+
+
 MOVED = {
+    "Cast",
     "Clip",
     "Concat",
     "ChannelShuffle",
@@ -314,6 +807,9 @@ MOVED = {
     "Reshape",
     "Slice",
     "Transpose",
+    *("Abs", "And", "ArgMax", "ArgMin", "Ceil", "DepthToSpace", "Embedding", "Equal", "Expand", "Floor", "Gather"),
+    *("GatherND", "Greater", "GreaterOrEqual", "IsNaN", "Less", "LessOrEqual", "Max", "Min", "Neg", "Not", "Or"),
+    *("ReduceMax", "ReduceMin", "Round", "ScatterND", "Sign", "SpaceToDepth", "Tile", "Trilu", "Where", "Xor"),
 }
 ROUNDED_ONCE = {"Add", "Div", "Mul", "Sub"}
 OFF = {
@@ -333,6 +829,23 @@ OFF = {
     "Softmax": off_by_softmax,
     "Softplus": times(2 * FUNCTION + 1),
     "Tanh": times(FUNCTION),
+    **dict.fromkeys(["Cos", "Erf", "Exp", "Log", "Sin", "Sqrt", "Pow"], times(FUNCTION)),
+    **dict.fromkeys(["ReduceLogSum", "ReduceLogSumExp"], off_by_log),
+    **dict.fromkeys(["GroupNorm", "InstanceNorm", "LayerNorm"], off_by_statistics),
+    **dict.fromkeys(["ReduceL1", "ReduceMean", "ReduceSum"], off_by_reduction()),
+    **dict.fromkeys(["ReduceL2", "ReduceProd", "ReduceSumSquare"], off_by_reduction(first=2)),
+    "Attention": off_by_attention,
+    "ConvTranspose": off_by_spreading,
+    "CumSum": off_by_running_sum,
+    "Einsum": off_by_products,
+    "LogSoftmax": off_by_log_softmax,
+    "Mish": times(3 * FUNCTION + 2),
+    "Mod": times(1),
+    "RMSNorm": off_by_squares,
+    "Reciprocal": off_by_quotient,
+    "Resize": off_by_resizing,
+    "RotaryEmbedding": off_by_rotation,
+    "TanhGelu": off_by_tanh_gelu,
 }
 
 

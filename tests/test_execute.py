@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import costmodel
 from costmodel.errors import CostModelError
-from costmodel.execute import execute, walk
+from costmodel.execute import checked_inputs, execute, walk
 from costmodel.execute.weights import CHUNK, seeded_input, seeded_weights, uniform
 from costmodel.exporters.onnx import assembled, model
 from costmodel.graph import Graph, Node
@@ -171,7 +171,7 @@ def folded(graph, weights):
             constants[layer].setdefault("bias", np.zeros(op.filters, weights[layer]["weight"].dtype))
         copy = Node(op, [made[tensor] for tensor in node.inputs], node.name, node.block)
         made |= zip(node.outputs, copy.outputs, strict=True)
-    return Graph([made[tensor] for tensor in graph.outputs], graph.name), constants
+    return Graph([made[tensor] for tensor in graph.outputs], graph.name, dtype=graph.dtype), constants
 
 
 def same_when_folded(graph):
@@ -292,7 +292,24 @@ def test_inputs_that_do_not_fit(change, message):
 @pytest.mark.parametrize("inputs", [None, [np.zeros((1, 4))]])
 def test_networks_run_in_float_types_only(dtype, inputs):
     with pytest.raises(CostModelError, match=f"networks run in float32, float64, float16, not in {dtype}"):
-        execute(Graph(Relu()(Input((1, 4), dtype)())), inputs)
+        execute(Graph(Relu()(Input((1, 4))()), dtype=dtype), inputs)
+
+
+def test_whole_numbers_run_in_their_own_type():
+    x = np.array([[-3, 0, 2, 7]], "int8")
+    (y,) = execute(Graph(Relu()(Input((1, 4), "int8")())), [x])
+    assert (y.dtype, y.tolist()) == ("int8", [[0, 0, 2, 7]])
+    with pytest.raises(CostModelError, match="sigmoid: Sigmoid does not run in int8: it makes float16"):
+        execute(Graph(Sigmoid()(Input((1, 4), "int8")())), [x])
+    with pytest.raises(CostModelError, match="networks run in float32, float64, float16, not in bfloat16"):
+        execute(Graph(Relu()(Input((1, 4), "bfloat16")())))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int64", "bool"])
+def test_seeded_whole_numbers(dtype):
+    (x,) = checked_inputs(Graph(Relu()(Input((1, 400), dtype)())), None, 0).values()
+    assert x.dtype == dtype
+    assert {"int8": (-127, 127), "int64": (0, 1), "bool": (0, 1)}[dtype] == (x.min(), x.max())
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64, 1.0, True, "0"])

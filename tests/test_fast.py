@@ -507,7 +507,7 @@ def weights_for(graph):
     made = {}
     for name, node in graph.nodes.items():
         made[name] = {}
-        for weight in node.op.weights(*node.input_shapes):
+        for weight in node.weights:
             bound = (6 / prod(weight.shape[1:])) ** 0.5 if weight.name == "weight" else 0.2
             low, high = ranges.get(weight.name, (-bound, bound))
             made[name][weight.name] = low + (high - low) * numbers.random(weight.shape, np.float32)
@@ -714,8 +714,8 @@ def test_a_programs_arena_is_the_plans():
 
 
 def simple(dtype="float32"):
-    x = Input((1, 4, 5, 5), dtype)()
-    return Graph(Relu()(Conv(4, 3)(x, name="conv")), "net")
+    x = Input((1, 4, 5, 5))()
+    return Graph(Relu()(Conv(4, 3)(x, name="conv")), "net", dtype=dtype)
 
 
 GOOD = {"conv": {"weight": np.ones((4, 4, 3, 3), np.float32), "bias": np.zeros(4, np.float32)}}

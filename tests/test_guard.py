@@ -156,7 +156,7 @@ def test_a_wrong_tolerance_is_answered(text, message):
 
 HEAD = f'{{"format": 1, "columns": {json.dumps(list(GUARDED))}, "snapshots": '
 ASKED = '{"network": "lenet5", "parameters": {}, "machine": "paper-2012", "settings": [], "batch": 1,'
-ASKED += ' "dtype": "float32", "overlap": null, "placement": null}'
+ASKED += ' "dtype": null, "overlap": null, "placement": null}'
 
 
 @pytest.mark.parametrize(
@@ -191,8 +191,8 @@ def test_a_file_that_is_no_snapshot_is_answered(tmp_path, text, message):
         ('"parameters": {}', '"parameters": {"sise": 3}', "did you mean 'size'"),
         ('"batch": 1', '"batch": "many"', "its batch must be a positive integer, not 'many'"),
         ('"batch": 1', '"batch": 0', "its batch must be a positive integer, not 0"),
-        ('"dtype": "float32"', '"dtype": 5', "element type"),
-        ('"dtype": "float32"', '"dtype": "float33"', "did you mean 'float32'"),
+        ('"dtype": null', '"dtype": 5', "element type"),
+        ('"dtype": null', '"dtype": "float33"', "did you mean 'float32'"),
         ('"network": "lenet5"', '"network": 5', "network"),
         ('"machine": "paper-2012"', '"machine": []', "machine"),
         ('"settings": []', '"settings": [5]', "settings"),

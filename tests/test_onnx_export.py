@@ -56,7 +56,7 @@ def session(source):
 def run_there(source, graph, seed=0):
     """What ONNX Runtime makes of the inputs that follow from a seed."""
     started = session(source)
-    arrays = [seeded_input(tensor, number, seed) for number, tensor in enumerate(graph.inputs)]
+    arrays = [seeded_input(tensor, number, seed, graph.dtype) for number, tensor in enumerate(graph.inputs)]
     return started.run(None, {given.name: array for given, array in zip(started.get_inputs(), arrays, strict=True)})
 
 

@@ -57,12 +57,12 @@ def touched(of):
 
 def residual(batch=1, dtype="float32"):
     """A stem, then a branch of two layers that is added to it."""
-    x = Input((batch, 3, 8, 8), dtype)()
+    x = Input((batch, 3, 8, 8))()
     stem = Conv(4, 3, pads=1, bias=False)(x, name="stem")
     with block("body"):
         y = Relu()(stem, name="act")
         y = Conv(4, 1)(y, name="conv")
-    return Graph(Add()(y, stem, name="join"), "residual")
+    return Graph(Add()(y, stem, name="join"), "residual", dtype=dtype)
 
 
 WINDOW_PARTS = ("kernel", "stride", "dilation", "pad_before", "pad_after")

@@ -1,5 +1,6 @@
 """Every operator's own arithmetic against its equation in float64, on random operands, and against ONNX Runtime."""
 
+import functools
 import math
 
 import numpy as np
@@ -14,43 +15,107 @@ from costmodel.execute import execute
 from costmodel.exporters.onnx import assembled
 from costmodel.graph import Graph, Op
 from costmodel.ops import (
+    Abs,
     Add,
+    And,
+    ArgMax,
+    ArgMin,
+    Attention,
     AveragePool,
     BatchNorm,
+    Cast,
+    Ceil,
     ChannelShuffle,
     Clip,
     Concat,
     Conv,
+    ConvTranspose,
+    Cos,
+    CumSum,
+    DepthToSpace,
     Div,
     Dropout,
+    Einsum,
     Elu,
+    Embedding,
+    Equal,
+    Erf,
+    Exp,
+    Expand,
     Flatten,
+    Floor,
+    Gather,
+    GatherND,
     Gelu,
     GlobalAveragePool,
     GlobalMaxPool,
+    Greater,
+    GreaterOrEqual,
+    GroupNorm,
     HardSigmoid,
     HardSwish,
     Input,
+    InstanceNorm,
+    IsNaN,
+    LayerNorm,
     LeakyRelu,
+    Less,
+    LessOrEqual,
     Linear,
+    Log,
+    LogSoftmax,
     Lrn,
     MatMul,
+    Max,
     MaxPool,
+    Min,
+    Mish,
+    Mod,
     Mul,
+    Neg,
+    Not,
+    Or,
     Pad,
+    Pow,
     PRelu,
+    Reciprocal,
+    ReduceL1,
+    ReduceL2,
+    ReduceLogSum,
+    ReduceLogSumExp,
+    ReduceMax,
+    ReduceMean,
+    ReduceMin,
+    ReduceProd,
+    ReduceSum,
+    ReduceSumSquare,
     Relu,
     Relu6,
     Reshape,
+    Resize,
+    RMSNorm,
+    RotaryEmbedding,
+    Round,
+    ScatterND,
     Sigmoid,
+    Sign,
     Silu,
+    Sin,
     Slice,
     Softmax,
     Softplus,
+    SpaceToDepth,
+    Sqrt,
     Sub,
     Tanh,
+    TanhGelu,
+    Tile,
     Transpose,
+    Trilu,
+    Where,
+    Xor,
 )
+from costmodel.ops.resize import COORDINATES, ROUNDINGS
 
 quick = settings(max_examples=30, deadline=None)
 thorough = settings(max_examples=120, deadline=None)
@@ -58,7 +123,7 @@ thorough = settings(max_examples=120, deadline=None)
 
 def single(op, inputs):
     """One operator as a network of its own."""
-    return Graph(op(*(Input(x.shape, x.dtype.name)() for x in inputs), name="op"))
+    return Graph(op(*(Input(x.shape)() for x in inputs), name="op"), dtype=inputs[0].dtype.name)
 
 
 def ours(op, inputs, weights):
@@ -225,6 +290,180 @@ def reshapes(draw):
     return Reshape(to), [shape]
 
 
+@st.composite
+def axes_of(draw, kind, *, least=1):
+    shape = draw(maps(least=2))
+    count = draw(st.integers(least, len(shape)))
+    chosen = draw(st.permutations(range(-len(shape), 0)).map(lambda axes: tuple(axes[:count])))
+    return kind(chosen, keepdims=draw(st.booleans())), [shape]
+
+
+@st.composite
+def transposed(draw):
+    window, spatial = draw(windowed(pool=False))
+    groups = draw(st.sampled_from([1, 1, 2, 3]))
+    spatial = tuple(min(size, 4) for size in spatial)
+    extents = [d * (k - 1) + 1 for d, k in zip(window["dilation"], window["kernel"], strict=True)]
+    lengths = [(n - 1) * s + e for n, s, e in zip(spatial, window["stride"], extents, strict=True)]
+    window["pads"] = tuple(draw(st.integers(0, (length - 1) // 2)) for _ in "ab" for length in lengths)
+    more = tuple(draw(st.integers(0, stride - 1)) for stride in window["stride"])
+    op = ConvTranspose(groups * draw(small), groups=groups, bias=draw(st.booleans()), more=more, **window)
+    return op, [(draw(st.integers(1, 2)), groups * draw(small), *spatial)]
+
+
+@st.composite
+def last_axes(draw, kind, **flags):
+    shape = draw(maps(least=2))
+    chosen = {name: draw(st.booleans()) for name in flags}
+    return kind(draw(st.integers(-len(shape), len(shape) - 1)), draw(st.sampled_from([1e-5, 0.1])), **chosen), [shape]
+
+
+@st.composite
+def attentions(draw):
+    n, groups, share, length, keys, inner, size = (draw(small) for _ in range(7))
+    heads, laid_out = groups * share, draw(st.booleans())
+    key_heads = draw(st.sampled_from([groups, None])) if share == 1 else groups
+    stated = {} if laid_out else {"heads": heads, "key_heads": key_heads}
+    shapes = [
+        (n, h, s, e) if laid_out else (n, s, h * e)
+        for h, s, e in ((heads, length, inner), (groups, keys, inner), (groups, keys, size))
+    ]
+    mask = tuple(draw(st.sampled_from([n, 1])) for n in (n, heads, length, keys))[draw(st.integers(0, 3)) :]
+    masked = draw(st.sampled_from([{}, {"mask": True}, {"mask": True, "held": mask}]))
+    op = Attention(
+        **stated, **masked, causal=draw(st.booleans()), past=draw(small), scale=draw(st.sampled_from([None, 0.3]))
+    )
+    return op, [*shapes, mask] if masked == {"mask": True} else shapes
+
+
+@st.composite
+def rotations(draw):
+    n, h, length, half, rest, rows = (draw(small) for _ in range(6))
+    size = 2 * half + draw(st.sampled_from([0, rest]))
+    laid_out, positions, held = draw(st.booleans()), draw(st.booleans()), draw(st.booleans())
+    cache = (rows, half) if positions else (n, length, half)
+    op = RotaryEmbedding(
+        None if laid_out else h, 2 * half, draw(st.booleans()), positions, held=cache if held else None
+    )
+    shapes = [(n, h, length, size) if laid_out else (n, length, h * size)]
+    return op, [*shapes, *([] if held else [cache, cache]), *([(n, length)] if positions else [])]
+
+
+@st.composite
+def contractions(draw):
+    equation = draw(st.sampled_from([
+        "ik,kj->ij", "bhqd,bhkd->bhqk", "...ab,...bc->...ac", "bij,jk->bki", "i,i->", "i,j->ij", "a...b,b->...a",
+        "iij,j->i", "ab,cd->a", "...i,...i->...",
+    ]))  # fmt: skip
+    lengths = {letter: draw(small) for letter in "abcdhijkq"}
+    spread = tuple(draw(st.lists(small, min_size=0, max_size=2)))
+    shapes = []
+    for term in equation.partition("->")[0].split(","):
+        before, dots, behind = term.partition("...")
+        free = tuple(draw(st.sampled_from([size, size, 1])) for size in spread)[draw(st.integers(0, len(spread))) :]
+        shapes.append((*[lengths[i] for i in before], *(free if dots else ()), *[lengths[i] for i in behind]))
+    kept = draw(st.sampled_from([(), (None, shapes[1]), (shapes[0], None)]))
+    return Einsum(equation, kept), [shape for shape, held in zip(shapes, kept or (None, None), strict=True) if not held]
+
+
+@st.composite
+def several(draw, kind, shapes, *args):
+    """Some of the operands are held, but not all."""
+    held = tuple(draw(st.sampled_from([None, shape])) for shape in shapes)
+    held = held if None in held else (*held[:-1], None)
+    flows = [shape for shape, own in zip(shapes, held, strict=True) if own is None]
+    return kind(*args, held) if len(flows) < len(shapes) else kind(*args), flows
+
+
+@st.composite
+def gathers(draw):
+    shape, along = draw(shapes_with_axis())
+    return draw(several(Gather, [shape, tuple(draw(st.lists(small, min_size=1, max_size=2)))], along))
+
+
+@st.composite
+def places(draw):
+    batch, shape = draw(st.integers(0, 1)), draw(maps(least=3, most=4))
+    depth = draw(st.integers(1, len(shape) - batch))
+    indices = (*shape[:batch], *draw(st.lists(small, max_size=2)), depth)
+    return draw(several(GatherND, [shape, indices], batch))
+
+
+@st.composite
+def scatters(draw):
+    shape = draw(maps(least=2, most=4))
+    depth = draw(st.integers(1, len(shape)))
+    return draw(several(ScatterND, [shape, (1, depth), (1, *shape[depth:])]))
+
+
+@st.composite
+def choices(draw):
+    whole = draw(st.lists(sizes, min_size=1, max_size=3))
+    parts = [tuple(draw(st.sampled_from([size, size, 1])) for size in whole) for _ in "cab"]
+    return draw(several(Where, [part[draw(st.integers(0, len(whole) - 1)) :] for part in parts]))
+
+
+@st.composite
+def joins(draw):
+    op, shapes = draw(concatenations())
+    return draw(several(Concat, shapes, op.axis))
+
+
+@st.composite
+def resizes(draw):
+    old = tuple(draw(st.integers(1, 5)) for _ in range(draw(st.integers(1, 3))))
+    new = tuple(draw(st.sampled_from([size, *range(1, 8)])) for size in old)
+    # What an element of a wide window weighs outside may be more than 0 only where some of it lies inside.
+    op = Resize(
+        new, draw(st.sampled_from(["nearest", "linear", "cubic"])), draw(st.sampled_from(sorted(COORDINATES))),
+        draw(st.sampled_from(sorted(ROUNDINGS))), draw(st.sampled_from([-0.75, -0.5])),
+    )  # fmt: skip
+    return op, [old]
+
+
+@st.composite
+def fields_with(draw, kind, *attributes):
+    shape = draw(maps(least=2, most=4))
+    return kind(*[draw(attribute) for attribute in attributes]), [shape]
+
+
+@st.composite
+def depths(draw, kind):
+    n, c, h, w, block = (draw(small) for _ in range(5))
+    if kind is DepthToSpace:
+        return kind(block, draw(st.booleans())), [(n, c * block**2, h, w)]
+    return kind(block), [(n, c, h * block, w * block)]
+
+
+@st.composite
+def mirrored(draw):
+    shape = draw(maps(least=2, most=4))
+    mode = draw(st.sampled_from(["edge", "reflect", "wrap"]))
+    return Pad(tuple(draw(st.integers(0, size - 1 + (mode == "edge"))) for _ in "ab" for size in shape), mode=mode), [
+        shape
+    ]
+
+
+@st.composite
+def powers(draw):
+    op, shapes = draw(pairs(Pow))
+    exponent = draw(st.sampled_from([2.0, 3.0, 0.5, -1.0, 2.5]))
+    return draw(st.sampled_from([(op, shapes), (Pow(exponent=exponent), shapes[:1])]))
+
+
+@st.composite
+def stretches(draw):
+    _, shapes = draw(pairs(Add).filter(lambda drawn: len(drawn[1]) == 2))
+    return Expand(shapes[1]), shapes[:1]
+
+
+@st.composite
+def groups_of_channels(draw):
+    n, each, groups, *rest = (draw(small) for _ in range(5))
+    flags = [draw(st.booleans()) for _ in "gb"]
+    return GroupNorm(groups, draw(st.sampled_from([1e-5, 0.1])), *flags), [(n, each * groups, *rest)]
+
+
 def with_axis(kind):
     return shapes_with_axis().map(lambda drawn: (kind(drawn[1]), [drawn[0]]))
 
@@ -239,8 +478,9 @@ DRAWN = {
     "AveragePool": pools(AveragePool),
     "BatchNorm": alone(BatchNorm(), BatchNorm(epsilon=0.1)),
     "ChannelShuffle": shuffles(),
+    "Cast": alone(Cast()),
     "Clip": alone(Clip(-0.5, 1.0), Clip(low=0.25), Clip(high=0.25), Clip()),
-    "Concat": concatenations(),
+    "Concat": joins(),
     "Conv": convolutions(),
     "Div": pairs(Div),
     "Dropout": alone(Dropout()),
@@ -258,7 +498,7 @@ DRAWN = {
     "MaxPool": pools(MaxPool),
     "Mul": pairs(Mul),
     "PRelu": alone(PRelu(), PRelu(shared=True)),
-    "Pad": pads(),
+    "Pad": st.one_of(pads(), mirrored()),
     "Relu": alone(Relu()),
     "Relu6": alone(Relu6()),
     "Reshape": reshapes(),
@@ -273,6 +513,46 @@ DRAWN = {
         lambda shape: st.permutations(range(len(shape))).map(lambda axes: (Transpose(tuple(axes)), [shape]))
     ),
 }
+BINARY = [Mod, Max, Min, Equal, Less, LessOrEqual, Greater, GreaterOrEqual, And, Or, Xor]
+UNARY = [Abs, Neg, Sign, Floor, Ceil, Round, Reciprocal, Sqrt, Exp, Log, Sin, Cos, Erf, Not, IsNaN, TanhGelu, Mish]
+REDUCE = [ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceProd, ReduceL1, ReduceL2, ReduceSumSquare, ReduceLogSum,
+          ReduceLogSumExp]  # fmt: skip
+DRAWN |= {
+    **{kind.kind: pairs(kind) for kind in BINARY},
+    **{kind.kind: alone(kind(), least=2) for kind in UNARY},
+    **{kind.kind: axes_of(kind) for kind in REDUCE},
+    **{kind.kind: with_axis(kind) for kind in (ArgMax, ArgMin)},
+    "Attention": attentions(),
+    "ConvTranspose": transposed(),
+    "CumSum": shapes_with_axis().flatmap(
+        lambda drawn: st.builds(CumSum, st.just(drawn[1]), st.booleans(), st.booleans()).map(
+            lambda op: (op, [drawn[0]])
+        )
+    ),
+    "DepthToSpace": depths(DepthToSpace),
+    "Einsum": contractions(),
+    "Embedding": fields_with(Embedding, sizes, channel_counts),
+    "Expand": stretches(),
+    "Gather": gathers(),
+    "GatherND": places(),
+    "GroupNorm": groups_of_channels(),
+    "InstanceNorm": st.builds(InstanceNorm, st.just(0.1), st.booleans(), st.booleans()).flatmap(
+        lambda op: maps(least=3).map(lambda shape: (op, [shape]))
+    ),
+    "LayerNorm": last_axes(LayerNorm, scale=True, bias=True),
+    "LogSoftmax": with_axis(LogSoftmax),
+    "Pow": powers(),
+    "RMSNorm": last_axes(RMSNorm, scale=True),
+    "Resize": resizes(),
+    "RotaryEmbedding": rotations(),
+    "ScatterND": scatters(),
+    "SpaceToDepth": depths(SpaceToDepth),
+    "Tile": maps(least=2, most=4).flatmap(
+        lambda shape: st.tuples(*[st.integers(1, 3) for _ in shape]).map(lambda repeats: (Tile(repeats), [shape]))
+    ),
+    "Trilu": fields_with(Trilu, st.booleans(), st.integers(-7, 7)),
+    "Where": choices(),
+}
 ALL = sorted({*Op.registry} - {"Input"})
 WINDOWED = {"Conv", "MaxPool", "AveragePool"}
 SLOPES = {"LeakyRelu": LeakyRelu(), "HardSigmoid": HardSigmoid(), "HardSwish": HardSwish()}
@@ -285,7 +565,26 @@ def fits_runtime(drawn):
     return all(max(pads) < kernel for pads, kernel in zip(window.pads, window.kernel, strict=True))
 
 
+def fits_attention(drawn):
+    """A past is there only as operands of its own, and a mask has its two last axes whole."""
+    op, (q, k, _, *mask) = drawn
+    masks = [*mask, *([op.held] if op.held else [])]
+    return not (op.causal and op.past) and all(given[-2:] == (q[-2], k[-2]) for given in masks)
+
+
+@st.composite
+def resized_maps(draw):
+    """Maps of which height and width change, in the modes that there are."""
+    size = (draw(small), draw(small), draw(sizes), draw(sizes))
+    how = draw(st.sampled_from([("nearest", rounding) for rounding in sorted(ROUNDINGS)] + [("linear",), ("cubic",)]))
+    coordinates = draw(st.sampled_from(sorted({*COORDINATES} - {"half_pixel_symmetric"})))
+    return Resize((*size[:2], draw(sizes), draw(sizes)), how[0], coordinates, *how[1:]), [size]
+
+
 DRAWN_FOR_RUNTIME = DRAWN | {
+    "Attention": DRAWN["Attention"].filter(fits_attention),
+    "Mod": pairs(functools.partial(Mod, truncated=True)),
+    "Resize": resized_maps(),
     "AveragePool": DRAWN["AveragePool"].filter(fits_runtime),
     "MaxPool": DRAWN["MaxPool"].filter(fits_runtime),
     "Lrn": st.tuples(
@@ -301,9 +600,35 @@ def values(rng, shape, dtype, name=""):
     return array.astype(dtype)
 
 
-def filled(drawn, seed, dtype, fill=values):
+def above_zero(rng, shape, dtype, name=""):
+    return rng.uniform(0.5, 2, shape).astype(dtype)
+
+
+def whole(rng, shape, dtype, name=""):
+    return rng.integers(-2, 3, shape).astype(dtype)
+
+
+def truths_apart(rng, shape, dtype, name=""):
+    return np.where(rng.random(shape) < 0.5, np.nan, 1).astype(dtype)
+
+
+def in_range(rng, shape, dtype, name=""):
+    return rng.integers(-1, 1, shape).astype(dtype)
+
+
+TAKING = ("Embedding", "Gather", "GatherND", "ScatterND")
+FILLS = {
+    **dict.fromkeys(["Log", "Sqrt", "Pow", "ReduceLogSum", "Mod"], above_zero),
+    **dict.fromkeys(["And", "Or", "Xor", "Not", "Equal", "Where", "GatherND", "ScatterND"], whole),
+    "IsNaN": truths_apart,
+}
+"""Values that an operator's answers are not all the same for, or that it has one for."""
+
+
+def filled(drawn, seed, dtype, fill=None):
     """An operator and operand shapes -> the operator, its operands and its weights."""
     op, shapes = drawn
+    fill = fill or FILLS.get(op.kind, values)
     rng = np.random.default_rng(seed)
     inputs = [fill(rng, shape, dtype) for shape in shapes]
     return op, inputs, {weight.name: fill(rng, weight.shape, dtype, weight.name) for weight in op.weights(*shapes)}
@@ -327,11 +652,7 @@ def test_an_operator_is_its_equation(kind):
     check()
 
 
-def whole(rng, shape, dtype, name=""):
-    return rng.integers(-2, 3, shape).astype(dtype)
-
-
-@pytest.mark.parametrize("kind", ["Conv", "Linear", "MatMul"])
+@pytest.mark.parametrize("kind", ["Conv", "ConvTranspose", "Einsum", "Linear", "MatMul"])
 def test_sums_of_small_whole_numbers_are_exact_in_any_order(kind):
     @thorough
     @given(DRAWN[kind], seeds, st.sampled_from(sorted(U)))
@@ -344,16 +665,26 @@ def test_sums_of_small_whole_numbers_are_exact_in_any_order(kind):
     check()
 
 
-@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("kind", sorted({*ALL} - {"RotaryEmbedding"}))
 def test_an_operator_is_that_of_onnx_runtime(kind):
     @(thorough if kind in WINDOWED else quick)
     @given(DRAWN_FOR_RUNTIME[kind], seeds)
     def check(drawn, seed):
-        op, inputs, weights = filled(drawn, seed, "float32")
+        op, inputs, weights = filled(drawn, seed, "float32", in_range if kind in TAKING else None)
         (theirs,) = onnx_runtime(assembled(single(op, inputs), {"op": weights}), inputs)
         assert_same(op, ours(op, inputs, weights), theirs, inputs, weights)
 
     check()
+
+
+@quick
+@given(DRAWN["RotaryEmbedding"], seeds)
+def test_rotation_is_that_of_onnx(drawn, seed):
+    # ONNX Runtime reads beside its operands where a head is not rotated as a whole
+    op, inputs, weights = filled(drawn, seed, "float32", in_range if drawn[0].positions else None)
+    made = onnx.reference.ReferenceEvaluator(assembled(single(op, inputs), {"op": weights}))
+    (theirs,) = made.run(None, dict(zip(made.input_names, inputs, strict=True)))
+    assert_same(op, ours(op, inputs, weights), theirs, inputs, weights)
 
 
 @quick

@@ -13,6 +13,7 @@ from costmodel.ops import (
     Add,
     AveragePool,
     BatchNorm,
+    Cast,
     ChannelShuffle,
     Concat,
     Conv,
@@ -34,7 +35,7 @@ from costmodel.ops import (
 from costmodel.profile import profile
 
 
-def given_map(*size, dtype="float32"):
+def given_map(*size, dtype=None):
     return Input(size, dtype)()
 
 
@@ -236,7 +237,7 @@ def test_an_input_of_no_size_is_refused(size):
 def test_an_unknown_element_type_is_refused_with_a_suggestion(dtype, hint):
     with pytest.raises(CostModelError, match=f"element type '{dtype}' is unknown; did you mean '{hint}") as error:
         Input((1, 3), dtype)
-    assert "known: bfloat16, float16, float32, float64, float8, int16, int32, int4, int64" in str(error.value)
+    assert "known: bfloat16, bool, float16, float32, float4, float64, float8, int16, int32, int4" in str(error.value)
 
 
 def test_every_misfit_is_an_error_of_the_cost_model():
@@ -249,18 +250,33 @@ def test_a_shape_is_written_with_x():
 
 # Bytes of nine elements; nine halves of a byte take five.
 NINE = {
-    **dict.fromkeys(["float64", "int64"], 72),
-    **dict.fromkeys(["float32", "int32"], 36),
-    **dict.fromkeys(["float16", "bfloat16", "int16"], 18),
-    **dict.fromkeys(["float8", "int8", "uint8"], 9),
-    "int4": 5,
+    **dict.fromkeys(["float64", "int64", "uint64"], 72),
+    **dict.fromkeys(["float32", "int32", "uint32"], 36),
+    **dict.fromkeys(["float16", "bfloat16", "int16", "uint16"], 18),
+    **dict.fromkeys(["float8", "int8", "uint8", "bool"], 9),
+    **dict.fromkeys(["float4", "int4", "uint4"], 5),
 }
 
 
 @pytest.mark.parametrize("dtype", BITS)
-def test_a_tensor_knows_its_size(dtype):
-    x = Relu()(given_map(1, 3, 3, dtype=dtype))
-    assert (x.elements, x.bytes) == (9, NINE[dtype])
+def test_an_element_type_has_a_width(dtype):
+    own, networks = given_map(1, 3, 3, dtype=dtype), given_map(1, 3, 3)
+    for graph in (Graph(Relu()(own)), Graph(Relu()(networks), dtype=dtype)):
+        assert profile(graph).tensors["bytes"] == (NINE[dtype], NINE[dtype])
+
+
+def test_what_is_made_has_the_type_of_the_operands():
+    ids = given_map(1, 3, dtype="int64")
+    assert [Relu()(x).dtype for x in (ids, given_map(1, 3))] == ["int64", None]
+    assert (Cast("bool")(ids).dtype, Cast()(ids).dtype) == ("bool", None)
+    with pytest.raises(WiringError, match="operands of one element type, not of int64 and the network's"):
+        Add()(ids, given_map(1, 3))
+
+
+def test_weights_have_the_type_of_their_layers_results():
+    maps = {"int8": given_map(1, 3, dtype="int8"), None: given_map(1, 3)}
+    for dtype, x in maps.items():
+        assert [weight.dtype for weight in Linear(2)(x).node.weights] == [dtype, dtype]
 
 
 def test_an_operator_cannot_be_changed():
@@ -334,7 +350,7 @@ def test_a_given_name_beats_an_earlier_automatic_one():
 
 def residual(batch=1, dtype="float32", channels=8, name="act"):
     """Two outputs, a branch, a view, automatic and given names, blocks."""
-    x = Input((batch, 3, 8, 8), dtype)()
+    x = Input((batch, 3, 8, 8))()
     with block("stem"):
         x = Conv(channels, 3, pads=1)(x, name="conv")
         x = BatchNorm()(x)
@@ -343,7 +359,7 @@ def residual(batch=1, dtype="float32", channels=8, name="act"):
         y = Relu()(Conv(channels, 3, pads=1)(y))
         x = Add()(y, x)
     features = GlobalAveragePool()(x)
-    return Graph([Linear(10)(Flatten()(features), name="classes"), features], "residual")
+    return Graph([Linear(10)(Flatten()(features), name="classes"), features], "residual", dtype=dtype)
 
 
 def test_a_graph_holds_what_its_outputs_need_in_order_of_making():
@@ -432,9 +448,17 @@ def test_replay_for_another_element_type_changes_widths_only():
     once = residual()
     narrow = once.replay(dtype="int8")
     assert narrow == residual(dtype="int8")
-    assert {tensor.bits for node in narrow.nodes.values() for tensor in node.outputs} == {8}
-    assert {tensor.bits for node in once.nodes.values() for tensor in node.outputs} == {32}
+    assert {*profile(narrow).tensors["bits"]} == {8}
+    assert {*profile(once).tensors["bits"]} == {32}
     assert (narrow.macs, narrow.parameters) == (once.macs, once.parameters)
+
+
+def test_replay_keeps_types_that_are_no_fractions():
+    ids, mask, x = given_map(1, 3, dtype="int64"), given_map(1, 3, dtype="bool"), given_map(1, 3, dtype="float16")
+    graph = Graph([Relu()(ids), Cast()(mask), Relu()(x), Cast("float64")(x)]).replay(dtype="int8")
+    assert [tensor.dtype for tensor in (*graph.inputs, *graph.outputs)] == [
+        "int64", "bool", None, "int64", None, None, "float64",
+    ]  # fmt: skip
 
 
 def test_replay_of_nothing_is_the_same_network():

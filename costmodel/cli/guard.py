@@ -29,7 +29,7 @@ def snapshot(
     hw: MachineOption,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write; - is standard output.")],
     batch: BatchOption = 1,
-    dtype: DtypeOption = "float32",
+    dtype: DtypeOption = None,
     size: SizeOption = None,
     classes: ClassesOption = None,
     width: WidthOption = None,

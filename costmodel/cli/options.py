@@ -91,8 +91,12 @@ SettingOption = Annotated[
 ]
 BatchOption = Annotated[int, typer.Option("--batch", min=1, max=10**9, help="Images per batch.")]
 DtypeOption = Annotated[
-    str,
-    typer.Option("--dtype", help="Element type of maps and weights, such as int8.", autocompletion=complete_dtype),
+    str | None,
+    typer.Option(
+        "--dtype",
+        help="Element type of maps and weights that state none of their own, such as int8.",
+        autocompletion=complete_dtype,
+    ),
 ]
 SizeOption = Annotated[int | None, typer.Option("--size", help="Height and width of the input image.")]
 ClassesOption = Annotated[int | None, typer.Option("--classes", help="Number of classes.")]

@@ -118,7 +118,7 @@ def export(
         Path, typer.Option("--output", "-o", help="The .yaml or .onnx file to write; - is standard output, as .yaml.")
     ] = Path("-"),
     batch: BatchOption = 1,
-    dtype: DtypeOption = "float32",
+    dtype: DtypeOption = None,
     size: SizeOption = None,
     classes: ClassesOption = None,
     width: WidthOption = None,

@@ -53,7 +53,7 @@ def profile(
     network: NetworkArgument,
     hw: MachineOption,
     batch: BatchOption = 1,
-    dtype: DtypeOption = "float32",
+    dtype: DtypeOption = None,
     size: SizeOption = None,
     classes: ClassesOption = None,
     width: WidthOption = None,

@@ -26,7 +26,7 @@ def names_of(networks: list[str]) -> list[str]:
 
 
 def graph_of(
-    network: str, batch: int, dtype: str, *, param: Sequence[str] | None, notes: bool = True, **chosen: Any
+    network: str, batch: int, dtype: str | None, *, param: Sequence[str] | None, notes: bool = True, **chosen: Any
 ) -> "Graph":
     """The network that was named, with the parameters that were given; its ``notes`` are warnings."""
     graph = costmodel.network(network, batch=batch, dtype=dtype, **parameters_of(param, **chosen))

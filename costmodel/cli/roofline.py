@@ -30,7 +30,7 @@ def roofline(
         typer.Option("--output", "-o", help="The file to write: .svg, .png or .pdf; - is standard output, as SVG."),
     ],
     batch: BatchOption = 1,
-    dtype: DtypeOption = "float32",
+    dtype: DtypeOption = None,
     size: SizeOption = None,
     classes: ClassesOption = None,
     width: WidthOption = None,

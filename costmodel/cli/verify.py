@@ -30,7 +30,7 @@ def verify(
         typer.Option("--hw", help="A machine: fuses what it runs as one pass.", autocompletion=complete_machine),
     ] = None,
     batch: BatchOption = 1,
-    dtype: DtypeOption = "float32",
+    dtype: DtypeOption = None,
     size: Annotated[
         int | None,
         typer.Option(

@@ -63,7 +63,18 @@ def _each(count: int, of: str) -> Count:
     return Count(of if count == 1 else f"{count} {of}", lambda node: count * amount(node))
 
 
-MOVES: Final = ("ChannelShuffle", "Concat", "Dropout", "Flatten", "Input", "Pad", "Reshape", "Slice", "Transpose")
+MOVES: Final = (
+    "Cast",
+    "ChannelShuffle",
+    "Concat",
+    "Dropout",
+    "Flatten",
+    "Input",
+    "Pad",
+    "Reshape",
+    "Slice",
+    "Transpose",
+)
 ACTIVATIONS: Final = (
     "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "PRelu", "Relu", "Relu6", "Sigmoid", "Silu", "Softplus",
     "Tanh",

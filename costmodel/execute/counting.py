@@ -8,13 +8,13 @@ them, which takes far longer.
 
 import functools
 from collections.abc import Callable, Sequence
-from math import prod, sqrt
+from math import pi, prod, sqrt
 from typing import Any, Final, NamedTuple
 
 from costmodel.arrays import Array, np
 from costmodel.errors import CostModelError, suggestion
 from costmodel.execute import loops
-from costmodel.graph import Op, Shape, Window, Work
+from costmodel.graph import FRACTIONS, Op, Shape, Window, Work
 
 Constant = Callable[[str, Shape], Array]
 """A constant's name and the shape that the loops need -> its array."""
@@ -231,6 +231,223 @@ def _softmax(op: Any, run: Run, x: Array) -> Array:
     return run.loop(loops.softmax, (x,), x.shape, prod(x.shape[:axis]), x.shape[axis], prod(x.shape[axis + 1 :]))
 
 
+@implements("LogSoftmax")
+def _log_softmax(op: Any, run: Run, x: Array) -> Array:
+    axis = op.axis % x.ndim
+    return run.loop(loops.log_softmax, (x,), x.shape, prod(x.shape[:axis]), x.shape[axis], prod(x.shape[axis + 1 :]))
+
+
+def _affine(op: Any, run: Run, shape: Shape) -> tuple[Array, Array]:
+    """Gamma and beta, each empty where there is none."""
+    named = (("gamma", op.scale), ("beta", getattr(op, "bias", False)))
+    gamma, beta = (numbers(run.constant(name, shape)) if has else np.zeros(0) for name, has in named)
+    return gamma, beta
+
+
+@implements("LayerNorm")
+def _layer_norm(op: Any, run: Run, x: Array) -> Array:
+    over = x.shape[op.axis % x.ndim :]
+    length = prod(over)
+    affine = _affine(op, run, over)
+    return run.loop(loops.layer_norm, (x, *affine), x.shape, x.size // length, length, 1 / length, op.epsilon, 1, 1)
+
+
+@implements("RMSNorm")
+def _rms_norm(op: Any, run: Run, x: Array) -> Array:
+    over = x.shape[op.axis % x.ndim :]
+    gamma, _ = _affine(op, run, over)
+    length = prod(over)
+    return run.loop(loops.rms_norm, (x, gamma), x.shape, x.size // length, length, 1 / length, op.epsilon)
+
+
+@implements("GroupNorm")
+def _group_norm(op: Any, run: Run, x: Array) -> Array:
+    return _norm_of_groups(op, run, x, op.groups)
+
+
+@implements("InstanceNorm")
+def _instance_norm(op: Any, run: Run, x: Array) -> Array:
+    return _norm_of_groups(op, run, x, x.shape[1])
+
+
+def _norm_of_groups(op: Any, run: Run, x: Array, groups: int) -> Array:
+    images, channels, size = _per_channel(x)
+    rows, length = images * groups, channels // groups * size
+    affine = _affine(op, run, (channels,))
+    return run.loop(loops.layer_norm, (x, *affine), x.shape, rows, length, 1 / length, op.epsilon, groups, size)
+
+
+def _reduced(*chain: Loop, before: Loop | None = None, shares: bool = False) -> Implementation:
+    """A reduction: a loop on every value, one that makes one value of a row, and those on what comes out."""
+    reduce_, *after = chain
+
+    def implementation(op: Any, run: Run, x: Array) -> Array:
+        axes = {axis % x.ndim for axis in op.axes}
+        kept = [axis for axis in range(x.ndim) if axis not in axes]
+        rows, length = prod(x.shape[axis] for axis in kept), prod(x.shape[axis] for axis in axes)
+        shape = [1 if axis in axes else size for axis, size in enumerate(x.shape) if op.keepdims or axis not in axes]
+        x = np.transpose(x, (*kept, *sorted(axes)))
+        if before:
+            x = run.loop(before, (x,), x.shape)
+        y = run.loop(reduce_, (x,), tuple(shape), rows, length, *((1 / length,) if shares else ()))
+        for loop in after:
+            y = run.loop(loop, (y,), y.shape)
+        return y
+
+    return implementation
+
+
+IMPLEMENTATIONS.update(
+    ReduceSum=_reduced(loops.add_up),
+    ReduceMean=_reduced(loops.average, shares=True),
+    ReduceMax=_reduced(loops.find_largest),
+    ReduceMin=_reduced(loops.find_smallest),
+    ReduceProd=_reduced(loops.multiply_up),
+    ReduceL1=_reduced(loops.add_up, before=loops.absolute),
+    ReduceL2=_reduced(loops.add_up, loops.root, before=loops.square),
+    ReduceSumSquare=_reduced(loops.add_up, before=loops.square),
+    ReduceLogSum=_reduced(loops.add_up, loops.logarithm),
+    ReduceLogSumExp=_reduced(loops.add_up, loops.logarithm, before=loops.exponential),
+)
+
+
+def _found(direction: float) -> Implementation:
+    def implementation(op: Any, run: Run, x: Array) -> Array:
+        axis = op.axis % x.ndim
+        shape = (*x.shape[:axis], *((1,) if op.keepdims else ()), *x.shape[axis + 1 :])
+        rows = np.moveaxis(x, axis, -1)
+        return run.loop(loops.find_place, (rows,), shape, x.size // x.shape[axis], x.shape[axis], direction)
+
+    return implementation
+
+
+IMPLEMENTATIONS.update(ArgMax=_found(1.0), ArgMin=_found(-1.0))
+
+
+@implements("CumSum")
+def _cumsum(op: Any, run: Run, x: Array) -> Array:
+    rows = np.moveaxis(x, op.axis, -1)
+    rows = rows[..., ::-1] if op.reverse else rows
+    y = run.loop(loops.running_sum, (rows,), rows.shape, x.size // rows.shape[-1], rows.shape[-1])
+    if op.exclusive:
+        y = np.concatenate([np.zeros((*y.shape[:-1], 1)), y[..., :-1]], axis=-1)
+    return numbers(np.moveaxis(y[..., ::-1] if op.reverse else y, -1, op.axis))
+
+
+@implements("Attention")
+def _attention(op: Any, run: Run, q: Array, k: Array, v: Array, *more: Array) -> Array:
+    heads = op.heads or q.shape[1]
+    groups = k.shape[1] if k.ndim == 4 else op.key_heads or heads
+    query, key, value = (
+        x if x.ndim == 4 else np.moveaxis(x.reshape(*x.shape[:2], count, -1), 2, 1)
+        for x, count in ((q, heads), (k, groups), (v, groups))
+    )
+    n, _, length, inner = query.shape
+    keys, size = value.shape[2:]
+    mask = np.zeros(0)
+    if op.mask:
+        (added,) = more or (run.constant("mask", op.held),)
+        added = np.where(added, 0.0, -np.inf) if added.dtype == bool else added
+        mask = numbers(np.broadcast_to(added, (n, heads, length, keys)))
+    scale = 1 / sqrt(inner) if op.scale is None else op.scale
+    scores = np.zeros(keys) if run.counter.compiles else [0.0] * keys
+    y = run.loop(
+        loops.attend, (query, key, value, mask), (n, heads, length, size), scores,
+        n * heads, heads // groups, length, keys, inner, size, scale, op.mask, op.past if op.causal else keys,
+    )  # fmt: skip
+    return y if q.ndim == 4 else numbers(np.moveaxis(y, 1, 2)).reshape(n, length, heads * size)
+
+
+@implements("RotaryEmbedding")
+def _rotary_embedding(op: Any, run: Run, x: Array, *more: Array) -> Array:
+    apart = x if x.ndim == 4 else np.moveaxis(x.reshape(*x.shape[:2], op.heads, -1), 2, 1)
+    n, heads, length, size = apart.shape
+    half = (op.rotated or size) // 2
+    given = [*([run.constant(name, op.held) for name in ("cos", "sin")] if op.held else []), *more]
+    if op.positions:
+        *given, places = given
+        given = [rows[places.astype(np.int64) % len(rows)] for rows in given]
+    cos, sin = (np.broadcast_to(rows[:, None], (n, heads, length, half)) for rows in given)
+    one, other = (
+        (slice(0, 2 * half, 2), slice(1, 2 * half, 2)) if op.interleaved else (slice(half), slice(half, 2 * half))
+    )
+    turned = run.loop(loops.rotate, (apart[..., one], apart[..., other], cos, sin), (2, *cos.shape))
+    y = np.array(apart, np.float64)
+    y[..., one], y[..., other] = turned
+    return y if x.ndim == 4 else numbers(np.moveaxis(y, 1, 2)).reshape(x.shape)
+
+
+@implements("Einsum")
+def _einsum(op: Any, run: Run, *operands: Array) -> Array:
+    arrays = [numbers(x) for x in _placed(op, run, operands)]
+    terms, _, made = op.equation.partition("->")
+    labels = []
+    for term, x in zip(terms.split(","), arrays, strict=True):
+        before, dots, behind = term.partition("...")
+        spread = x.ndim - len(before) - len(behind) if dots else 0
+        labels.append([*before, *range(-spread, 0), *behind])
+    sizes: dict[Any, int] = {}
+    for names, x in zip(labels, arrays, strict=True):
+        for name, size in zip(names, x.shape, strict=True):
+            sizes[name] = max(size, sizes.get(name, 1))
+    before, _, behind = made.partition("...")
+    kept = [*before, *sorted(name for name in sizes if isinstance(name, int)), *behind]
+    summed = [name for name in sizes if name not in kept]
+
+    def offsets(names: Sequence[Any], x: Array, along: Sequence[Any]) -> Array:
+        """How far from its begin an operand is read, for every combination of some letters' values."""
+        far = np.zeros([sizes[name] for name in along], np.int64)
+        for name, size, stride in zip(names, x.shape, x.strides, strict=True):
+            if name in along and size > 1:
+                steps = np.arange(size) * (stride // x.itemsize)
+                far = far + steps.reshape([-1 if other == name else 1 for other in along])
+        return far
+
+    places = [offsets(names, x, kept) for names, x in zip(labels, arrays, strict=True)]
+    sums = [offsets(names, x, summed) for names, x in zip(labels, arrays, strict=True)]
+    return run.loop(loops.contract, arrays, tuple(sizes[name] for name in kept), *places, *sums)
+
+
+@implements("ConvTranspose")
+def _conv_transpose(op: Any, run: Run, x: Array) -> Array:
+    images, channels, size = _per_channel(x)
+    window = Window(op.kernel, op.stride, op.dilation, ())
+    taps, share = prod(window.kernel), op.filters // op.groups
+    rank = len(window.kernel)
+    weight = numbers(run.constant("weight", (channels, share, *window.kernel)))
+    bias = numbers(run.constant("bias", (op.filters,))) if op.bias else np.zeros(op.filters)
+    offsets = np.zeros((1, 1), np.int64)
+    positions = []
+    for axis, (length, kernel, stride, dilation) in enumerate(zip(x.shape[2:], *window[:3], strict=True)):
+        before, after = op.pads[axis], op.pads[axis + rank]
+        whole = (length - 1) * stride + (kernel - 1) * dilation + 1 - before - after + op.more[axis]
+        places = np.array([[p * stride + tap * dilation - before for tap in range(kernel)] for p in range(length)])
+        there = (places >= 0) & (places < whole)
+        reached = offsets[:, None, :, None] * whole + places[None, :, None, :]
+        beside = (offsets[:, None, :, None] < 0) | ~there[None, :, None, :]
+        offsets = np.where(beside, -1, reached).reshape(offsets.shape[0] * length, offsets.shape[1] * kernel)
+        positions.append(whole)
+    return run.loop(
+        loops.spread, (x, weight, bias), (images, op.filters, *positions), offsets,
+        images, channels, size, op.groups, op.filters, prod(positions), taps,
+    )  # fmt: skip
+
+
+@implements("Resize")
+def _resize(op: Any, run: Run, x: Array) -> Array:
+    """Only the axes that change their size have taps; the coordinates are worked out before the loops."""
+    every = [op.taps(axis) for axis in op.axes(x.shape)]
+    places, weights = np.zeros((1, 1), np.int64), np.ones((1, 1))
+    for size, (along, shares) in zip(x.shape, every, strict=True):
+        places = (places[:, None, :, None] * size + along[None, :, None, :]).reshape(
+            len(places) * len(along), places.shape[1] * along.shape[1]
+        )
+        weights = (weights[:, None, :, None] * shares[None, :, None, :]).reshape(places.shape)
+    if op.mode == "nearest" or places.shape[1] == 1:
+        return numbers(x.reshape(-1)[places[:, 0]]).reshape(op.sizes)
+    return run.loop(loops.mix, (x,), op.sizes, places, weights, 1, x.size)
+
+
 @implements("MaxPool")
 def _max_pool(op: Any, run: Run, x: Array) -> Array:
     images, channels, size = _per_channel(x)
@@ -279,11 +496,55 @@ def _of_one(loop: Loop, *attributes: str | float) -> Implementation:
     return implementation
 
 
+def _turned(loop: Loop) -> Implementation:
+    """A loop on the two operands in the other order."""
+    of_two = _of_two(loop)
+
+    def implementation(op: Any, run: Run, *operands: Array) -> Array:
+        a, b = _pair(op, run, operands)
+        return of_two(_Free(), run, b, a)
+
+    return implementation
+
+
+class _Free:
+    """An operator that holds nothing."""
+
+    held = None
+
+
 IMPLEMENTATIONS.update(
     Add=_of_two(loops.add),
     Sub=_of_two(loops.subtract),
     Mul=_of_two(loops.multiply),
     Div=_of_two(loops.divide),
+    Max=_of_two(loops.larger),
+    Min=_of_two(loops.smaller),
+    Equal=_of_two(loops.is_equal),
+    Less=_of_two(loops.is_less),
+    LessOrEqual=_of_two(loops.is_not_more),
+    Greater=_turned(loops.is_less),
+    GreaterOrEqual=_turned(loops.is_not_more),
+    And=_of_two(loops.both),
+    Or=_of_two(loops.either),
+    Xor=_of_two(loops.one_of_two),
+    Abs=_of_one(loops.absolute),
+    Neg=_of_one(loops.negative),
+    Sign=_of_one(loops.sign),
+    Floor=_of_one(loops.floor),
+    Ceil=_of_one(loops.ceil),
+    Round=_of_one(loops.nearest),
+    Reciprocal=_of_one(loops.reciprocal),
+    Sqrt=_of_one(loops.root),
+    Exp=_of_one(loops.exponential),
+    Log=_of_one(loops.logarithm),
+    Sin=_of_one(loops.sine),
+    Cos=_of_one(loops.cosine),
+    Erf=_of_one(loops.error_function),
+    Not=_of_one(loops.is_zero),
+    IsNaN=_of_one(loops.is_no_number),
+    TanhGelu=_of_one(loops.tanh_gelu, 0.044715, sqrt(2 / pi)),
+    Mish=_of_one(loops.mish),
     Relu=_of_one(loops.relu),
     Relu6=_of_one(loops.relu6),
     LeakyRelu=_of_one(loops.leaky_relu, "slope"),
@@ -296,6 +557,27 @@ IMPLEMENTATIONS.update(
     HardSigmoid=_of_one(loops.hard_sigmoid, "alpha", "beta"),
     HardSwish=_of_one(loops.hard_swish, 1 / 6),
 )
+
+
+@implements("Mod")
+def _mod(op: Any, run: Run, *operands: Array) -> Array:
+    return _of_two(loops.truncated_remainder if op.truncated else loops.remainder)(op, run, *operands)
+
+
+@implements("Pow")
+def _pow(op: Any, run: Run, *operands: Array) -> Array:
+    if op.exponent is None:
+        return _of_two(loops.power)(op, run, *operands)
+    (x,) = operands
+    if op.exponent in (2, 3):
+        return run.loop(loops.square if op.exponent == 2 else loops.cube, (x,), x.shape)
+    return run.loop(loops.power, (x, np.full(x.shape, op.exponent)), x.shape)
+
+
+@implements("Where")
+def _where(op: Any, run: Run, *operands: Array) -> Array:
+    stretched = np.broadcast_arrays(*_placed(op, run, operands))
+    return run.loop(loops.choose, stretched, stretched[0].shape)
 
 
 @implements("PRelu")
@@ -316,17 +598,116 @@ def _clip(op: Any, run: Run, x: Array) -> Array:
 # What moves values computes nothing, so it needs no loops; what only renames them makes no array.
 
 
+@implements("Cast")
+def _cast(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
+    if op.dtype == "bool":
+        return np.array(x != 0, np.float64)
+    if op.dtype is None or op.dtype in FRACTIONS:
+        return np.array(np.array(x, op.dtype), np.float64)
+    return np.array(np.trunc(x), np.float64)
+
+
+def _placed(op: Any, run: Run, operands: Sequence[Array]) -> list[Array]:
+    """The operands of an operator that may hold some of them, each in its place."""
+    given = iter(operands)
+    held = op.held or [None] * len(operands)
+    return [next(given) if shape is None else run.constant(op.name(place), shape) for place, shape in enumerate(held)]
+
+
 @implements("Concat")
-def _concat(op: Any, run: Run, *operands: Array) -> Array:  # noqa: ARG001
-    axis = op.axis % operands[0].ndim
-    shape = [*operands[0].shape]
-    shape[axis] = sum(x.shape[axis] for x in operands)
+def _concat(op: Any, run: Run, *operands: Array) -> Array:
+    parts = _placed(op, run, operands)
+    axis = op.axis % parts[0].ndim
+    shape = [*parts[0].shape]
+    shape[axis] = sum(x.shape[axis] for x in parts)
     y = np.empty(shape, np.float64)
     start = 0
-    for x in operands:
+    for x in parts:
         y[(slice(None),) * axis + (slice(start, start + x.shape[axis]),)] = x
         start += x.shape[axis]
     return y
+
+
+@implements("Embedding")
+def _embedding(op: Any, run: Run, x: Array) -> Array:
+    table = run.constant("weight", (op.count, op.features))
+    return numbers([table[int(row) % op.count] for row in x.reshape(-1)]).reshape((*x.shape, op.features))
+
+
+@implements("Gather")
+def _gather(op: Any, run: Run, *operands: Array) -> Array:
+    x, indices = _placed(op, run, operands)
+    axis = op.axis % x.ndim
+    parts = [np.moveaxis(x, axis, 0)[int(index) % x.shape[axis]] for index in indices.reshape(-1)]
+    rest = np.stack(parts).reshape(*indices.shape, *x.shape[:axis], *x.shape[axis + 1 :])
+    order = [*range(indices.ndim, indices.ndim + axis), *range(indices.ndim), *range(indices.ndim + axis, rest.ndim)]
+    return numbers(rest.transpose(order))
+
+
+@implements("GatherND")
+def _gather_nd(op: Any, run: Run, *operands: Array) -> Array:
+    x, indices = _placed(op, run, operands)
+    parts = []
+    for place in np.ndindex(*indices.shape[:-1]):
+        part = x[place[: op.batch]]
+        for index in indices[place]:
+            part = part[int(index) % len(part)]
+        parts.append(part)
+    return numbers(parts).reshape((*indices.shape[:-1], *x.shape[op.batch + indices.shape[-1] :]))
+
+
+@implements("ScatterND")
+def _scatter_nd(op: Any, run: Run, *operands: Array) -> Array:
+    x, indices, updates = _placed(op, run, operands)
+    y = np.array(x, np.float64)
+    for place in np.ndindex(*indices.shape[:-1]):
+        part = tuple(int(index) % size for index, size in zip(indices[place], x.shape, strict=False))
+        y[part] = updates[place]
+    return y
+
+
+@implements("Trilu")
+def _trilu(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
+    y = np.array(x, np.float64)
+    for i in range(x.shape[-2]):
+        diagonal = i + op.k
+        outside = slice(0, max(diagonal, 0)) if op.upper else slice(max(diagonal + 1, 0), None)
+        y[..., i, outside] = 0
+    return y
+
+
+@implements("Tile")
+def _tile(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
+    for axis, count in enumerate(op.repeats):
+        x = np.concatenate([x] * count, axis=axis)
+    return np.array(x, np.float64)
+
+
+@implements("Expand")
+def _expand(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
+    y = x.reshape((1,) * (len(op.to) - x.ndim) + x.shape)
+    for axis, size in enumerate(op.to, start=y.ndim - len(op.to)):
+        y = np.repeat(y, size if y.shape[axis] == 1 else 1, axis=axis)
+    return np.array(y, np.float64)
+
+
+@implements("DepthToSpace")
+def _depth_to_space(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
+    n, c, h, w = x.shape
+    each = c // op.factor**2
+    y = np.empty((n, each, h * op.factor, w * op.factor))
+    for channel in range(each):
+        for i, j in np.ndindex(op.factor, op.factor):
+            place = i * op.factor + j
+            of = channel * op.factor**2 + place if op.channels_first else place * each + channel
+            y[:, channel, i :: op.factor, j :: op.factor] = x[:, of]
+    return y
+
+
+@implements("SpaceToDepth")
+def _space_to_depth(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
+    parts = [x[:, :, i :: op.factor, j :: op.factor] for i, j in np.ndindex(op.factor, op.factor)]
+    return numbers(np.concatenate(parts, axis=1))
 
 
 @implements("Transpose")
@@ -340,7 +721,7 @@ def _slice(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
     steps = op.step or (1,) * x.ndim
     for axis, (start, stop, step) in enumerate(zip(op.start, op.stop, steps, strict=True)):
         size = x.shape[axis]
-        first = start + size if start < 0 else start
+        first = max(start + size, 0) if start < 0 else start
         last = size if stop is None else stop + size if stop < 0 else stop
         places = [place for place in range(size) if first <= place < last and (place - first) % step == 0]
         kept = np.take(kept, places, axis=axis)
@@ -350,9 +731,24 @@ def _slice(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
 @implements("Pad")
 def _pad(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
     before, after = op.pads[: x.ndim], op.pads[x.ndim :]
+    if op.mode != "constant":
+        for axis, size in enumerate(x.shape):
+            places = [_mirrored(place, size, op.mode) for place in range(-before[axis], size + after[axis])]
+            x = np.take(x, places, axis=axis)
+        return np.array(x, np.float64)
     y = np.full([a + size + b for a, size, b in zip(before, x.shape, after, strict=True)], op.value, np.float64)
     y[tuple(slice(a, a + size) for a, size in zip(before, x.shape, strict=True))] = x
     return y
+
+
+def _mirrored(place: int, size: int, mode: str) -> int:
+    """A place beside an axis -> the one on it that it repeats."""
+    if mode == "wrap":
+        return place % size
+    if mode == "edge" or size == 1:
+        return min(max(place, 0), size - 1)
+    place %= 2 * (size - 1)
+    return min(place, 2 * (size - 1) - place)
 
 
 @implements("ChannelShuffle")

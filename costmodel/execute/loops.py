@@ -149,6 +149,27 @@ def softmax(x: Numbers, y: Numbers, counts: Numbers, outer: int, length: int, in
                 counts[DIVIDE] += 1
 
 
+def log_softmax(x: Numbers, y: Numbers, counts: Numbers, outer: int, length: int, inner: int) -> None:
+    """Exp, add to the sum; its log, subtract that; finding and subtracting the largest value are free."""
+    for n in range(outer):
+        for p in range(inner):
+            first = n * length * inner + p
+            largest = x[first]
+            for i in range(length):
+                largest = max(largest, x[first + i * inner])
+            total = 0.0
+            for i in range(length):
+                value = math.exp(x[first + i * inner] - largest)
+                counts[SPECIAL] += 1
+                total += value
+                counts[ADD] += 1
+            total = math.log(total)
+            counts[SPECIAL] += 1
+            for i in range(length):
+                y[first + i * inner] = x[first + i * inner] - largest - total
+                counts[ADD] += 1
+
+
 def max_pool(
     x: Numbers, y: Numbers, counts: Numbers, offsets: Numbers, maps: int, size: int, positions: int, taps: int
 ) -> None:
@@ -225,11 +246,476 @@ def divide(a: Numbers, b: Numbers, y: Numbers, counts: Numbers) -> None:
         counts[DIVIDE] += 1
 
 
+def remainder(a: Numbers, b: Numbers, y: Numbers, counts: Numbers) -> None:
+    """What is left of a after so many whole b as fit; the sign is that of b."""
+    for i in range(len(y)):
+        y[i] = a[i] % b[i]
+        counts[DIVIDE] += 1
+
+
+def truncated_remainder(a: Numbers, b: Numbers, y: Numbers, counts: Numbers) -> None:
+    """What is left of a after so many whole b as fit; the sign is that of a."""
+    for i in range(len(y)):
+        rest = abs(a[i]) % abs(b[i])
+        counts[DIVIDE] += 1
+        y[i] = rest if a[i] > 0.0 else -rest
+
+
 def multiply(a: Numbers, b: Numbers, y: Numbers, counts: Numbers) -> None:
     """A * b."""
     for i in range(len(y)):
         y[i] = a[i] * b[i]
         counts[MULTIPLY] += 1
+
+
+def power(a: Numbers, b: Numbers, y: Numbers, counts: Numbers) -> None:
+    """A^b; of a negative a and a fraction it is not a number."""
+    for i in range(len(y)):
+        y[i] = a[i] ** b[i] if a[i] > 0.0 or b[i] == math.floor(b[i]) else math.nan
+        counts[SPECIAL] += 1
+
+
+def square(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Multiply by itself."""
+    for i in range(len(x)):
+        y[i] = x[i] * x[i]
+        counts[MULTIPLY] += 1
+
+
+def cube(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Multiply by itself twice."""
+    for i in range(len(x)):
+        value = x[i] * x[i]
+        counts[MULTIPLY] += 1
+        y[i] = value * x[i]
+        counts[MULTIPLY] += 1
+
+
+def larger(a: Numbers, b: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Compare, choose."""
+    for i in range(len(y)):
+        y[i] = a[i] if a[i] > b[i] else b[i]
+        counts[COMPARE] += 1
+
+
+def smaller(a: Numbers, b: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Compare, choose."""
+    for i in range(len(y)):
+        y[i] = a[i] if a[i] < b[i] else b[i]
+        counts[COMPARE] += 1
+
+
+def is_equal(a: Numbers, b: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Compare."""
+    for i in range(len(y)):
+        y[i] = 1.0 if a[i] == b[i] else 0.0
+        counts[COMPARE] += 1
+
+
+def is_less(a: Numbers, b: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Compare."""
+    for i in range(len(y)):
+        y[i] = 1.0 if a[i] < b[i] else 0.0
+        counts[COMPARE] += 1
+
+
+def is_not_more(a: Numbers, b: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Compare."""
+    for i in range(len(y)):
+        y[i] = 1.0 if a[i] <= b[i] else 0.0
+        counts[COMPARE] += 1
+
+
+def both(a: Numbers, b: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Combine two truths."""
+    for i in range(len(y)):
+        y[i] = 1.0 if a[i] != 0.0 and b[i] != 0.0 else 0.0
+        counts[COMPARE] += 1
+
+
+def either(a: Numbers, b: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Combine two truths."""
+    for i in range(len(y)):
+        y[i] = 1.0 if a[i] != 0.0 or b[i] != 0.0 else 0.0
+        counts[COMPARE] += 1
+
+
+def one_of_two(a: Numbers, b: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Combine two truths."""
+    for i in range(len(y)):
+        y[i] = 1.0 if (a[i] != 0.0) != (b[i] != 0.0) else 0.0
+        counts[COMPARE] += 1
+
+
+def choose(condition: Numbers, a: Numbers, b: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Compare the condition with 0."""
+    for i in range(len(y)):
+        y[i] = a[i] if condition[i] != 0.0 else b[i]
+        counts[COMPARE] += 1
+
+
+def absolute(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Compare with 0; the sign is free."""
+    for i in range(len(x)):
+        y[i] = x[i] if x[i] > 0.0 else -x[i]
+        counts[COMPARE] += 1
+
+
+def negative(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Subtract from 0."""
+    for i in range(len(x)):
+        y[i] = 0.0 - x[i]
+        counts[ADD] += 1
+
+
+def sign(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Compare with 0 from both sides."""
+    for i in range(len(x)):
+        value = 1.0 if x[i] > 0.0 else 0.0
+        counts[COMPARE] += 1
+        y[i] = -1.0 if x[i] < 0.0 else value
+        counts[COMPARE] += 1
+
+
+def floor(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Round."""
+    for i in range(len(x)):
+        y[i] = math.floor(x[i])
+        counts[ADD] += 1
+
+
+def ceil(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Round."""
+    for i in range(len(x)):
+        y[i] = math.ceil(x[i])
+        counts[ADD] += 1
+
+
+def nearest(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Round."""
+    for i in range(len(x)):
+        y[i] = round(x[i])
+        counts[ADD] += 1
+
+
+def reciprocal(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Divide 1 by it."""
+    for i in range(len(x)):
+        y[i] = 1.0 / x[i]
+        counts[DIVIDE] += 1
+
+
+def root(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Square root."""
+    for i in range(len(x)):
+        y[i] = math.sqrt(x[i]) if x[i] >= 0.0 else math.nan
+        counts[SPECIAL] += 1
+
+
+def exponential(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Exp."""
+    for i in range(len(x)):
+        y[i] = math.exp(min(x[i], LARGEST))
+        counts[SPECIAL] += 1
+
+
+def logarithm(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Log."""
+    for i in range(len(x)):
+        y[i] = math.log(x[i]) if x[i] > 0.0 else (-math.inf if x[i] == 0.0 else math.nan)
+        counts[SPECIAL] += 1
+
+
+def sine(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Sine."""
+    for i in range(len(x)):
+        y[i] = math.sin(x[i])
+        counts[SPECIAL] += 1
+
+
+def cosine(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Cosine."""
+    for i in range(len(x)):
+        y[i] = math.cos(x[i])
+        counts[SPECIAL] += 1
+
+
+def error_function(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Erf."""
+    for i in range(len(x)):
+        y[i] = math.erf(x[i])
+        counts[SPECIAL] += 1
+
+
+def is_zero(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Compare with 0."""
+    for i in range(len(x)):
+        y[i] = 1.0 if x[i] == 0.0 else 0.0
+        counts[COMPARE] += 1
+
+
+def is_no_number(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Compare with itself."""
+    for i in range(len(x)):
+        y[i] = 0.0 if x[i] == x[i] else 1.0
+        counts[COMPARE] += 1
+
+
+def running_sum(x: Numbers, y: Numbers, counts: Numbers, rows: int, length: int) -> None:
+    """Add each value to the sum of those before it in its row."""
+    for n in range(rows):
+        total = 0.0
+        for i in range(n * length, (n + 1) * length):
+            total += x[i]
+            counts[ADD] += 1
+            y[i] = total
+
+
+def add_up(x: Numbers, y: Numbers, counts: Numbers, rows: int, length: int) -> None:
+    """Add each value to its row's sum."""
+    for n in range(rows):
+        sum_ = 0.0
+        for i in range(n * length, (n + 1) * length):
+            sum_ += x[i]
+            counts[ADD] += 1
+        y[n] = sum_
+
+
+def multiply_up(x: Numbers, y: Numbers, counts: Numbers, rows: int, length: int) -> None:
+    """Multiply each value by its row's product."""
+    for n in range(rows):
+        value = 1.0
+        for i in range(n * length, (n + 1) * length):
+            value *= x[i]
+            counts[MULTIPLY] += 1
+        y[n] = value
+
+
+def find_largest(x: Numbers, y: Numbers, counts: Numbers, rows: int, length: int) -> None:
+    """Compare each value with the largest so far of its row."""
+    for n in range(rows):
+        value = -math.inf
+        for i in range(n * length, (n + 1) * length):
+            if x[i] > value:
+                value = x[i]
+            counts[COMPARE] += 1
+        y[n] = value
+
+
+def find_smallest(x: Numbers, y: Numbers, counts: Numbers, rows: int, length: int) -> None:
+    """Compare each value with the smallest so far of its row."""
+    for n in range(rows):
+        value = math.inf
+        for i in range(n * length, (n + 1) * length):
+            if x[i] < value:
+                value = x[i]
+            counts[COMPARE] += 1
+        y[n] = value
+
+
+def find_place(x: Numbers, y: Numbers, counts: Numbers, rows: int, length: int, direction: float) -> None:
+    """Compare each value with the largest so far of its row, or with the smallest for a negative direction."""
+    for n in range(rows):
+        value, place = -math.inf, 0
+        for i in range(length):
+            if x[n * length + i] * direction > value:
+                value, place = x[n * length + i] * direction, i
+            counts[COMPARE] += 1
+        y[n] = place
+
+
+def average(x: Numbers, y: Numbers, counts: Numbers, rows: int, length: int, share: float) -> None:
+    """Take a row's first value, add the others, multiply by one over their number."""
+    for n in range(rows):
+        value = x[n * length]
+        for i in range(n * length + 1, (n + 1) * length):
+            value += x[i]
+            counts[ADD] += 1
+        y[n] = value * share
+        counts[MULTIPLY] += 1
+
+
+def layer_norm(
+    x: Numbers, gamma: Numbers, beta: Numbers, y: Numbers, counts: Numbers,
+    rows: int, length: int, share: float, epsilon: float, groups: int, size: int,
+) -> None:  # fmt: skip
+    """Each row less its mean, by its deviation, by gamma, and beta added, where there are such.
+
+    Value i of row n has the gamma number (n mod groups) * (length / size) + i / size.
+    """
+    for n in range(rows):
+        first = n * length
+        center = x[first]
+        for i in range(1, length):
+            center += x[first + i]
+            counts[ADD] += 1
+        center *= share
+        counts[MULTIPLY] += 1
+        squares = 0.0
+        for i in range(length):
+            y[first + i] = x[first + i] - center
+            counts[ADD] += 1
+            value = y[first + i] * y[first + i]
+            counts[MULTIPLY] += 1
+            squares = squares + value if i else value
+            counts[ADD] += 1 if i else 0
+        squares *= share
+        counts[MULTIPLY] += 1
+        squares += epsilon
+        counts[ADD] += 1
+        deviation = math.sqrt(squares)
+        counts[SPECIAL] += 1
+        scale = 1.0 / deviation
+        counts[DIVIDE] += 1
+        for i in range(length):
+            place = (n % groups) * (length // size) + i // size
+            value = y[first + i] * scale
+            counts[MULTIPLY] += 1
+            if len(gamma):
+                value *= gamma[place]
+                counts[MULTIPLY] += 1
+            if len(beta):
+                value += beta[place]
+                counts[ADD] += 1
+            y[first + i] = value
+
+
+def rms_norm(
+    x: Numbers, gamma: Numbers, y: Numbers, counts: Numbers, rows: int, length: int, share: float, epsilon: float
+) -> None:
+    """Each row by the root of its mean square, and by gamma, where there is one."""
+    for n in range(rows):
+        first = n * length
+        squares = x[first] * x[first]
+        counts[MULTIPLY] += 1
+        for i in range(1, length):
+            value = x[first + i] * x[first + i]
+            counts[MULTIPLY] += 1
+            squares += value
+            counts[ADD] += 1
+        squares *= share
+        counts[MULTIPLY] += 1
+        squares += epsilon
+        counts[ADD] += 1
+        mean_root = math.sqrt(squares)
+        counts[SPECIAL] += 1
+        scale = 1.0 / mean_root
+        counts[DIVIDE] += 1
+        for i in range(length):
+            value = x[first + i] * scale
+            counts[MULTIPLY] += 1
+            if len(gamma):
+                value *= gamma[i]
+                counts[MULTIPLY] += 1
+            y[first + i] = value
+
+
+def attend(
+    q: Numbers, k: Numbers, v: Numbers, mask: Numbers, y: Numbers, counts: Numbers, scores: Numbers,
+    products: int, share: int, length: int, keys: int, inner: int, size: int, scale: float, masked: bool, last: int,
+) -> None:  # fmt: skip
+    """One query after another: a score for each key, their softmax, and the mixture of the values.
+
+    Query head h reads key head h / share. Keys behind query l + last are out of its sight; so are their products here,
+    which the score of minus infinity replaces.
+    """
+    for h in range(products):
+        g = h // share
+        for i in range(length):
+            largest_ = -math.inf
+            for s in range(keys):
+                value = 0.0
+                for e in range(inner):
+                    value += q[(h * length + i) * inner + e] * k[(g * keys + s) * inner + e]
+                    counts[MACS] += 1
+                value *= scale
+                counts[MULTIPLY] += 1
+                if masked:
+                    value += mask[(h * length + i) * keys + s]
+                    counts[ADD] += 1
+                scores[s] = value if s <= i + last else -math.inf
+                largest_ = max(largest_, scores[s])
+            sum_ = 0.0
+            for s in range(keys):
+                scores[s] = math.exp(scores[s] - largest_)
+                counts[SPECIAL] += 1
+                sum_ += scores[s]
+                counts[ADD] += 1
+            for s in range(keys):
+                scores[s] /= sum_
+                counts[DIVIDE] += 1
+            for e in range(size):
+                value = 0.0
+                for s in range(keys):
+                    value += scores[s] * v[(g * keys + s) * size + e]
+                    counts[MACS] += 1
+                y[(h * length + i) * size + e] = value
+
+
+def rotate(first: Numbers, second: Numbers, cos: Numbers, sin: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Turn pairs, of which all the first come before all the second: four products and two sums for each."""
+    pairs = len(first)
+    for i in range(pairs):
+        y[i] = first[i] * cos[i] - second[i] * sin[i]
+        counts[MULTIPLY] += 2
+        counts[ADD] += 1
+        y[pairs + i] = first[i] * sin[i] + second[i] * cos[i]
+        counts[MULTIPLY] += 2
+        counts[ADD] += 1
+
+
+def contract(
+    a: Numbers, b: Numbers, y: Numbers, counts: Numbers,
+    places_a: Numbers, places_b: Numbers, sums_a: Numbers, sums_b: Numbers,
+) -> None:  # fmt: skip
+    """Each output is one product per combination of the letters that are summed over.
+
+    ``places`` say where an output's operands begin, ``sums`` how far from there each product's lie.
+    """
+    for i in range(len(places_a)):
+        value = 0.0
+        for r in range(len(sums_a)):
+            value += a[places_a[i] + sums_a[r]] * b[places_b[i] + sums_b[r]]
+            counts[MACS] += 1
+        y[i] = value
+
+
+def spread(
+    x: Numbers, w: Numbers, b: Numbers, y: Numbers, counts: Numbers, offsets: Numbers,
+    images: int, channels: int, size: int, groups: int, filters: int, positions: int, taps: int,
+) -> None:  # fmt: skip
+    """Each element of each channel times each weight of the channel, added where the tap lies, if that is on the map.
+
+    ``offsets`` say for each element and tap where on the output map that is, or -1 beside it.
+    """
+    inside, share = channels // groups, filters // groups
+    for n in range(images):
+        for m in range(filters):
+            for p in range(positions):
+                y[(n * filters + m) * positions + p] = b[m]
+        for c in range(channels):
+            for m in range(share):
+                base = (n * filters + c // inside * share + m) * positions
+                for i in range(size):
+                    for t in range(taps):
+                        value = x[(n * channels + c) * size + i] * w[(c * share + m) * taps + t]
+                        counts[MACS] += 1
+                        if offsets[i * taps + t] >= 0:
+                            y[base + offsets[i * taps + t]] += value
+
+
+def mix(x: Numbers, y: Numbers, counts: Numbers, places: Numbers, weights: Numbers, maps: int, size: int) -> None:
+    """Each output is the sum of its taps times their weights; ``places`` and ``weights`` are outputs x taps."""
+    outputs = len(y) // maps
+    taps = len(places) // outputs
+    for c in range(maps):
+        for i in range(outputs):
+            value = 0.0
+            for t in range(i * taps, (i + 1) * taps):
+                value += x[c * size + places[t]] * weights[t]
+                counts[MULTIPLY] += 1
+                counts[ADD] += 1
+            y[c * outputs + i] = value
 
 
 def relu(x: Numbers, y: Numbers, counts: Numbers) -> None:
@@ -337,6 +823,44 @@ def gelu(x: Numbers, y: Numbers, counts: Numbers, root: float) -> None:
         value *= x[i]
         counts[MULTIPLY] += 1
         y[i] = value * 0.5
+        counts[MULTIPLY] += 1
+
+
+def tanh_gelu(x: Numbers, y: Numbers, counts: Numbers, factor: float, root: float) -> None:
+    """Square, by ``factor``, add 1, by x, by sqrt(2/pi), which is ``root``; tanh, add 1, by x, by 1/2."""
+    for i in range(len(x)):
+        value = x[i] * x[i]
+        counts[MULTIPLY] += 1
+        value *= factor
+        counts[MULTIPLY] += 1
+        value += 1.0
+        counts[ADD] += 1
+        value *= x[i]
+        counts[MULTIPLY] += 1
+        value *= root
+        counts[MULTIPLY] += 1
+        value = math.tanh(value)
+        counts[SPECIAL] += 1
+        value += 1.0
+        counts[ADD] += 1
+        value *= x[i]
+        counts[MULTIPLY] += 1
+        y[i] = value * 0.5
+        counts[MULTIPLY] += 1
+
+
+def mish(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Exp, add 1, log, tanh, multiply by x."""
+    for i in range(len(x)):
+        value = math.exp(min(x[i], LARGEST))
+        counts[SPECIAL] += 1
+        value += 1.0
+        counts[ADD] += 1
+        value = math.log(value)
+        counts[SPECIAL] += 1
+        value = math.tanh(value)
+        counts[SPECIAL] += 1
+        y[i] = x[i] * value
         counts[MULTIPLY] += 1
 
 

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from costmodel.arrays import Array, np
+from costmodel.arrays import STORED, Array, np
 from costmodel.errors import CostModelError
 from costmodel.execute import check_runs, checked_inputs
 from costmodel.execute.counting import Counter, compiler, run
-from costmodel.execute.weights import float_of, seeded_weight, seeded_weights
+from costmodel.execute.weights import SPANS, seeded_weight, seeded_weights, stored_type
 from costmodel.fuse import Kernel, Pattern, fuse
-from costmodel.graph import Graph, Node, Shape, Tensor, Weight, Work, dims
+from costmodel.graph import BITS, Graph, Node, Shape, Tensor, Type, Weight, Work, dims, size_in_bytes
 from costmodel.profile import MAPS, Profile, profile
 from costmodel.table import Column, Table
 
@@ -105,7 +105,7 @@ class Memory:
 
     def allocate(self, tensor: Tensor, name: str, array: Array) -> Storage:
         """Keep an array that was made for a tensor."""
-        storage = Storage(name, array.nbytes)
+        storage = Storage(name, nbytes(array, tensor.dtype))
         self.live += storage.size
         self.peak = max(self.peak, self.live)
         self.look(tensor, storage, array)
@@ -219,6 +219,7 @@ class _Running:
         self.names: Final = {node: name for name, node in graph.nodes.items()}
         self.seed: Final = seed
         self.counter: Final = counter
+        self.dtype: Final = graph.dtype
         uses: dict[Tensor, int] = dict.fromkeys(graph.outputs, 1)
         for kernel in kernels:
             for tensor in dict.fromkeys(kernel.inputs):
@@ -251,7 +252,9 @@ class _Running:
             if isinstance(home, Storage):
                 self.memory.look(tensor, home, array)
             else:
-                storage = self.memory.allocate(tensor, self.names[home.node], stored(array, tensor, kernel.name))
+                storage = self.memory.allocate(
+                    tensor, self.names[home.node], stored(array, tensor, self.dtype, kernel.name)
+                )
                 did.written[storage.name] = storage.size
         did.live = self.memory.live
         self.memory.used(kernel.inputs)
@@ -263,20 +266,23 @@ class _Running:
         """Run one operator, and plain NumPy on the same operands."""
         name = self.names[node]
         constants: dict[str, Array] = {}
+        types = {weight.name: weight.dtype for weight in node.weights}
 
         def constant(wanted: str, shape: Shape) -> Array:
-            array = seeded_weight(name, node, Weight(wanted, shape), self.seed)
-            constants[wanted] = array.astype(np.float64)
+            weight = Weight(wanted, shape, dtype=types.get(wanted))
+            array = seeded_weight(name, weight, self.seed, self.dtype)
+            constants[wanted] = wide(array, weight.dtype)
             did.elements += array.size
-            did.weights[f"{name}.{wanted}"] = array.nbytes
+            did.weights[f"{name}.{wanted}"] = nbytes(array, weight.dtype)
             return array
 
         before = self.counter.work()
         result = run(node.op, operands, constant, self.counter)
         did.works.append(Work(*[now - then for now, then in zip(self.counter.work(), before, strict=True)]))
         try:
-            with np.errstate(over="ignore", under="ignore"):
-                plain = node.op.run(*[operand.astype(np.float64) for operand in operands], **constants)
+            with np.errstate(all="ignore"):
+                given = [wide(array, tensor.dtype) for array, tensor in zip(operands, node.inputs, strict=True)]
+                plain = node.op.run(*given, **constants)
         except (IndexError, TypeError, ValueError):  # a wrong shape, or a weight that it does not know
             did.error = float("inf")
         else:
@@ -285,21 +291,42 @@ class _Running:
 
 
 def error(result: Array, plain: Array) -> float:
-    """The largest difference between two arrays, relative to the largest value; infinite if they cannot be compared."""
+    """The largest difference between two arrays, relative to the largest value; infinite if they cannot be compared.
+
+    What is not a finite number in both, such as the root of a number below 0, is no difference.
+    """
     if result.shape != np.shape(plain):
         return float("inf")
+    odd = ~np.isfinite(plain)
+    if odd.any():
+        if not np.array_equal(result[odd], plain[odd], equal_nan=True):
+            return float("inf")
+        result, plain = np.where(odd, 0, result), np.where(odd, 0, plain)
     with np.errstate(invalid="ignore"):  # what is not finite is no difference to speak of, and infinite in the end
         largest = float(np.max(np.abs(plain))) or 1.0
         apart = float(np.max(np.abs(result - plain))) / largest
     return apart if np.isfinite(apart) else float("inf")
 
 
-def stored(array: Array, tensor: Tensor, name: str) -> Array:
+def wide(array: Array, dtype: Type) -> Array:
+    """Values in 64 bits, or in their own type if that is whole numbers."""
+    return array.astype(stored_type(dtype, "float64") if dtype in SPANS else np.float64)
+
+
+def nbytes(array: Array, dtype: Type) -> int:
+    """The bytes of an array; values narrower than NumPy's are packed."""
+    return size_in_bytes(array.size, BITS[dtype]) if dtype and dtype in STORED else int(array.nbytes)
+
+
+def stored(array: Array, tensor: Tensor, network: str, name: str) -> Array:
     """Values rounded to a tensor's element type, which must have room for them."""
-    dtype = float_of(tensor)
-    with np.errstate(over="ignore"):
+    dtype = stored_type(tensor.dtype, network)
+    with np.errstate(over="ignore", invalid="ignore"):
         rounded = array.astype(dtype)
-    if np.isinf(rounded).any() and not np.isinf(array).any():
+    if tensor.dtype in SPANS:
+        if (rounded != array).any():
+            raise CostModelError(f"{name}: its results do not fit {tensor.dtype}")
+    elif np.isinf(rounded).any() and not np.isinf(array).any():
         raise CostModelError(f"{name}: {np.max(np.abs(array)):.3g} is too large for {dtype}; use --dtype float32")
     return rounded
 
@@ -363,18 +390,21 @@ def _outputs(graph: Graph, running: _Running, seed: int) -> list[tuple[str, ...]
     for name, node in graph.nodes.items():
         if not node.inputs:
             continue
-        weights = {key: array.astype(np.float64) for key, array in seeded_weights(name, node, seed).items()}
+        constants = seeded_weights(name, node, seed, graph.dtype)
+        weights = {weight.name: wide(constants[weight.name], weight.dtype) for weight in node.weights}
         (result,) = node.outputs
-        with np.errstate(over="ignore", under="ignore"):
-            array = node.op.run(*[arrays[tensor].astype(np.float64) for tensor in node.inputs], **weights)
-        arrays[result] = stored(array, result, name) if result in rounded else array
+        with np.errstate(all="ignore"):
+            array = node.op.run(*[wide(arrays[tensor], tensor.dtype) for tensor in node.inputs], **weights)
+        arrays[result] = stored(array, result, graph.dtype, name) if result in rounded else array
         for tensor in {*node.inputs} - {*graph.outputs}:
             if last[tensor] is node:
                 del arrays[tensor]
     found: list[tuple[str, ...]] = []
     for tensor in graph.outputs:
-        limit = float(np.sqrt(np.finfo(float_of(tensor)).eps))
-        apart = error(running.memory.arrays[tensor].astype(np.float64), arrays[tensor].astype(np.float64))
+        ran, plain = (made[tensor].astype(np.float64) for made in (running.memory.arrays, arrays))
+        step = 1 / max(float(np.max(np.abs(plain))), 1)  # of whole numbers, which may be rounded the other way
+        limit = step if tensor.dtype in SPANS else float(np.sqrt(np.finfo(tensor.dtype or graph.dtype).eps))
+        apart = error(ran, plain)
         if not apart <= limit:
             what = f"within {limit:.3g} of plain NumPy"
             found.append((running.names[tensor.node], "network's output", what, f"{apart:.3g}"))

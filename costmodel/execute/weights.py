@@ -5,45 +5,54 @@ version of NumPy, as the random distributions may.
 """
 
 import zlib
+from collections.abc import Mapping
 from math import prod, sqrt
 from typing import Final
 
-from costmodel.arrays import Array, np
+from costmodel.arrays import Array, np, numpy_type
 from costmodel.errors import CostModelError
-from costmodel.graph import Node, Shape, Tensor, Weight
+from costmodel.graph import Node, Shape, Tensor, Type, Weight
 
 UNIT_VARIANCE: Final = sqrt(3)  # half the width of a uniform distribution of variance 1
 
 CHUNK: Final = 2**15
 """Values made at once: as many as a near cache holds."""
 
+SPANS: Final[Mapping[str, tuple[int, int]]] = {
+    "bool": (0, 1), "int4": (-7, 7), "uint4": (0, 15), "int8": (-127, 127), "uint8": (0, 255),
+    "int16": (-1000, 1000), "int32": (-1000, 1000), "int64": (0, 1),
+    "uint16": (0, 1000), "uint32": (0, 1000), "uint64": (0, 1),
+}  # fmt: skip
+"""Element types of whole numbers -> what made values lie between; words are numbered, and there are at least two."""
+
 
 def uniform(key: str, seed: int, shape: Shape, low: float, high: float, dtype: str) -> Array:
-    """Values between low and high, the same for the same key and seed."""
+    """Values from low to high, the same for the same key and seed."""
     if type(seed) is not int or not 0 <= seed < 2**64:
         raise CostModelError(f"a seed is an integer from 0 to 2^64 - 1, not {seed!r}")
     numbers = np.random.Philox(key=np.array([seed, zlib.crc32(key.encode())], np.uint64))
-    values = np.empty(prod(shape), dtype)
+    values, whole = np.empty(prod(shape), dtype), dtype in SPANS
     for start in range(0, len(values), CHUNK):
         part = values[start : start + CHUNK]
         fractions = (numbers.random_raw(len(part)) >> np.uint64(11)) * 2.0**-53
-        part[:] = low + (high - low) * fractions
+        part[:] = np.floor(low + (high - low + 1) * fractions) if whole else low + (high - low) * fractions
     return values.reshape(shape)
 
 
-def seeded_weights(name: str, node: Node, seed: int) -> dict[str, Array]:
+def seeded_weights(name: str, node: Node, seed: int, network: str = "float32") -> dict[str, Array]:
     """A node's constants by name: kernels that keep a map's variance, norms that change scale and mean a little."""
-    return {weight.name: seeded_weight(name, node, weight, seed) for weight in node.op.weights(*node.input_shapes)}
+    return {weight.name: seeded_weight(name, weight, seed, network) for weight in node.weights}
 
 
-def seeded_weight(name: str, node: Node, weight: Weight, seed: int) -> Array:
-    """One constant of a node, in the element type of the node's maps."""
-    return uniform(f"{name}.{weight.name}", seed, weight.shape, *_range(weight), float_of(node.outputs[0]))
+def seeded_weight(name: str, weight: Weight, seed: int, network: str = "float32") -> Array:
+    """One constant of a node, in its element type or the network's."""
+    low, high = SPANS.get(weight.dtype or "") or _range(weight)
+    return uniform(f"{name}.{weight.name}", seed, weight.shape, low, high, stored_type(weight.dtype, network))
 
 
-def float_of(tensor: Tensor) -> str:
-    """A tensor's element type, of those that networks run in."""
-    return {64: "float64", 32: "float32", 16: "float16"}.get(tensor.bits, "float32")
+def stored_type(dtype: Type, network: str) -> str:
+    """An element type, or the network's for None -> the NumPy type that holds its values."""
+    return numpy_type(dtype or network)
 
 
 def _range(weight: Weight) -> tuple[float, float]:
@@ -55,7 +64,7 @@ def _range(weight: Weight) -> tuple[float, float]:
     return (0.1, 0.4) if weight.name == "slope" else (-0.2, 0.2)
 
 
-def seeded_input(tensor: Tensor, number: int, seed: int) -> Array:
-    """An input of mean 0 and variance 1."""
-    dtype = str(getattr(tensor.node.op, "dtype", "float32"))
-    return uniform(f"input {number}", seed, tensor.shape, -UNIT_VARIANCE, UNIT_VARIANCE, dtype)
+def seeded_input(tensor: Tensor, number: int, seed: int, network: str = "float32") -> Array:
+    """An input of mean 0 and variance 1, or of whole numbers."""
+    low, high = SPANS.get(tensor.dtype or "", (-UNIT_VARIANCE, UNIT_VARIANCE))
+    return uniform(f"input {number}", seed, tensor.shape, low, high, stored_type(tensor.dtype, network))

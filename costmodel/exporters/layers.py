@@ -119,6 +119,7 @@ class _Writer:
         inputs = self.inputs(nodes)
         given = [f"{quoted(name)}: {text}" for name, text in inputs.items()]
         head = [f"name: {quoted(self.graph.name)}"]
+        head += [f"dtype: {self.graph.dtype}"] if self.graph.dtype != "float32" else []
         head += [f"inputs: {{{given[0]}}}"] if len(given) == 1 else ["inputs:", *[f"  {line}" for line in given]]
         self.before = {self.names[node]: None for node in nodes[: len(inputs)]}
         self.previous = nodes[0] if len(inputs) == 1 else None

@@ -11,15 +11,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from costmodel.arrays import Array, np
+from costmodel.arrays import Array, np, numpy_type
 from costmodel.errors import CostModelError, UnsupportedError, WiringError
-from costmodel.execute import DTYPES, Weights, check_weights, dtype_of
-from costmodel.execute.weights import float_of, seeded_weight
+from costmodel.execute import DTYPES, Weights, check_weights
+from costmodel.execute.weights import SPANS, seeded_weight
 from costmodel.exporters.layers import compact
-from costmodel.graph import Graph, Input, Node, Op, Shape, Tensor, Weight, size_in_bytes
+from costmodel.graph import BITS, Graph, Input, Node, Op, Shape, Tensor, Type, Weight, size_in_bytes
 from costmodel.importers.folding import known
 from costmodel.importers.onnx import OWN, Reader, attributes_of
-from costmodel.ops.onnx import Constant, OnnxForm, OnnxNode, Operand, Source, Step
+from costmodel.ops.onnx import NUMBERS, Constant, OnnxForm, OnnxNode, Operand, Source, Step
 
 try:
     import onnx
@@ -46,7 +46,7 @@ def encode(graph: Graph, *, seed: int | None = None, external: str | None = None
 def encode_weights(graph: Graph, seed: int) -> Iterator[bytes]:
     """The content of the file ``external``, weight after weight."""
     for held in _Writer(graph).held:
-        data: bytes = seeded_weight(held.layer, held.node, held.weight, seed).tobytes()
+        data: bytes = seeded_weight(held.layer, held.weight, seed, graph.dtype).tobytes()
         yield data + bytes(-len(data) % ALIGNMENT)
 
 
@@ -81,7 +81,7 @@ def assembled(
     given = weights or {}
     return writer.model(
         numpy_helper.from_array(
-            seeded_weight(held.layer, held.node, held.weight, seed) if seed is not None
+            seeded_weight(held.layer, held.weight, seed, graph.dtype) if seed is not None
             else given[held.layer][held.weight.name],
             held.name,
         )
@@ -94,7 +94,6 @@ class _Held(NamedTuple):
 
     name: str
     layer: str
-    node: Node
     weight: Weight
     kind: int
     bytes: int
@@ -114,17 +113,15 @@ class _Writer:
     def __init__(self, graph: Graph) -> None:
         self.graph: Final = graph
         self.names: Final[dict[Tensor, str]] = {}
-        self.forms: Final[dict[tuple[Op, tuple[Shape, ...], int], _Form]] = {}
+        self.forms: Final[dict[tuple[Op, tuple[Shape, ...], tuple[Type, ...]], _Form]] = {}
         self.functions: Final[dict[str, FunctionProto]] = {}
         self.constants: Final[dict[tuple[str, Shape, bytes], TensorProto]] = {}
         self.held: Final[list[_Held]] = []
         self.nodes: Final[list[NodeProto]] = []
         self.opset = OPSET
-        for tensor in graph.inputs:
-            if dtype_of(tensor) not in DTYPES:
-                raise CostModelError(
-                    f"{graph.name}: ONNX files are written of {', '.join(DTYPES)}, not of {dtype_of(tensor)}"
-                )
+        for tensor in (tensor for node in graph.nodes.values() for tensor in node.outputs):
+            if tensor.dtype not in SPANS and (dtype := tensor.dtype or graph.dtype) not in DTYPES:
+                raise CostModelError(f"{graph.name}: ONNX files are written of {', '.join(DTYPES)}, not of {dtype}")
         for name, node in graph.nodes.items():
             path = _path(name, node)
             single = len(node.outputs) == 1
@@ -135,11 +132,11 @@ class _Writer:
     def layer(self, name: str, path: str, node: Node) -> None:
         """Write a layer."""
         weights = []
-        for weight in node.op.weights(*node.input_shapes):
-            size = size_in_bytes(weight.elements, node.outputs[0].bits)
-            self.held.append(_Held(f"{path}.{weight.name}", name, node, weight, _kind(node.outputs[0]), size))
+        for weight in node.weights:
+            size = size_in_bytes(weight.elements, BITS[weight.dtype or self.graph.dtype])
+            self.held.append(_Held(f"{path}.{weight.name}", name, weight, self.kind(weight.dtype), size))
             weights.append(self.held[-1].name)
-        key = (node.op, node.input_shapes, node.outputs[0].bits)
+        key = (node.op, node.input_shapes, tuple([tensor.dtype for tensor in node.inputs]))
         if key not in self.forms:
             try:
                 self.forms[key] = self.form(node)
@@ -155,15 +152,13 @@ class _Writer:
             )
             return
         (step,) = form.steps
-        inputs = [
-            operands[source] if isinstance(source, str) else self.constant(source, node) for source in step.inputs
-        ]
+        inputs = [operands[source] if isinstance(source, str) else self.constant(source) for source in step.inputs]
         self.nodes.append(helper.make_node(step.kind, inputs, results, path, **step.attributes))
 
     def form(self, node: Node) -> _Form:
         """Find out how a layer is written."""
-        weights = tuple([weight.name for weight in node.op.weights(*node.input_shapes)])
-        form = OnnxForm(node.input_shapes, _names(node)[: len(node.inputs)], weights)
+        weights = tuple([weight.name for weight in node.weights])
+        form = OnnxForm(node.input_shapes, _names(node)[: len(node.inputs)], weights, self.graph.dtype)
         results = node.op.to_onnx(form)
         steps = tuple(form.steps)
         self.opset = max([self.opset, *[_since(step.kind, *step.attributes) for step in steps]])
@@ -176,18 +171,19 @@ class _Writer:
 
     def reads_back(self, node: Node, step: Step) -> bool:
         """Whether a node by itself is read as the layer that it is written for."""
-        made = node.outputs[0]
-        maps = [Input(tensor.shape, float_of(tensor))() for tensor in node.inputs]
-        held = [Constant(weight.shape) for weight in node.op.weights(*node.input_shapes)]
+        network = self.graph.dtype
+        maps = [Input(tensor.shape, tensor.dtype)() for tensor in node.inputs]
+        held = [Constant(weight.shape, dtype=weight.dtype) for weight in node.weights]
         operands: dict[Source, Operand] = {None: None, **dict(zip(_names(node), (*maps, *held), strict=True))}
         inputs = [
-            operands[source] if source is None or isinstance(source, str) else known(_array(source, made))
+            operands[source] if source is None or isinstance(source, str) else known(_array(source, network), network)
             for source in step.inputs
         ]
         written = helper.make_node(step.kind, [], [], **step.attributes)
         apart = OnnxNode(
-            step.kind, self.opset, attributes_of(written), tuple(inputs), tuple([True for _ in step.outputs]), "layer"
-        )
+            step.kind, self.opset, attributes_of(written, network), tuple(inputs),
+            tuple([True for _ in step.outputs]), "layer", dtype=network,
+        )  # fmt: skip
         try:
             results = Op.onnx_registry[step.kind].from_onnx(apart)
         except (KeyError, UnsupportedError, WiringError):
@@ -205,17 +201,17 @@ class _Writer:
                     inputs.append(source or "")
                     continue
                 inputs.append(f"constant{len(nodes)}")
-                array = numpy_helper.from_array(_array(source, node.outputs[0]))
+                array = numpy_helper.from_array(_array(source, self.graph.dtype))
                 nodes.append(helper.make_node("Constant", [], inputs[-1:], value=array))
             nodes.append(helper.make_node(step.kind, inputs, step.outputs, **step.attributes))
         keys = [key for key, _ in compact(node.op)]
         return helper.make_function(OWN, function, _names(node), results, nodes, [], keys)
 
-    def constant(self, source: Source, node: Node) -> str:
+    def constant(self, source: Source) -> str:
         """The name of a constant, each of which is there once; that of nothing is ''."""
         if source is None:
             return ""
-        array = _array(source, node.outputs[0])
+        array = _array(source, self.graph.dtype)
         key = (array.dtype.name, array.shape, array.tobytes())
         if key not in self.constants:
             self.constants[key] = numpy_helper.from_array(array, f"constant{len(self.constants)}")
@@ -236,7 +232,7 @@ class _Writer:
     def without(self) -> Iterator[NodeProto]:
         """Nodes that make the weights, of no values that matter."""
         for held in self.held:
-            shape = self.constant(held.weight.shape, held.node)
+            shape = self.constant(held.weight.shape)
             value = {} if held.kind == TensorProto.FLOAT else {"value": helper.make_tensor("", held.kind, [1], [0])}
             yield helper.make_node("ConstantOfShape", [shape], [held.name], held.name, **value)
 
@@ -264,7 +260,11 @@ class _Writer:
 
     def value(self, tensor: Tensor) -> ValueInfoProto:
         """A tensor's name, element type and shape."""
-        return helper.make_tensor_value_info(self.names[tensor], _kind(tensor), tensor.shape)
+        return helper.make_tensor_value_info(self.names[tensor], self.kind(tensor.dtype), tensor.shape)
+
+    def kind(self, dtype: Type) -> int:
+        """ONNX's number of an element type."""
+        return NUMBERS[dtype or self.graph.dtype]
 
 
 def _path(name: str, node: Node) -> str:
@@ -274,18 +274,13 @@ def _path(name: str, node: Node) -> str:
 
 def _names(node: Node) -> tuple[str, ...]:
     """What operands and weights are called inside of an operator."""
-    weights = [weight.name for weight in node.op.weights(*node.input_shapes)]
+    weights = [weight.name for weight in node.weights]
     return (*[f"x{number}" for number in range(len(node.inputs))], *weights)
 
 
-def _kind(tensor: Tensor) -> int:
-    """ONNX's number of a tensor's element type."""
-    return int(helper.np_dtype_to_tensor_dtype(np.dtype(float_of(tensor))))
-
-
-def _array(source: Source, tensor: Tensor) -> Array:
-    """A constant: whole numbers, or one number of the maps' type."""
-    return np.array(source, np.int64 if isinstance(source, tuple) else float_of(tensor))
+def _array(source: Source, network: str) -> Array:
+    """A constant: whole numbers, or one number of the network's type."""
+    return np.array(source, np.int64 if isinstance(source, tuple) else numpy_type(network))
 
 
 @cache
@@ -321,4 +316,4 @@ def _wiring(graph: Graph) -> dict[str, tuple[Any, ...]]:
         name: (node.block, node.op, [(names[tensor.node], tensor.index) for tensor in node.inputs])
         for name, node in graph.nodes.items()
     }
-    return wires | {"": ([(names[tensor.node], tensor.index) for tensor in graph.outputs],)}
+    return wires | {"": (graph.dtype, [(names[tensor.node], tensor.index) for tensor in graph.outputs])}

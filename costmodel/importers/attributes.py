@@ -17,8 +17,8 @@ NUMBERS: Final = 64
 RENAMED: Final[Mapping[tuple[str, str], str]] = {("Input", "size"): "shape"}
 """Attributes that a file calls by another name: operator and field -> key."""
 
-CHOICES: Final[Mapping[tuple[str, str], Sequence[str]]] = {("Input", "dtype"): list(BITS)}
-"""Words that are out of a few: operator and field -> what is accepted."""
+CHOICES: Final[Mapping[str, Sequence[str]]] = {"dtype": list(BITS)}
+"""Words that are out of a few: field -> what is accepted."""
 
 INTEGER: Final = re.compile(r"0|-?[1-9]\d{0,17}", re.ASCII)
 REAL: Final = re.compile(r"-?\d{1,40}(?:\.\d{0,40})?(?:[eE][+-]?\d{1,3})?", re.ASCII)
@@ -58,10 +58,8 @@ def attributes(cls: type[Op]) -> Mapping[str, Attribute]:
         return _KNOWN[cls]
     found: dict[str, Attribute] = {}
     for field in fields(cls):
-        of: tuple[str, str] = (cls.kind, field.name)
-        own = document.one_of(CHOICES[of]) if of in CHOICES else None
-        made = Form("a word", own, own.accepts) if own else form(field.type)
-        key = RENAMED.get(of, field.name)
+        made = _chosen(CHOICES[field.name], field.default) if field.name in CHOICES else form(field.type)
+        key = RENAMED.get((cls.kind, field.name), field.name)
         found[key] = Attribute(key, field.name, made, field.default)
     return _KNOWN.setdefault(cls, found)
 
@@ -113,6 +111,13 @@ def form(kind: Any) -> Form:
     if get_origin(kind) in (Union, UnionType):
         return _either([form(choice) for choice in get_args(kind)])
     raise TypeError(f"no file can hold an attribute of type {kind}")
+
+
+def _chosen(words: Sequence[str], default: Any) -> Form:
+    """A word out of a few, or null where that is what stands for none."""
+    read = document.one_of(words)
+    chosen = Form("a word", read, read.accepts)
+    return _either([chosen, PLAIN[NoneType]]) if default is None else chosen
 
 
 def _several(inner: Form) -> Form:

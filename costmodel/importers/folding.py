@@ -11,22 +11,20 @@ from typing import Any, Final
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
 from costmodel.graph import Input, Op, Shape, Tensor
-from costmodel.ops.elementwise import broadcast
-from costmodel.ops.onnx import Constant, OnnxNode
+from costmodel.ops.checks import broadcast
+from costmodel.ops.elementwise import Binary
+from costmodel.ops.functions import Function
+from costmodel.ops.indexing import Trilu
+from costmodel.ops.onnx import Constant, OnnxNode, own
+from costmodel.ops.reduction import CumSum
 
 LIMIT: Final = 4096
 """Constants of more elements have no values."""
 
-TYPES: Final[Mapping[int, str]] = {
-    1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 10: "float16",
-    11: "float64", 12: "uint32", 13: "uint64",
-}  # fmt: skip
-"""ONNX's numbers of element types -> NumPy's names."""
 
-
-def known(values: Array, name: str = "") -> Constant:
-    """Values -> a constant."""
-    return Constant(tuple(values.shape), lambda: values, name)
+def known(values: Array, network: str) -> Constant:
+    """Values -> a constant, in a network of an element type."""
+    return Constant(tuple(values.shape), lambda: values, dtype=own(values.dtype.name, network))
 
 
 def fold(node: OnnxNode) -> tuple[Constant, ...] | None:
@@ -39,10 +37,15 @@ def fold(node: OnnxNode) -> tuple[Constant, ...] | None:
     if node.kind in COMPUTED and all(operand.elements <= LIMIT for operand in constants):
         arrays = [operand.read() for operand in constants]
         if None not in node.inputs and not any(array is None for array in arrays):
-            with np.errstate(all="ignore"):
-                return (known(np.asarray(COMPUTED[node.kind](node, *arrays))),)
+            try:
+                with np.errstate(all="ignore"):
+                    return (known(np.asarray(COMPUTED[node.kind](node, *arrays)), node.dtype),)
+            except _TooManyError as many:
+                return (Constant(many.shape, dtype=constants[-1].dtype),)
     if node.kind in SHAPED:
-        return (Constant(SHAPED[node.kind](node, constants[0].shape), name=constants[0].name),)
+        first = constants[0]
+        dtype = node.type(int(node.get("to", 0))) if node.kind == "Cast" else first.dtype
+        return (Constant(SHAPED[node.kind](node, first.shape), name=first.name, dtype=dtype),)
     return _weights(node)
 
 
@@ -54,12 +57,12 @@ def _weights(node: OnnxNode) -> tuple[Constant, ...]:
     for index, operand in enumerate(node.inputs):
         told = isinstance(operand, Constant) and operand.read() is not None and index > 0
         flows = isinstance(operand, Constant) and not told and operand.shape
-        inputs.append(Input(operand.shape)() if flows and operand else operand)
-    apart = OnnxNode(node.kind, node.opset, node.attributes, tuple(inputs), node.outputs, node.path)
+        inputs.append(Input(operand.shape, operand.dtype)() if flows and operand else operand)
+    apart = OnnxNode(node.kind, node.opset, node.attributes, tuple(inputs), node.outputs, node.path, dtype=node.dtype)
     made = Op.onnx_registry[node.kind].from_onnx(apart) if apart.tensors else ()
     if not made:
         raise UnsupportedError("constants that it makes are not known")
-    return tuple([Constant(tensor.shape) for tensor in made])
+    return tuple([Constant(tensor.shape, dtype=tensor.dtype) for tensor in made])
 
 
 def _shape(node: OnnxNode) -> Constant:
@@ -69,14 +72,14 @@ def _shape(node: OnnxNode) -> Constant:
         raise WiringError("takes 1 input")
     rank = len(operand.shape)
     start, end = int(node.get("start", 0)), int(node.get("end", rank))
-    return known(np.array(operand.shape[slice(start, end)], np.int64))
+    return known(np.array(operand.shape[slice(start, end)], np.int64), node.dtype)
 
 
 def _size(node: OnnxNode) -> Constant:
     (operand,) = node.inputs
     if operand is None:
         raise WiringError("takes 1 input")
-    return known(np.array(prod(operand.shape), np.int64))
+    return known(np.array(prod(operand.shape), np.int64), node.dtype)
 
 
 def _constant(node: OnnxNode) -> Constant:
@@ -86,7 +89,7 @@ def _constant(node: OnnxNode) -> Constant:
     for name, dtype in (("value_int", "int64"), ("value_ints", "int64"), ("value_float", "float32"),
                         ("value_floats", "float32")):  # fmt: skip
         if name in node.attributes:
-            return known(np.array(node.get(name), dtype))
+            return known(np.array(node.get(name), dtype), node.dtype)
     raise UnsupportedError(f"constants given as {', '.join(node.attributes) or 'nothing'} are not supported")
 
 
@@ -95,7 +98,8 @@ def _constant_of_shape(node: OnnxNode) -> Constant:
     if shape is None or min(shape, default=0) < 0:
         raise WiringError(f"cannot make a constant of shape {shape}")
     value = node.get("value")
-    return Constant(shape, lambda: _full(shape, value))
+    dtype = own("float32", node.dtype) if value is None else value.dtype
+    return Constant(shape, lambda: _full(shape, value), dtype=dtype)
 
 
 def _full(shape: Shape, value: Constant | None) -> Array | None:
@@ -111,11 +115,20 @@ SOURCES: Final[Mapping[str, Callable[[OnnxNode], Constant]]] = {
 """What makes constants of nothing, or of a map's shape."""
 
 
+class _TooManyError(Exception):
+    """A result of more elements than have values; its shape is known."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape)
+        self.shape: Final = shape
+
+
 def _bounded(shape: Sequence[int]) -> Shape:
     """A shape of few enough elements to have values."""
-    if prod(shape) > LIMIT:
-        raise UnsupportedError(f"a computed constant of more than {LIMIT} elements is not supported")
-    return tuple(shape)
+    whole = tuple(map(int, shape))
+    if prod(whole) > LIMIT:
+        raise _TooManyError(whole)
+    return whole
 
 
 def _elementwise(function: Callable[..., Array]) -> Callable[..., Array]:
@@ -147,10 +160,10 @@ def _where(node: OnnxNode, condition: Array, a: Array, b: Array) -> Array:  # no
 
 
 def _cast(node: OnnxNode, x: Array) -> Array:
-    wanted = int(node.get("to", 0))
-    if wanted not in TYPES:
-        raise UnsupportedError(f"element type {wanted} is not supported")
-    return x.astype(TYPES[wanted])
+    wanted = node.type(int(node.get("to", 0))) or node.dtype
+    if wanted not in np.sctypeDict:
+        raise UnsupportedError(f"arithmetic with {wanted} is not supported")
+    return x.astype(wanted)
 
 
 def _gather(node: OnnxNode, x: Array, indices: Array) -> Array:
@@ -223,42 +236,42 @@ def _reduced(function: Callable[..., Array]) -> Callable[..., Array]:
     return computed
 
 
+def _cumsum(node: OnnxNode, x: Array, axis: Array) -> Array:
+    op = CumSum(int(axis.reshape(-1)[0]), bool(node.get("exclusive", 0)), bool(node.get("reverse", 0)))
+    return op.run(x)
+
+
+def _trilu(node: OnnxNode, x: Array, *k: Array) -> Array:
+    return Trilu(bool(node.get("upper", 1)), int(k[0].reshape(-1)[0]) if k else 0).run(x)
+
+
 COMPUTED: Final[Mapping[str, Callable[..., Array]]] = {
-    "Abs": _elementwise(np.abs),
-    "Add": _elementwise(lambda a, b: a + b),
-    "And": _elementwise(np.logical_and),
+    **{
+        name: _elementwise(getattr(np, cls.function))
+        for cls in Op.registry.values()
+        if issubclass(cls, Binary | Function)
+        for name in cls.onnx
+    },
     "Cast": _cast,
-    "Ceil": _elementwise(np.ceil),
     "Concat": _concat,
+    "CumSum": _cumsum,
     "Div": _elementwise(_divide),
-    "Equal": _elementwise(np.equal),
     "Expand": _expand,
-    "Floor": _elementwise(np.floor),
     "Gather": _gather,
-    "Greater": _elementwise(np.greater),
-    "GreaterOrEqual": _elementwise(np.greater_equal),
     "Identity": lambda _, x: x,
-    "Less": _elementwise(np.less),
-    "LessOrEqual": _elementwise(np.less_equal),
-    "Max": _elementwise(np.maximum),
-    "Min": _elementwise(np.minimum),
     "Mod": _elementwise(_modulo),
-    "Mul": _elementwise(lambda a, b: a * b),
-    "Neg": _elementwise(np.negative),
-    "Not": _elementwise(np.logical_not),
-    "Or": _elementwise(np.logical_or),
     "Range": _range,
     "ReduceMax": _reduced(np.max),
+    "ReduceMean": _reduced(np.mean),
     "ReduceMin": _reduced(np.min),
     "ReduceProd": _reduced(np.prod),
     "ReduceSum": _reduced(np.sum),
     "Reshape": _reshape,
     "Slice": _slice,
-    "Sqrt": _elementwise(np.sqrt),
     "Squeeze": _squeeze,
-    "Sub": _elementwise(lambda a, b: a - b),
     "Tile": _tile,
     "Transpose": _transpose,
+    "Trilu": _trilu,
     "Unsqueeze": _unsqueeze,
     "Where": _where,
 }
@@ -284,11 +297,8 @@ def passes(node: OnnxNode) -> Tensor | None:
     """The operand that a node hands on as it is: no layer, under another name."""
     if node.kind == "Identity":
         return node.tensor()
-    if node.kind == "Cast" and node.tensors:
-        wanted, x = TYPES.get(int(node.get("to", 0)), ""), node.tensor()
-        if wanted != "bool" and wanted and np.dtype(wanted).itemsize * 8 == x.bits:
-            return x
-        raise UnsupportedError(f"a map of {x.bits} bits as {wanted or 'an unknown type'} is not supported")
+    if node.kind == "Cast" and node.tensors and node.type(int(node.get("to", 0))) == node.tensor().dtype:
+        return node.tensor()
     return None
 
 

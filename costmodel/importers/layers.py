@@ -85,7 +85,7 @@ class _Network:
             if self.previous is None:
                 root.fail("which of the inputs is the result? outputs names it")
             outputs = [self.previous]
-        graph = Graph(outputs, self.file.name)
+        graph = Graph(outputs, self.file.name, dtype=self.file.dtype)
         used = set(graph.nodes.values())
         for node, item in self.made:
             if node not in used:

@@ -16,10 +16,10 @@ from typing import Any, Final
 from costmodel import document
 from costmodel.arrays import Array
 from costmodel.errors import CostModelError, UnsupportedError, WiringError, suggestion
-from costmodel.graph import Graph, Input, Op, Shape, Tensor, dims
+from costmodel.graph import FRACTIONS, Graph, Input, Op, Shape, Tensor, Type, dims
 from costmodel.importers import plan
-from costmodel.importers.folding import COMPUTED, LIMIT, SHAPED, SOURCES, TYPES, attribute, fold, passes
-from costmodel.ops.onnx import Constant, OnnxNode, Operand
+from costmodel.importers.folding import COMPUTED, LIMIT, SHAPED, SOURCES, attribute, fold, passes
+from costmodel.ops.onnx import TYPES, Constant, OnnxNode, Operand, own
 
 try:
     from google.protobuf.message import DecodeError
@@ -56,6 +56,11 @@ class Opaque(Op, abstract=True):
 
     operator: str
     made: tuple[Shape, ...]
+    made_types: tuple[Type, ...]
+
+    def types(self, *inputs: Type) -> tuple[Type, ...]:  # noqa: ARG002
+        """The declared types."""
+        return self.made_types
 
     def shapes(self, *inputs: Shape) -> tuple[Shape, ...]:  # noqa: ARG002
         """The declared shapes."""
@@ -138,6 +143,7 @@ class Reader:
         self.model: Final = model.graph
         self.skip: Final = skip
         self.opset: Final = max([entry.version for entry in model.opset_import if entry.domain in DOMAINS], default=1)
+        self.dtype: Final = element_type(model)
         self.values: Final[dict[str, Operand]] = {}
         self.held: Final[set[str]] = set()
         """Names whose values were left out, so that what is behind them has no shape."""
@@ -146,21 +152,21 @@ class Reader:
         self.taken: Final[dict[str, int]] = {}
         self.skipped: Final[Counter[str]] = Counter()
         self.behind = 0
-        self.declared: Final[Mapping[str, Shape]] = self._declared() if skip and fixed else {}
+        self.declared: Final[Mapping[str, tuple[Shape, Type]]] = self._declared() if skip and fixed else {}
         self.read: Final = {name for node in self.model.node for name in node.input}
         self.read.update(output.name for output in self.model.output)
         for tensor in self.model.initializer:
-            self.values[tensor.name] = constant(tensor)
+            self.values[tensor.name] = constant(tensor, self.dtype)
         for sparse in self.model.sparse_initializer:
             self.values[sparse.values.name] = Constant(tuple(sparse.dims), name=sparse.values.name)
 
-    def _declared(self) -> dict[str, Shape]:
-        """The inner shapes that a file declares and that are whole."""
+    def _declared(self) -> dict[str, tuple[Shape, Type]]:
+        """The inner shapes that a file declares and that are whole, with the types."""
         shapes = {}
         for value in (*self.model.value_info, *self.model.output):
             sizes = tuple([dim.dim_value for dim in value.type.tensor_type.shape.dim])
             if value.type.tensor_type.HasField("shape") and min(sizes, default=1) > 0:
-                shapes[value.name] = sizes
+                shapes[value.name] = sizes, own(TYPES.get(value.type.tensor_type.elem_type, self.dtype), self.dtype)
         return shapes
 
     def inputs(self, given: Mapping[str, Shape], batch: int) -> None:
@@ -195,13 +201,12 @@ class Reader:
                 f"{self.path}: input {name!r} leaves dimension {number} open ({size or 'without a name'}); set it with "
                 f"--shape {name}={shape}"
             )
-        kind = TYPES.get(value.type.tensor_type.elem_type, "")
-        dtype = {"bool": "int8", "uint16": "int16", "uint32": "int32", "uint64": "int64"}.get(kind, kind)
+        dtype = TYPES.get(value.type.tensor_type.elem_type)
         if not dtype:
             raise CostModelError(f"{self.path}: input {name!r} has an element type that is not supported")
         if not whole:
             raise CostModelError(f"{self.path}: input {name!r} is a single number, which is not supported")
-        return Input(tuple(whole), dtype)
+        return Input(tuple(whole), own(dtype, self.dtype))
 
     def _sizes(self, value: Any, given: Mapping[str, Shape]) -> list[int | str]:
         """An input's sizes: as given, or as declared, where a text stands for a dimension that is open."""
@@ -245,22 +250,25 @@ class Reader:
         if self.held and not self.held.isdisjoint(inputs):
             self.behind += 1
             raise UnsupportedError("what it reads was left out")
+        if node.domain not in (*DOMAINS, OWN):
+            kind = f"{node.domain}.{kind}"
         known = kind in Op.onnx_registry or kind in SOURCES or kind in CONSTANTS
-        if not (known and node.domain in DOMAINS) and node.domain != OWN:
+        if not known and node.domain != OWN:
             where = f" of domain {node.domain!r}" if node.domain not in DOMAINS else ""
             names = {*Op.onnx_registry, *SOURCES, *CONSTANTS}
-            raise UnsupportedError(f"operator {kind!r}{where} is not known; {suggestion(kind, names)}")
+            raise UnsupportedError(f"operator {node.op_type!r}{where} is not known; {suggestion(node.op_type, names)}")
         for name in inputs:
             if name and name not in self.values:
                 raise WiringError(f"reads {name!r}, which nothing before it makes")
         seen = OnnxNode(
             kind,
             self.opset,
-            attributes_of(node),
+            attributes_of(node, self.dtype),
             tuple([self.values[name] if name else None for name in inputs]),
             tuple([name in self.read for name in outputs]),
             node.name or next(filter(None, outputs), kind),
             self.taken,
+            self.dtype,
         )
         made = _own(seen) if node.domain == OWN else _made(seen)
         for name, value in zip(outputs, made, strict=False):
@@ -270,10 +278,10 @@ class Reader:
     def _leave_out(self, node: NodeProto) -> None:
         """Go on behind a node that is not known, with the shapes that the file declares of what it makes, if any."""
         names = [name for name in node.output if name and name in self.read]
-        shapes = [self.declared.get(name) for name in names]
+        declared = [self.declared.get(name) for name in names]
         inputs = [self.values.get(name) for name in node.input]
         tensors = [value for value in inputs if isinstance(value, Tensor)]
-        whole = [shape for shape in shapes if shape is not None]
+        whole = [made for made in declared if made is not None]
         self.skipped[node.op_type] += self.held.isdisjoint(node.input)
         if not names or len(whole) != len(names) or not tensors:
             self.held.update(names)
@@ -281,7 +289,8 @@ class Reader:
             return
         self.behind -= not self.held.isdisjoint(node.input)
         apart = OnnxNode(node.op_type, self.opset, {}, (), (), node.name or names[0], self.taken)
-        self.values.update(zip(names, apart.apply(Opaque(node.op_type, tuple(whole)), *tensors), strict=True))
+        shapes, types = zip(*whole, strict=True)
+        self.values.update(zip(names, apart.apply(Opaque(node.op_type, shapes, types), *tensors), strict=True))
 
     def graph(self, title: str) -> Graph:
         """The network that makes the file's outputs, and what only operators that were left out read."""
@@ -298,7 +307,7 @@ class Reader:
                 f"left out {total} operator{'s that are' if total > 1 else ' that is'} not known: {named}{behind}; "
                 "all totals are lower bounds"
             )
-        return Graph(list(dict.fromkeys(wanted)), title, notes=notes)
+        return Graph(list(dict.fromkeys(wanted)), title, dtype=self.dtype, notes=notes)
 
 
 def _made(node: OnnxNode) -> Sequence[Operand]:
@@ -333,12 +342,26 @@ def _own(node: OnnxNode) -> tuple[Tensor, ...]:
     return made
 
 
-def constant(tensor: TensorProto) -> Constant:
+def element_type(model: ModelProto) -> str:
+    """The element type of a model: the fractions that most of its constants are, or else its inputs."""
+    found: Counter[str] = Counter()
+    for tensor in model.graph.initializer:
+        found[TYPES.get(tensor.data_type, "")] += abs(prod(tensor.dims))
+    for node in model.graph.node:
+        if node.op_type in ("Constant", "ConstantOfShape"):
+            found.update({TYPES.get(item.t.data_type, ""): abs(prod(item.t.dims)) for item in node.attribute})
+    for value in model.graph.input:
+        found[TYPES.get(value.type.tensor_type.elem_type, "")] += 0
+    return next((dtype for dtype, _ in found.most_common() if dtype in FRACTIONS), "float32")
+
+
+def constant(tensor: TensorProto, network: str) -> Constant:
     """A tensor of a file: its declared shape, and its values only if it is small and in the file itself."""
     shape = tuple(tensor.dims)
     if min(shape, default=0) < 0:
         raise CostModelError(f"constant {tensor.name!r} has the shape {shape}")
-    return Constant(shape, cache(partial(_values, tensor)), tensor.name)
+    dtype = own(TYPES.get(tensor.data_type, network), network)
+    return Constant(shape, cache(partial(_values, tensor)), tensor.name, dtype)
 
 
 def _values(tensor: TensorProto) -> Array | None:
@@ -347,14 +370,14 @@ def _values(tensor: TensorProto) -> Array | None:
     return numpy_helper.to_array(tensor)
 
 
-def attributes_of(node: NodeProto) -> dict[str, Any]:
+def attributes_of(node: NodeProto, network: str) -> dict[str, Any]:
     """A node's attributes by name: tensors as constants, texts as texts, numbers as they were meant."""
-    return {item.name: _attribute(item) for item in node.attribute}
+    return {item.name: _attribute(item, network) for item in node.attribute}
 
 
-def _attribute(item: Any) -> Any:
+def _attribute(item: Any, network: str) -> Any:
     if item.type == AttributeProto.TENSOR:
-        return constant(item.t)
+        return constant(item.t, network)
     if item.type == AttributeProto.FLOAT:
         return shortest(item.f)
     if item.type == AttributeProto.FLOATS:

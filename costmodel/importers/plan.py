@@ -10,9 +10,9 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, NamedTuple, Union
 
 import costmodel.ops  # noqa: F401 - the operators register themselves
-from costmodel.document import SHOWN, Item, accepts, key, record
+from costmodel.document import SHOWN, Item, accepts, key, one_of, record
 from costmodel.errors import CostModelError, suggestion
-from costmodel.graph import Input, Op
+from costmodel.graph import BITS, Input, Op
 from costmodel.importers.attributes import attributes, whole
 
 LIMIT: Final = 100_000
@@ -130,6 +130,7 @@ class File:
     outputs: tuple[Item, ...] = key(
         _names, "the results: a name or a list of names; by default the last layer", default=()
     )
+    dtype: str = key(one_of(BITS), "the element type of the maps and weights that state none", default="float32")
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 """Activations: one value in, one value out; x and y have the same shape."""
 
 from dataclasses import dataclass
-from math import erf, prod, sqrt
+from math import erf, pi, prod, sqrt
 from typing import ClassVar, Final
 
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
 from costmodel.graph import Op, Shape, Tensor, Weight, Work, dims
+from costmodel.ops.elementwise import Add
 from costmodel.ops.onnx import OnnxForm, OnnxNode
 from costmodel.ops.patches import along_channels
 
@@ -228,7 +229,7 @@ class Silu(Activation):
 class Gelu(Activation):
     """y = x/2 * (1 + erf(x / sqrt(2)))."""
 
-    onnx: ClassVar[tuple[str, ...]] = ("Gelu",)
+    onnx: ClassVar[tuple[str, ...]] = ("Gelu", "com.microsoft.Gelu")
     each: ClassVar[Work] = Work(multiply=3, special=1, add=1)
     why: ClassVar[str] = "multiply by 1/sqrt(2), erf, add 1, multiply by x, multiply by 1/2"
 
@@ -238,14 +239,56 @@ class Gelu(Activation):
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
-        """The exact one, by erf."""
-        if node.get("approximate", "none") != "none":
-            raise UnsupportedError(f"approximation {node.get('approximate')!r} is not supported; known: none")
-        return node.apply(cls())
+        """The exact one, by erf, or the approximation by tanh."""
+        known: dict[str, Op] = {"none": cls(), "tanh": TanhGelu()}
+        if node.get("approximate", "none") not in known:
+            raise UnsupportedError(f"approximation {node.get('approximate')!r} is not supported; known: none, tanh")
+        return node.apply(known[node.get("approximate", "none")])
 
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
         """The exact one."""
         return form.apply("Gelu")
+
+
+class TanhGelu(Activation):
+    """y = x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 * x^3))), which approximates :class:`Gelu`.
+
+    Source: Hendrycks and Gimpel 2016, section 2.
+    """
+
+    onnx: ClassVar[tuple[str, ...]] = ("com.microsoft.FastGelu",)
+    each: ClassVar[Work] = Work(multiply=6, special=1, add=2)
+    why: ClassVar[str] = "square, by 0.044715, add 1, by x, by sqrt(2/pi), tanh, add 1, by x, by 1/2"
+
+    def run(self, x: Array) -> Array:
+        """x/2 * (1 + tanh(sqrt(2/pi) * x * (1 + 0.044715 * x^2)))."""
+        return (
+            x / 2 * (1 + np.tanh(np.asarray(sqrt(2 / pi), x.dtype) * x * (1 + np.asarray(0.044715, x.dtype) * x * x)))
+        )
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """Of a map, perhaps with a bias."""
+        x = node.tensor()
+        if node.operand(1) is not None:
+            x = node.then(Add(node.weight(1).shape), x, part="bias")
+        return node.apply(cls(), x)
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """ONNX's approximate one."""
+        return form.apply("Gelu", approximate="tanh")
+
+
+class Mish(Activation):
+    """y = x * tanh(log(1 + exp(x))). Source: Misra 2019, equation 1."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("Mish",)
+    each: ClassVar[Work] = Work(special=3, add=1, multiply=1)
+    why: ClassVar[str] = "exp, add 1, log, tanh, multiply by x"
+
+    def run(self, x: Array) -> Array:
+        """X * tanh(log(1 + exp(x)))."""
+        return x * np.tanh(np.logaddexp(x, 0))
 
 
 class Softplus(Activation):

@@ -40,3 +40,12 @@ def axis_of(axis: object, x: Shape) -> int:
     if type(axis) is not int or not -len(x) <= axis < len(x):
         raise WiringError(f"has axis {axis}, which {dims(x)} does not have")
     return axis % len(x)
+
+
+def broadcast(a: Shape, b: Shape) -> Shape:
+    """Two shapes -> the shape that both stretch to, axes aligned at the end."""
+    rank = max(len(a), len(b))
+    pairs = list(zip((1,) * (rank - len(a)) + a, (1,) * (rank - len(b)) + b, strict=True))
+    if any(x != y and 1 not in (x, y) for x, y in pairs):
+        raise WiringError(f"cannot combine {dims(a)} with {dims(b)}: sizes must be equal or 1")
+    return tuple(max(x, y) for x, y in pairs)

@@ -1,27 +1,18 @@
 """Two maps in, one map out, element by element; shapes broadcast as in NumPy. One of the two may be a weight."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import reduce
 from math import prod
-from typing import ClassVar, Self, TypeVar
+from typing import ClassVar, Final, Self, TypeVar
 
-from costmodel.arrays import Array
+from costmodel.arrays import Array, np
 from costmodel.errors import WiringError
-from costmodel.graph import Op, Shape, Tensor, Weight, Work, dims
-from costmodel.ops.checks import integers
+from costmodel.graph import Op, Shape, Tensor, Type, Weight, Work
+from costmodel.ops.checks import broadcast, integers
 from costmodel.ops.onnx import Constant, OnnxForm, OnnxNode
 
 T = TypeVar("T")
-
-
-def broadcast(a: Shape, b: Shape) -> Shape:
-    """Two shapes -> the shape that both stretch to, axes aligned at the end."""
-    rank = max(len(a), len(b))
-    pairs = list(zip((1,) * (rank - len(a)) + a, (1,) * (rank - len(b)) + b, strict=True))
-    if any(x != y and 1 not in (x, y) for x, y in pairs):
-        raise WiringError(f"cannot combine {dims(a)} with {dims(b)}: sizes must be equal or 1")
-    return tuple(max(x, y) for x, y in pairs)
 
 
 @dataclass(frozen=True, repr=False)
@@ -44,9 +35,9 @@ class Pair(Op, abstract=True):
         object.__setattr__(self, "operands", 2 if self.held is None else 1)
 
     def __repr__(self) -> str:
-        if self.held is None:
-            return f"{self.kind}()"
-        return f"{self.kind}(held={self.held}{', held_first=True' if self.held_first else ''})"
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        stated = [f"{name}={value!r}" for name, value in values.items() if value is not None and value is not False]
+        return f"{self.kind}({', '.join(stated)})"
 
     def both(self, inputs: Sequence[T], held: T | None) -> tuple[T, T]:
         """The operands that were given, and the weight in its place."""
@@ -96,7 +87,10 @@ def operands(node: OnnxNode) -> tuple[Tensor | Constant, Tensor | Constant]:
 
 
 class Binary(Pair, abstract=True):
-    """The shape of every operator that is done element by element."""
+    """The shape and the arithmetic of every operator that is done element by element."""
+
+    function: ClassVar[str]
+    """NumPy's name for it."""
 
     in_place: ClassVar[bool] = True
 
@@ -105,23 +99,15 @@ class Binary(Pair, abstract=True):
         a, b = self.both(inputs, self.held)
         return a if a == b else broadcast(a, b)
 
-
-class Add(Binary):
-    """y = a + b."""
-
-    onnx: ClassVar[tuple[str, ...]] = ("Add", "Sum")
-    each: ClassVar[Work] = Work(add=1)
-    why: ClassVar[str] = "add"
-
-    def run(self, *inputs: Array, constant: Array | None = None) -> Array:
-        """A + b."""
-        a, b = self.both(inputs, constant)
-        return a + b
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """NumPy's function of that name."""
+        a, b = self.both(inputs, weights.get(self.weight))
+        return getattr(np, self.function)(a, b)
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
-        """A Sum is one addition after another; its constants come last."""
-        if node.kind == "Add":
+        """On two operands; of several, which Sum, Max and Min take, one after another, and the constants come last."""
+        if len(node.inputs) == 2:
             return super().from_onnx(node)
         total, *rest = node.tensors
         constants = [operand for operand in node.inputs if isinstance(operand, Constant)]
@@ -131,17 +117,22 @@ class Add(Binary):
         return (total,)
 
 
+class Add(Binary):
+    """y = a + b."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("Add", "Sum")
+    function: ClassVar[str] = "add"
+    each: ClassVar[Work] = Work(add=1)
+    why: ClassVar[str] = "add"
+
+
 class Sub(Binary):
     """y = a - b."""
 
     onnx: ClassVar[tuple[str, ...]] = ("Sub",)
+    function: ClassVar[str] = "subtract"
     each: ClassVar[Work] = Work(add=1)
     why: ClassVar[str] = "subtract"
-
-    def run(self, *inputs: Array, constant: Array | None = None) -> Array:
-        """A - b."""
-        a, b = self.both(inputs, constant)
-        return a - b
 
 
 class Mul(Binary):
@@ -149,13 +140,9 @@ class Mul(Binary):
 
     onnx: ClassVar[tuple[str, ...]] = ("Mul",)
     weight: ClassVar[str] = "scale"
+    function: ClassVar[str] = "multiply"
     each: ClassVar[Work] = Work(multiply=1)
     why: ClassVar[str] = "multiply"
-
-    def run(self, *inputs: Array, scale: Array | None = None) -> Array:
-        """A * b."""
-        a, b = self.both(inputs, scale)
-        return a * b
 
 
 class Div(Binary):
@@ -163,10 +150,193 @@ class Div(Binary):
 
     onnx: ClassVar[tuple[str, ...]] = ("Div",)
     weight: ClassVar[str] = "scale"
+    function: ClassVar[str] = "divide"
     each: ClassVar[Work] = Work(divide=1)
     why: ClassVar[str] = "divide"
 
-    def run(self, *inputs: Array, scale: Array | None = None) -> Array:
-        """A / b."""
-        a, b = self.both(inputs, scale)
-        return a / b
+
+@dataclass(frozen=True, repr=False)
+class Mod(Binary):
+    """y = a - b * floor(a / b), with the sign of b; ``truncated`` with that of a, and rounded toward zero instead."""
+
+    truncated: bool = False
+
+    onnx: ClassVar[tuple[str, ...]] = ("Mod",)
+    weight: ClassVar[str] = "scale"
+    function: ClassVar[str] = "mod"
+    each: ClassVar[Work] = Work(divide=1)
+    why: ClassVar[str] = "divide; the remainder comes with the quotient"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """NumPy has both."""
+        a, b = self.both(inputs, weights.get(self.weight))
+        return (np.fmod if self.truncated else np.mod)(a, b)
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """``fmod`` has the sign of the dividend; other fractions have no remainder."""
+        a, b = operands(node)
+        return node.apply(replace(cls.of(a, b), truncated=bool(node.get("fmod", 0))))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """ONNX has the sign of the divisor for whole numbers only, so that is written out."""
+        a, b = self.both(form.operands, *form.weights or (None,))
+        if self.truncated:
+            return form.apply("Mod", a, b, fmod=1)
+        return form.apply("Sub", a, form.then("Mul", b, form.then("Floor", form.then("Div", a, b))))
+
+
+class Max(Binary):
+    """y = the larger of a and b."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("Max",)
+    function: ClassVar[str] = "maximum"
+    each: ClassVar[Work] = Work(compare=1)
+    why: ClassVar[str] = "compare"
+
+
+class Min(Binary):
+    """y = the smaller of a and b."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("Min",)
+    function: ClassVar[str] = "minimum"
+    each: ClassVar[Work] = Work(compare=1)
+    why: ClassVar[str] = "compare"
+
+
+class Truth(Binary, abstract=True):
+    """What is true or false of two values."""
+
+    def types(self, *inputs: Type) -> tuple[Type, ...]:
+        """Operands of one type -> truths."""
+        super().types(*inputs)
+        return ("bool",)
+
+
+class Equal(Truth):
+    """y = whether a = b."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("Equal",)
+    function: ClassVar[str] = "equal"
+    each: ClassVar[Work] = Work(compare=1)
+    why: ClassVar[str] = "compare"
+
+
+class Less(Truth):
+    """y = whether a < b."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("Less",)
+    function: ClassVar[str] = "less"
+    each: ClassVar[Work] = Work(compare=1)
+    why: ClassVar[str] = "compare"
+
+
+class LessOrEqual(Truth):
+    """y = whether a <= b."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("LessOrEqual",)
+    function: ClassVar[str] = "less_equal"
+    each: ClassVar[Work] = Work(compare=1)
+    why: ClassVar[str] = "compare"
+
+
+class Greater(Truth):
+    """y = whether a > b."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("Greater",)
+    function: ClassVar[str] = "greater"
+    each: ClassVar[Work] = Work(compare=1)
+    why: ClassVar[str] = "compare"
+
+
+class GreaterOrEqual(Truth):
+    """y = whether a >= b."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("GreaterOrEqual",)
+    function: ClassVar[str] = "greater_equal"
+    each: ClassVar[Work] = Work(compare=1)
+    why: ClassVar[str] = "compare"
+
+
+class And(Truth):
+    """y = whether both a and b are true."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("And",)
+    function: ClassVar[str] = "logical_and"
+    each: ClassVar[Work] = Work(compare=1)
+    why: ClassVar[str] = "combine two truths"
+
+
+class Or(Truth):
+    """y = whether a or b is true, or both."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("Or",)
+    function: ClassVar[str] = "logical_or"
+    each: ClassVar[Work] = Work(compare=1)
+    why: ClassVar[str] = "combine two truths"
+
+
+class Xor(Truth):
+    """y = whether one of a and b is true and the other is not."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("Xor",)
+    function: ClassVar[str] = "logical_xor"
+    each: ClassVar[Work] = Work(compare=1)
+    why: ClassVar[str] = "combine two truths"
+
+
+PRODUCTS: Final[Mapping[float, Work]] = {2.0: Work(multiply=1), 3.0: Work(multiply=2)}
+"""Powers that are products, and their work."""
+
+
+@dataclass(frozen=True, repr=False)
+class Pow(Binary):
+    """y = a^b, or a^exponent where an ``exponent`` is stated; a square and a cube are products."""
+
+    exponent: float | None = None
+
+    onnx: ClassVar[tuple[str, ...]] = ("Pow",)
+    function: ClassVar[str] = "power"
+    each: ClassVar[Work] = Work(special=1)
+    why: ClassVar[str] = "power; a square is one multiplication, a cube two"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.exponent is None:
+            return
+        if self.held is not None:
+            raise WiringError(f"{self.kind}: exponent {self.exponent} is stated, so that nothing can be held")
+        object.__setattr__(self, "operands", 1)
+        object.__setattr__(self, "each", PRODUCTS.get(self.exponent, self.each))
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """Two shapes that broadcast -> their common shape; one -> the same."""
+        if self.exponent is None:
+            return super().shape(*inputs)
+        (x,) = inputs
+        return x
+
+    def types(self, *inputs: Type) -> tuple[Type, ...]:
+        """The exponent may have another type."""
+        return inputs[:1]
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """a^b."""
+        if self.exponent is None:
+            return super().run(*inputs, **weights)
+        (x,) = inputs
+        return x ** np.asarray(self.exponent, x.dtype)
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """One number as the exponent is stated, where the file tells it."""
+        exponent = node.operand(1)
+        if isinstance(exponent, Constant) and exponent.elements == 1:
+            values = exponent.read()
+            if values is not None:
+                return node.apply(cls(exponent=float(values.reshape(-1)[0])), node.tensor())
+        return super().from_onnx(node)
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """With the exponent as a number."""
+        return super().to_onnx(form) if self.exponent is None else form.apply("Pow", *form.operands, self.exponent)

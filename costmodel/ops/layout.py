@@ -4,18 +4,65 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar, Final, Self
 
-from costmodel.arrays import Array, np
+from costmodel.arrays import Array, np, numpy_type
 from costmodel.errors import UnsupportedError, WiringError
-from costmodel.graph import Op, Shape, Tensor, dims
-from costmodel.ops.checks import axis_of, integers, positive
-from costmodel.ops.onnx import OnnxForm, OnnxNode, checked_axis
+from costmodel.graph import Op, Shape, Tensor, Type, dims, known_type
+from costmodel.ops.checks import axis_of, broadcast, integers, positive
+from costmodel.ops.held import Several, held_by
+from costmodel.ops.onnx import NUMBERS, OnnxForm, OnnxNode, checked_axis
 
 
 @dataclass(frozen=True)
-class Concat(Op):
-    """y = the inputs one after another along ``axis``; all other axes must agree. Copies; computes nothing."""
+class Cast(Op):
+    """y = x in another element type, ``dtype``, or the network's where none is stated. Copies; computes nothing.
+
+    Fractions become whole numbers toward zero; what is not zero is true.
+    """
+
+    dtype: Type = None
+
+    onnx: ClassVar[tuple[str, ...]] = ("Cast", "CastLike")
+
+    def __post_init__(self) -> None:
+        if self.dtype is not None:
+            known_type(self.dtype)
+
+    def shape(self, x: Shape) -> Shape:
+        """Any shape -> the same."""
+        return x
+
+    def types(self, x: Type) -> tuple[Type, ...]:  # noqa: ARG002
+        """The stated type."""
+        return (self.dtype,)
+
+    def run(self, x: Array) -> Array:
+        """The same values; the network's type is the caller's to round to."""
+        return x.astype(numpy_type(self.dtype or "float64"))
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """To the type of a number, or of the second operand."""
+        if node.kind == "Cast":
+            return node.apply(cls(node.type(int(node.get("to", 0)))))
+        like = node.operand(1)
+        if like is None:
+            raise WiringError("takes 2 inputs")
+        return node.apply(cls(like.dtype), node.tensor())
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """To the type's number."""
+        return form.apply("Cast", to=NUMBERS[self.dtype or form.dtype])
+
+
+@dataclass(frozen=True, repr=False)
+class Concat(Several):
+    """y = the inputs one after another along ``axis``; all other axes must agree. Copies; computes nothing.
+
+    Where ``held`` has a shape, a weight stands in that place, such as a vision transformer's class token.
+    """
 
     axis: int = 1
+    held: tuple[Shape | None, ...] = ()
 
     onnx: ClassVar[tuple[str, ...]] = ("Concat",)
 
@@ -23,27 +70,27 @@ class Concat(Op):
         """Shapes that agree but for one axis -> their concatenation."""
         if not inputs:
             raise WiringError("needs at least one input")
-        first, *_ = inputs
+        parts = self.all(inputs) if self.held else inputs
+        first, *_ = parts
         axis = axis_of(self.axis, first)
         before, after = first[:axis], first[axis + 1 :]
-        for x in inputs:
+        for x in parts:
             if len(x) != len(first) or (x[:axis], x[axis + 1 :]) != (before, after):
                 raise WiringError(f"cannot join {dims(x)} to {dims(first)} along axis {self.axis}")
-        return (*before, sum(x[axis] for x in inputs), *after)
+        return (*before, sum(x[axis] for x in parts), *after)
 
-    def run(self, *inputs: Array) -> Array:
+    def run(self, *inputs: Array, **weights: Array) -> Array:
         """The inputs one after another."""
-        return np.concatenate(inputs, axis=self.axis)
+        return np.concatenate(self.all(inputs, weights), axis=self.axis)
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
-        """Of maps; the axis is 1 where it is not given, before operator set 4."""
-        maps = [node.tensor(index) for index in range(len(node.inputs))]
-        return node.apply(cls(int(node.get("axis", 1))), *maps)
+        """Of its operands constants are weights; the axis is 1 where it is not given, before operator set 4."""
+        return node.apply(cls(int(node.get("axis", 1)), held_by(node)))
 
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
         """Along the axis."""
-        return form.apply("Concat", axis=self.axis)
+        return form.apply("Concat", *self.all_of(form), axis=self.axis)
 
 
 @dataclass(frozen=True)
@@ -96,7 +143,7 @@ class Slice(Op):
     stop: tuple[int | None, ...]
     step: tuple[int, ...] | None = None
 
-    onnx: ClassVar[tuple[str, ...]] = ("Slice", "Split", "Gather")
+    onnx: ClassVar[tuple[str, ...]] = ("Slice", "Split")
 
     def __post_init__(self) -> None:
         integers(self, "start", self.start)
@@ -126,12 +173,10 @@ class Slice(Op):
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
-        """A Slice; a Split as a slice for each output; a Gather of one index as a slice without the axis."""
+        """A Slice; a Split as a slice for each output."""
         x = node.tensor()
         if node.kind == "Split":
             return cls._split(node, x)
-        if node.kind == "Gather":
-            return cls._gather(node, x)
         rank = len(x.shape)
         starts, stops = node.integers(1, "starts"), node.integers(2, "ends")
         if starts is None or stops is None:
@@ -172,33 +217,29 @@ class Slice(Op):
             start += size
         return tuple(made)
 
-    @classmethod
-    def _gather(cls, node: OnnxNode, x: Tensor) -> tuple[Tensor, ...]:
-        axis = node.axis(0, len(x.shape))
-        if node.weight(1).shape:
-            raise UnsupportedError("more than one index is not supported")
-        index = int(node.number(1) or 0)
-        if not -x.shape[axis] <= index < x.shape[axis]:
-            raise WiringError(f"has index {index} of {x.shape[axis]}")
-        place = index % x.shape[axis]
-        taken = node.then(cls.along(len(x.shape), axis, place, place + 1), x)
-        return node.apply(Reshape((*x.shape[:axis], *x.shape[axis + 1 :])), taken, part="reshape")
+
+PAD_MODES: Final = ("constant", "edge", "reflect", "wrap")
+"""What a pad may be made of; NumPy has the same names."""
 
 
 @dataclass(frozen=True)
 class Pad(Op):
     """y = x with zeros around it, or another ``value``. Copies x; y has each axis of x longer by its two pads.
 
-    ``pads`` is in ONNX's order: all the begins, then all the ends.
+    ``pads`` is in ONNX's order: all the begins, then all the ends. In the ``mode`` edge the pads repeat the outermost
+    elements, in reflect they mirror x without these, in wrap they go on from the other side.
     """
 
     pads: tuple[int, ...]
     value: float = 0.0
+    mode: str = "constant"
 
     onnx: ClassVar[tuple[str, ...]] = ("Pad",)
 
     def __post_init__(self) -> None:
         integers(self, "pads", self.pads, least=0)
+        if self.mode not in PAD_MODES:
+            raise WiringError(f"Pad: mode must be one of {', '.join(PAD_MODES)}, not {self.mode!r}")
 
     def shape(self, x: Shape) -> Shape:
         """Shape -> the padded shape."""
@@ -208,15 +249,18 @@ class Pad(Op):
         return tuple(sum(sizes) for sizes in zip(x, self.pads[:rank], self.pads[rank:], strict=True))
 
     def run(self, x: Array) -> Array:
-        """Zeros around x."""
+        """Zeros, or what the mode says, around x."""
         around = list(zip(self.pads[: x.ndim], self.pads[x.ndim :], strict=True))
-        return np.pad(x, around, constant_values=self.value)
+        if self.mode == "constant":
+            return np.pad(x, around, constant_values=self.value)
+        return np.pad(x, around, self.mode)  # type: ignore[call-overload] # the mode is one of NumPy's
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
-        """Pads and value are attributes before operator set 11; the axes may be given."""
-        if node.get("mode", "constant") != "constant":
-            raise UnsupportedError(f"mode {node.get('mode')!r} is not supported; known: constant")
+        """Pads and value are attributes before operator set 11; the axes may be given; pads below 0 cut off."""
+        mode = node.get("mode", "constant")
+        if mode not in PAD_MODES:
+            raise UnsupportedError(f"mode {mode!r} is not supported; known: {', '.join(PAD_MODES)}")
         x = node.tensor()
         rank = len(x.shape)
         pads = node.integers(1, "paddings" if "paddings" in node.attributes else "pads")
@@ -224,16 +268,175 @@ class Pad(Op):
         axes = range(rank) if chosen is None else [checked_axis(axis, rank) for axis in chosen]
         if pads is None or len(pads) != 2 * len(axes):
             raise WiringError(f"has pads {pads} for {len(axes)} axes")
-        if min(pads, default=0) < 0:
-            raise UnsupportedError(f"pads of {pads} are not supported; known: 0 and more")
         around = [0] * 2 * rank
         for number, axis in enumerate(axes):
             around[axis], around[axis + rank] = pads[number], pads[number + len(axes)]
-        return node.apply(cls(tuple(around), node.number(2, "value") or 0.0), x)
+        if min(around) < 0:
+            before, behind = ([min(pad, 0) for pad in side] for side in (around[:rank], around[rank:]))
+            kept = Slice(tuple([-pad for pad in before]), tuple([pad or None for pad in behind]))
+            x = node.then(kept, x, part="" if max(around) <= 0 else "slice")
+            around = [max(pad, 0) for pad in around]
+            if not any(around):
+                return (x,)
+        value = (node.number(2, "value") or 0.0) if mode == "constant" else 0.0
+        return node.apply(cls(tuple(around), value, mode), x)
 
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
-        """On all axes, with the value."""
-        return form.apply("Pad", *form.operands, self.pads, self.value)
+        """On all axes, with the value or the mode."""
+        if self.mode == "constant":
+            return form.apply("Pad", *form.operands, self.pads, self.value)
+        return form.apply("Pad", *form.operands, self.pads, mode=self.mode)
+
+
+@dataclass(frozen=True)
+class Tile(Op):
+    """y[i] = x[i mod size], per axis: x as often as ``repeats`` says, one number per axis. Copies; computes nothing."""
+
+    repeats: tuple[int, ...]
+
+    onnx: ClassVar[tuple[str, ...]] = ("Tile",)
+
+    def __post_init__(self) -> None:
+        integers(self, "repeats", self.repeats, least=1)
+
+    def shape(self, x: Shape) -> Shape:
+        """Shape -> each size times its repeats."""
+        if len(self.repeats) != len(x):
+            raise WiringError(f"needs {len(x)} repeats for {dims(x)}, not {self.repeats}")
+        return tuple([size * count for size, count in zip(x, self.repeats, strict=True)])
+
+    def run(self, x: Array) -> Array:
+        """Copies of x beside each other."""
+        return np.tile(x, self.repeats)
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """The repeats are an input."""
+        repeats = node.integers(1)
+        if repeats is None:
+            raise WiringError("has no repeats")
+        return node.apply(cls(repeats), node.tensor())
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """The repeats are an input."""
+        return form.apply("Tile", *form.operands, self.repeats)
+
+
+@dataclass(frozen=True)
+class Expand(Op):
+    """y = x stretched to the shape that x and ``to`` broadcast to. Copies; computes nothing."""
+
+    to: tuple[int, ...]
+
+    onnx: ClassVar[tuple[str, ...]] = ("Expand",)
+
+    def __post_init__(self) -> None:
+        integers(self, "to", self.to, least=1)
+
+    def shape(self, x: Shape) -> Shape:
+        """Shape -> what both stretch to."""
+        return broadcast(x, self.to)
+
+    def run(self, x: Array) -> Array:
+        """Copies of x where an axis of it is 1."""
+        return np.array(np.broadcast_to(x, self.shape(x.shape)))
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """The shape is an input; to the map's own it changes nothing."""
+        to, x = node.integers(1), node.tensor()
+        if to is None:
+            raise WiringError("has no shape")
+        return (x,) if broadcast(x.shape, to) == x.shape else node.apply(cls(to), x)
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """The shape is an input."""
+        return form.apply("Expand", *form.operands, self.to)
+
+
+@dataclass(frozen=True)
+class DepthToSpace(Op):
+    """y[n, c, h*factor + i, w*factor + j] = x[n, (i*factor + j)*C + c, h, w]; moves every value, computes nothing.
+
+    x: N x C*factor^2 x H x W, y: N x C x H*factor x W*factor. With ``channels_first`` the channel of x is
+    c*factor^2 + i*factor + j instead, as in PyTorch's PixelShuffle.
+    """
+
+    factor: int
+    channels_first: bool = False
+
+    onnx: ClassVar[tuple[str, ...]] = ("DepthToSpace",)
+
+    def __post_init__(self) -> None:
+        positive(self, factor=self.factor)
+
+    def shape(self, x: Shape) -> Shape:
+        """N x C*factor^2 x H x W -> N x C x H*factor x W*factor."""
+        if len(x) != 4 or x[1] % self.factor**2:
+            raise WiringError(f"cannot deal the channels of {dims(x)} out to {self.factor}x{self.factor} places")
+        n, c, h, w = x
+        return (n, c // self.factor**2, h * self.factor, w * self.factor)
+
+    def run(self, x: Array) -> Array:
+        """The channels of a place as a square."""
+        n, c, h, w = x.shape
+        b = self.factor
+        if self.channels_first:
+            apart = x.reshape(n, c // b**2, b, b, h, w).transpose(0, 1, 4, 2, 5, 3)
+        else:
+            apart = x.reshape(n, b, b, c // b**2, h, w).transpose(0, 3, 4, 1, 5, 2)
+        return apart.reshape(self.shape(x.shape))
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """DCR has the place in front of the channel, CRD behind it."""
+        mode = node.get("mode", "DCR")
+        if mode not in ("DCR", "CRD"):
+            raise WiringError(f"has mode {mode!r}; known: CRD, DCR")
+        return node.apply(cls(int(node.get("blocksize")), mode == "CRD"))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """In the mode that it is."""
+        return form.apply("DepthToSpace", blocksize=self.factor, mode="CRD" if self.channels_first else "DCR")
+
+
+@dataclass(frozen=True)
+class SpaceToDepth(Op):
+    """y[n, (i*factor + j)*C + c, h, w] = x[n, c, h*factor + i, w*factor + j]; moves every value, computes nothing.
+
+    x: N x C x H*factor x W*factor, y: N x C*factor^2 x H x W.
+    """
+
+    factor: int
+
+    onnx: ClassVar[tuple[str, ...]] = ("SpaceToDepth",)
+
+    def __post_init__(self) -> None:
+        positive(self, factor=self.factor)
+
+    def shape(self, x: Shape) -> Shape:
+        """N x C x H*factor x W*factor -> N x C*factor^2 x H x W."""
+        if len(x) != 4 or x[2] % self.factor or x[3] % self.factor:
+            raise WiringError(f"cannot cut {dims(x)} into squares of {self.factor}x{self.factor}")
+        n, c, h, w = x
+        return (n, c * self.factor**2, h // self.factor, w // self.factor)
+
+    def run(self, x: Array) -> Array:
+        """Each square as the channels of a place."""
+        n, c, h, w = x.shape
+        b = self.factor
+        return x.reshape(n, c, h // b, b, w // b, b).transpose(0, 3, 5, 1, 2, 4).reshape(self.shape(x.shape))
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """With its ``blocksize``."""
+        if node.get("mode", "DCR") != "DCR":
+            raise UnsupportedError(f"mode {node.get('mode')!r} is not supported; known: DCR")
+        return node.apply(cls(int(node.get("blocksize"))))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """With its block."""
+        return form.apply("SpaceToDepth", blocksize=self.factor)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import ClassVar
 from costmodel.arrays import Array
 from costmodel.errors import WiringError
 from costmodel.graph import Loops, Op, Shape, Tensor, Weight, dims
-from costmodel.ops.checks import positive, same_channels
-from costmodel.ops.elementwise import Add, Mul, Pair, broadcast, operands
+from costmodel.ops.checks import broadcast, positive, same_channels
+from costmodel.ops.elementwise import Add, Mul, Pair, operands
 from costmodel.ops.layout import Transpose
 from costmodel.ops.onnx import Constant, OnnxForm, OnnxNode
 

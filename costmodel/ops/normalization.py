@@ -1,15 +1,16 @@
 """Normalisations."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
 from costmodel.graph import Op, Shape, Tensor, Weight, Work, dims
-from costmodel.ops.checks import axis_of, positive, same_channels
+from costmodel.ops.checks import axis_of, channels_and_spatial, positive, same_channels
+from costmodel.ops.elementwise import Add, Mul
 from costmodel.ops.layout import Reshape
-from costmodel.ops.onnx import OnnxForm, OnnxNode
+from costmodel.ops.onnx import Constant, OnnxForm, OnnxNode
 from costmodel.ops.patches import along_channels
 
 
@@ -79,6 +80,269 @@ class BatchNorm(Op):
         return form.apply("BatchNormalization", epsilon=self.epsilon)
 
 
+class Norm(Op, abstract=True):
+    """A norm with the statistics of the map itself; ``scale`` and ``bias`` say whether it has a gamma and a beta.
+
+    A row is what one mean is of: each of its two sums has a multiplication by 1/size in the place of the first
+    addition, and adding epsilon and taking 1/root are three operations more.
+    """
+
+    scale: bool
+
+    each: ClassVar[Work] = Work(add=4, multiply=3)
+    per_row: ClassVar[Work] = Work(add=-1, multiply=2, divide=1, special=1)
+    why: ClassVar[str] = "add to the sum, subtract mean, square, add to the sum, by 1/sigma, by gamma, add beta"
+
+    def __post_init__(self) -> None:
+        lacking = Work(multiply=-int(not self.scale), add=-int(not getattr(self, "bias", True)))
+        if any(lacking):
+            object.__setattr__(self, "each", self.each.plus(lacking))
+
+    def beside(self, x: Shape) -> Shape:
+        """The shape of gamma and beta: the channels."""
+        _, c, *_ = x
+        return (c,)
+
+    def weights(self, x: Shape) -> tuple[Weight, ...]:
+        """Gamma and beta, where there are such."""
+        there = {"gamma": self.scale, "beta": getattr(self, "bias", False)}
+        return tuple([Weight(name, self.beside(x)) for name, has in there.items() if has])
+
+    def stated(self, form: OnnxForm) -> tuple[str, ...]:
+        """The operands of ONNX's norm: where there is no gamma or beta, one that changes nothing."""
+        (x,) = form.shapes
+        given, neutral = iter(form.weights), {"scale": 1.0, "bias": 0.0}
+        return (
+            *form.operands,
+            *[
+                next(given) if getattr(self, name) else form.then("Expand", value, self.beside(x))
+                for name, value in neutral.items()
+                if hasattr(self, name)
+            ],
+        )
+
+
+def standard(x: Array, axes: tuple[int, ...], epsilon: float) -> Array:
+    """Less the mean, by the standard deviation."""
+    centered = x - x.mean(axis=axes, keepdims=True)
+    return centered * (1 / np.sqrt((centered * centered).mean(axis=axes, keepdims=True) + epsilon))
+
+
+class OfLastAxes(Norm, abstract=True):
+    """A norm over the axes from ``axis`` on, of which gamma and beta have the shape."""
+
+    axis: int
+
+    def shape(self, x: Shape) -> Shape:
+        """Any shape -> the same."""
+        axis_of(self.axis, x)
+        return x
+
+    def rows(self, x: Shape) -> int:
+        """Means."""
+        return prod(x[: axis_of(self.axis, x)])
+
+    def beside(self, x: Shape) -> Shape:
+        """The axes from ``axis`` on."""
+        return x[axis_of(self.axis, x) :]
+
+    def along(self, x: Array) -> tuple[int, ...]:
+        """The axes that a mean is over."""
+        return tuple(range(self.axis % x.ndim, x.ndim))
+
+
+@dataclass(frozen=True)
+class LayerNorm(OfLastAxes):
+    """y = (x - mean) * (1 / sqrt(variance + epsilon)) * gamma + beta, with the statistics over the last axes of x.
+
+    x, y: any; the axes are those from ``axis`` on, and gamma and beta have their shape.
+    Source: Ba et al. 2016, equation 4.
+    """
+
+    axis: int = -1
+    epsilon: float = 1e-5
+    scale: bool = True
+    bias: bool = True
+
+    onnx: ClassVar[tuple[str, ...]] = ("LayerNormalization", "com.microsoft.SkipLayerNormalization")
+
+    def run(self, x: Array, gamma: Array | None = None, beta: Array | None = None) -> Array:
+        """With the statistics of each row."""
+        y = standard(x, self.along(x), self.epsilon)
+        y = y if gamma is None else y * gamma
+        return y if beta is None else y + beta
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """Of a map, or of ONNX Runtime's sum of two."""
+        if any(node.outputs[1:3]):
+            raise UnsupportedError("its mean or its deviation is used, which is not supported")
+        if node.kind != "LayerNormalization":
+            return skipped(node, cls(epsilon=float(node.get("epsilon", 1e-12)), bias=node.operand(3) is not None), 4)
+        op = cls(int(node.get("axis", -1)), float(node.get("epsilon", 1e-5)), bias=node.operand(2) is not None)
+        return learned(node, op, replace(op, scale=False, bias=False))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """With a gamma of ones, where there is none."""
+        return form.apply("LayerNormalization", *self.stated(form), axis=self.axis, epsilon=self.epsilon)
+
+
+@dataclass(frozen=True)
+class RMSNorm(OfLastAxes):
+    """y = x * (1 / sqrt(mean of x^2 + epsilon)) * gamma, with the mean over the last axes of x.
+
+    x, y: any; the axes are those from ``axis`` on, and gamma has their shape.
+    Source: Zhang and Sennrich 2019, equation 4.
+    """
+
+    axis: int = -1
+    epsilon: float = 1e-5
+    scale: bool = True
+
+    onnx: ClassVar[tuple[str, ...]] = (
+        "RMSNormalization",
+        "SimplifiedLayerNormalization",
+        "com.microsoft.SkipSimplifiedLayerNormalization",
+    )
+    each: ClassVar[Work] = Work(add=1, multiply=3)
+    per_row: ClassVar[Work] = Work(multiply=1, divide=1, special=1)
+    why: ClassVar[str] = "square, add to the sum, by 1/root, by gamma"
+
+    def run(self, x: Array, gamma: Array | None = None) -> Array:
+        """With the root of each row's mean square."""
+        y = x * (1 / np.sqrt((x * x).mean(axis=self.along(x), keepdims=True) + self.epsilon))
+        return y if gamma is None else y * gamma
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """Of a map, or of ONNX Runtime's sum of two."""
+        if any(node.outputs[1:3]):
+            raise UnsupportedError("its mean or its deviation is used, which is not supported")
+        if node.kind.startswith("com.microsoft."):
+            return skipped(node, cls(epsilon=float(node.get("epsilon", 1e-12))), 3)
+        op = cls(int(node.get("axis", -1)), float(node.get("epsilon", 1e-5)))
+        return learned(node, op, replace(op, scale=False))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """With a gamma of ones, where there is none."""
+        return form.apply("RMSNormalization", *self.stated(form), axis=self.axis, epsilon=self.epsilon)
+
+
+@dataclass(frozen=True)
+class GroupNorm(Norm):
+    """y = (x - mean) * (1 / sqrt(variance + epsilon)) * gamma[c] + beta[c], with the statistics of C/groups channels.
+
+    x, y: N x C x any; gamma and beta: C. Source: Wu and He 2018, section 3.1.
+    """
+
+    groups: int
+    epsilon: float = 1e-5
+    scale: bool = True
+    bias: bool = True
+
+    onnx: ClassVar[tuple[str, ...]] = ("GroupNormalization",)
+
+    def __post_init__(self) -> None:
+        positive(self, groups=self.groups)
+        super().__post_init__()
+
+    def shape(self, x: Shape) -> Shape:
+        """N x C x any -> the same."""
+        if len(x) < 2 or x[1] % self.groups:
+            raise WiringError(f"cannot deal the channels of {dims(x)} out to {self.groups} groups")
+        return x
+
+    def rows(self, x: Shape) -> int:
+        """Means."""
+        n, *_ = x
+        return n * self.groups
+
+    def run(self, x: Array, gamma: Array | None = None, beta: Array | None = None) -> Array:
+        """With the statistics of each image's group."""
+        n, *_ = x.shape
+        y = standard(x.reshape(n, self.groups, -1), (2,), self.epsilon).reshape(x.shape)
+        y = y if gamma is None else y * along_channels(gamma, x)
+        return y if beta is None else y + along_channels(beta, x)
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """With a gamma and a beta for each channel, as from operator set 21 on."""
+        _, channels, *_ = node.tensor().shape
+        node.weight(1, channels)
+        node.weight(2, channels)
+        return node.apply(cls(int(node.get("num_groups", 1)), float(node.get("epsilon", 1e-5))), node.tensor())
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """With a gamma of ones and a beta of zeros, where there are none."""
+        told: dict[str, Any] = {"num_groups": self.groups, "epsilon": self.epsilon, "stash_type": 1}
+        return form.apply("GroupNormalization", *self.stated(form), **told)
+
+
+@dataclass(frozen=True)
+class InstanceNorm(Norm):
+    """y = (x - mean) * (1 / sqrt(variance + epsilon)) * gamma[c] + beta[c], with the statistics of each channel.
+
+    x, y: N x C x spatial; gamma and beta: C. Source: Ulyanov et al. 2016, equation 4.
+    """
+
+    epsilon: float = 1e-5
+    scale: bool = True
+    bias: bool = True
+
+    onnx: ClassVar[tuple[str, ...]] = ("InstanceNormalization",)
+
+    def shape(self, x: Shape) -> Shape:
+        """N x C x spatial -> the same."""
+        channels_and_spatial(x)
+        return x
+
+    def rows(self, x: Shape) -> int:
+        """Means."""
+        n, c, *_ = x
+        return n * c
+
+    def run(self, x: Array, gamma: Array | None = None, beta: Array | None = None) -> Array:
+        """With the statistics of each image's channel."""
+        y = standard(x, tuple(range(2, x.ndim)), self.epsilon)
+        y = y if gamma is None else y * along_channels(gamma, x)
+        return y if beta is None else y + along_channels(beta, x)
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """With a gamma and a beta for each channel."""
+        _, channels, *_ = node.tensor().shape
+        node.weight(1, channels)
+        node.weight(2, channels)
+        return node.apply(cls(float(node.get("epsilon", 1e-5))), node.tensor())
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """With a gamma of ones and a beta of zeros, where there are none."""
+        return form.apply("InstanceNormalization", *self.stated(form), epsilon=self.epsilon)
+
+
+def learned(node: OnnxNode, op: OfLastAxes, bare: OfLastAxes) -> tuple[Tensor, ...]:
+    """A norm with the gamma and beta of a node; ``bare`` and layers where these are not weights of its shape."""
+    x = node.tensor()
+    given = [operand for operand in (node.operand(1), node.operand(2)) if operand is not None]
+    if all(isinstance(operand, Constant) and operand.shape == op.beside(x.shape) for operand in given):
+        return node.apply(op, x)
+    y = node.then(bare, x)
+    for kind, operand in zip((Mul, Add), given, strict=False):
+        flows = (operand,) if isinstance(operand, Tensor) else ()
+        (y,) = node.apply(kind.of(y, operand), y, *flows, part=kind.kind.lower())
+    return (y,)
+
+
+def skipped(node: OnnxNode, op: OfLastAxes, extra: int) -> tuple[Tensor, ...]:
+    """ONNX Runtime's sum of two maps, perhaps with a bias, and its norm; the sum is the fourth output."""
+    (total,) = node.apply(Add(), node.tensor(0), node.tensor(1), part="add")
+    if node.operand(extra) is not None:
+        total = node.then(Add(node.weight(extra).shape), total, part="bias")
+    node.weight(2, *op.beside(total.shape))
+    y = node.then(op, total)
+    return (y, y, y, total)
+
+
 @dataclass(frozen=True)
 class Lrn(Op):
     """y[n,c,p] = x[n,c,p] / (k + alpha/size * sum over the size channels around c of x[n,i,p]^2) ^ beta.
@@ -129,27 +393,15 @@ class Lrn(Op):
 
 
 @dataclass(frozen=True)
-class Softmax(Op):
-    """y[i] = exp(x[i]) / sum over j of exp(x[j]), along ``axis``; x and y have the same shape.
-
-    The subtraction of the maximum, which only guards against overflow, is not counted.
-    """
+class Distribution(Op, abstract=True):
+    """What softmax and its log share: the ``axis`` along which the values are shares."""
 
     axis: int = 1
-
-    onnx: ClassVar[tuple[str, ...]] = ("Softmax",)
-    each: ClassVar[Work] = Work(special=1, add=1, divide=1)
-    why: ClassVar[str] = "exp, add to the sum, divide by the sum"
 
     def shape(self, x: Shape) -> Shape:
         """Any shape with that axis -> the same."""
         axis_of(self.axis, x)
         return x
-
-    def run(self, x: Array) -> Array:
-        """The largest value is subtracted first, so that no power overflows."""
-        powers = np.exp(x - x.max(axis=self.axis, keepdims=True))
-        return powers / powers.sum(axis=self.axis, keepdims=True)
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
@@ -166,4 +418,41 @@ class Softmax(Op):
 
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
         """Along the axis."""
-        return form.apply("Softmax", axis=self.axis)
+        return form.apply(self.onnx[0], axis=self.axis)
+
+
+class Softmax(Distribution):
+    """y[i] = exp(x[i]) / sum over j of exp(x[j]), along ``axis``; x and y have the same shape.
+
+    The subtraction of the maximum, which only guards against overflow, is not counted.
+    """
+
+    onnx: ClassVar[tuple[str, ...]] = ("Softmax",)
+    each: ClassVar[Work] = Work(special=1, add=1, divide=1)
+    why: ClassVar[str] = "exp, add to the sum, divide by the sum"
+
+    def run(self, x: Array) -> Array:
+        """The largest value is subtracted first, so that no power overflows."""
+        powers = np.exp(x - x.max(axis=self.axis, keepdims=True))
+        return powers / powers.sum(axis=self.axis, keepdims=True)
+
+
+class LogSoftmax(Distribution):
+    """y[i] = x[i] - log(sum over j of exp(x[j])), along ``axis``; x and y have the same shape.
+
+    The subtraction of the maximum, which only guards against overflow, is not counted.
+    """
+
+    onnx: ClassVar[tuple[str, ...]] = ("LogSoftmax",)
+    each: ClassVar[Work] = Work(special=1, add=2)
+    per_row: ClassVar[Work] = Work(special=1)
+    why: ClassVar[str] = "exp, add to the sum, subtract its log; for each sum a log"
+
+    def rows(self, x: Shape) -> int:
+        """Sums."""
+        return prod(x) // x[self.axis]
+
+    def run(self, x: Array) -> Array:
+        """The largest value is subtracted first, so that no power overflows."""
+        lower = x - x.max(axis=self.axis, keepdims=True)
+        return lower - np.log(np.exp(lower).sum(axis=self.axis, keepdims=True))

@@ -11,20 +11,32 @@ from typing import Any, Final, NamedTuple
 
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
-from costmodel.graph import Node, Op, Shape, Tensor, dims
+from costmodel.graph import Node, Op, Shape, Tensor, Type, dims
 
 SAME: Final = ("SAME_UPPER", "SAME_LOWER")
+
+TYPES: Final[Mapping[int, str]] = {
+    1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 10: "float16",
+    11: "float64", 12: "uint32", 13: "uint64", 16: "bfloat16", 17: "float8", 18: "float8", 19: "float8", 20: "float8",
+    21: "uint4", 22: "int4", 23: "float4", 24: "float8",
+}  # fmt: skip
+"""ONNX's numbers of element types -> ours."""
+
+NUMBERS: Final[Mapping[str, int]] = {dtype: number for number, dtype in [*TYPES.items()][::-1]}
+"""Our element types -> ONNX's numbers, the first of several."""
 
 
 class Constant(NamedTuple):
     """An operand that does not flow: a weight, or numbers that a node is told by.
 
-    ``read`` gives its values, or None where these are not known: they are many, or in another file.
+    ``read`` gives its values, or None where these are not known: they are many, or in another file. ``dtype`` is the
+    element type that it is stored in, None for the network's.
     """
 
     shape: Shape
     read: Callable[[], Array | None] = lambda: None
     name: str = ""
+    dtype: Type = None
 
     @property
     def elements(self) -> int:
@@ -40,6 +52,7 @@ Operand = Tensor | Constant | None
 class OnnxNode:
     """A node: ONNX's name of its operator, the operator set, attributes, operands, and how it becomes layers.
 
+    The name of an operator of another domain is behind that: ``com.microsoft.FastGelu``.
     Attributes are numbers, texts and tuples of these; ``outputs`` says of each output whether anything reads it.
     """
 
@@ -52,6 +65,8 @@ class OnnxNode:
     """Its name, as in the file."""
     taken: dict[str, int] = field(default_factory=dict)
     """The labels of layers so far, and how many layers wanted each."""
+    dtype: str = "float32"
+    """The network's element type."""
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
@@ -60,13 +75,19 @@ class OnnxNode:
 
     def apply(self, op: Op, *operands: Tensor, part: str = "") -> tuple[Tensor, ...]:
         """Apply an operator, without ``operands`` to all that flow; ``part`` names what is not the node itself."""
-        block, name = place(self.path, self.kind)
+        block, name = place(self.path, self.kind.rpartition(".")[2])
         wanted = f"{name}_{part}" if part else name
         return Node(op, operands or self.tensors, unique(wanted, block, self.taken), block).outputs
 
     def then(self, op: Op, operand: Tensor, part: str = "") -> Tensor:
         """Apply an operator that makes one tensor to one tensor."""
         return self.apply(op, operand, part=part)[0]
+
+    def type(self, number: int) -> Type:
+        """ONNX's number of an element type -> the type, None for the network's."""
+        if number not in TYPES:
+            raise UnsupportedError(f"element type {number} is not supported")
+        return own(TYPES[number], self.dtype)
 
     def get(self, name: str, usual: Any = None) -> Any:
         """An attribute, or what stands for it where the node has none."""
@@ -186,6 +207,8 @@ class OnnxForm:
     shapes: tuple[Shape, ...]
     operands: tuple[str, ...]
     weights: tuple[str, ...]
+    dtype: str = "float32"
+    """The network's element type."""
     steps: list[Step] = field(default_factory=list)
 
     def apply(self, kind: str, *inputs: Source, outputs: int = 1, **attributes: Any) -> tuple[str, ...]:
@@ -197,6 +220,11 @@ class OnnxForm:
     def then(self, kind: str, *inputs: Source, **attributes: Any) -> str:
         """Add a node that makes one tensor."""
         return self.apply(kind, *inputs, **attributes)[0]
+
+
+def own(dtype: str, network: str) -> Type:
+    """An element type -> the same, or None if it is the network's."""
+    return None if dtype == network else dtype
 
 
 def checked_axis(axis: int, rank: int) -> int:

@@ -8,7 +8,6 @@ from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
 from costmodel.graph import Op, Shape, Tensor, Work
 from costmodel.ops.checks import channels_and_spatial
-from costmodel.ops.layout import Reshape
 from costmodel.ops.onnx import OnnxForm, OnnxNode
 from costmodel.ops.patches import patches
 from costmodel.ops.windowed import Axes, Windowed
@@ -99,7 +98,7 @@ class AveragePool(Pool):
 
     onnx: ClassVar[tuple[str, ...]] = ("AveragePool",)
     each: ClassVar[Work] = Work(add=1)
-    swapped: ClassVar[Work] = Work(add=-1, multiply=1)
+    per_row: ClassVar[Work] = Work(add=-1, multiply=1)
     why: ClassVar[str] = "add to the sum; the one multiplication by 1/(K*K) takes the place of the first addition"
 
     def run(self, x: Array) -> Array:
@@ -134,13 +133,12 @@ def kernel_of(node: OnnxNode) -> dict[str, Any]:
     return node.window(tuple(node.get("kernel_shape"))) | {"ceil_mode": bool(node.get("ceil_mode", 0))}
 
 
-@dataclass(frozen=True)
 class GlobalAveragePool(Op):
     """y[n,c] = mean over p of x[n,c,p]; x: N x C x spatial, y: N x C x 1 per spatial axis."""
 
-    onnx: ClassVar[tuple[str, ...]] = ("GlobalAveragePool", "ReduceMean")
+    onnx: ClassVar[tuple[str, ...]] = ("GlobalAveragePool",)
     each: ClassVar[Work] = Work(add=1)
-    swapped: ClassVar[Work] = Work(add=-1, multiply=1)
+    per_row: ClassVar[Work] = Work(add=-1, multiply=1)
     unit: ClassVar[str] = "input element"
     why: ClassVar[str] = "add to the sum; the one multiplication by 1/size takes the place of the first addition"
 
@@ -156,22 +154,6 @@ class GlobalAveragePool(Op):
     def run(self, x: Array) -> Array:
         """The mean over the spatial axes, which stay with size 1."""
         return x.mean(axis=tuple(range(2, x.ndim)), keepdims=True)
-
-    @classmethod
-    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
-        """A ReduceMean over the spatial axes is one; without ``keepdims`` its axes of size 1 go."""
-        x = node.tensor()
-        if node.kind == "GlobalAveragePool":
-            return node.apply(cls())
-        axes = node.axes(1, len(x.shape))
-        if len(x.shape) < 3 or axes != tuple(range(2, len(x.shape))):
-            raise UnsupportedError(f"a mean over axes {axes or 'all'} is not supported; known: all spatial axes")
-        y = node.apply(cls(), x)
-        return y if node.get("keepdims", 1) else node.apply(Reshape(x.shape[:2]), *y, part="squeeze")
-
-    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
-        """The operator of that name."""
-        return form.apply("GlobalAveragePool")
 
 
 class GlobalMaxPool(Op):

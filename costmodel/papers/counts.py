@@ -29,16 +29,13 @@ def macs(graph: Graph, *operators: str) -> int:
 def weights(graph: Graph, *operators: str) -> int:
     """Elements of the kernels and matrices of the named operators: no biases, no batch norm."""
     return sum(
-        weight.elements
-        for node in nodes(graph, *operators)
-        for weight in node.op.weights(*node.input_shapes)
-        if weight.name == "weight"
+        weight.elements for node in nodes(graph, *operators) for weight in node.weights if weight.name == "weight"
     )
 
 
 def stored(graph: Graph) -> int:
     """All values that a model file holds: parameters and running statistics."""
-    return sum(weight.elements for node in nodes(graph) for weight in node.op.weights(*node.input_shapes))
+    return sum(weight.elements for node in nodes(graph) for weight in node.weights)
 
 
 def counted(graph: Graph, tool: str) -> int:

@@ -143,7 +143,7 @@ def _weights(simulation: Simulation, kernel: Kernel, row: int) -> Iterator[Figur
         sizes = [
             product([number(f"{weight.name}[{axis}]", size) for axis, size in enumerate(weight.shape)])
             for node in kernel.nodes
-            for weight in node.op.weights(*node.input_shapes)
+            for weight in node.weights
             if weight.kind == kind
         ]
         if sizes:
@@ -218,6 +218,10 @@ def _work(simulation: Simulation, kernel: Kernel, row: int) -> Iterator[Figure]:
             units = node.op.units(*node.input_shapes)
             parts.append(number(f"{node.op.kind} per {node.op.unit}", each) * number(f"{node.op.unit}s", units))
             notes.append(f"{node.op.kind}: {node.op.why}")
+        beside = node.op.per_row.elementwise
+        if beside:
+            rows = node.op.rows(*node.input_shapes)
+            parts.append(number(f"{node.op.kind} per row", beside) * number("rows", rows))
     if parts:
         yield _checked("elementwise", total(parts), layers["elementwise"][row], "OP", "; ".join(notes))
     amount = constant(2) * number("MACs", layers["macs"][row]) + number("elementwise", layers["elementwise"][row])

@@ -67,7 +67,8 @@ class Program:
         threads: int = 1,
     ) -> None:
         check_runs(graph)
-        if any(tensor.bits != 8 * BYTES for node in graph.nodes.values() for tensor in node.outputs):
+        types = {tensor.dtype or graph.dtype for node in graph.nodes.values() for tensor in node.outputs}
+        if types != {"float32"}:
             raise CostModelError(f"{graph.name}: the fast kernels are for float32; execute() runs other types")
         if type(threads) is not int or not 1 <= threads <= numba.config.NUMBA_NUM_THREADS:
             raise CostModelError(f"threads must be from 1 to {numba.config.NUMBA_NUM_THREADS}, not {threads!r}")
@@ -77,7 +78,11 @@ class Program:
         self.names: Final = [kernel.name for kernel in kernels]
         self.profile: Final = profile(graph, patterns=patterns)
         check_weights(graph, weights)
-        constants = {node: weights_of(name, node, weights, seed) for name, node in graph.nodes.items() if node.inputs}
+        constants = {
+            node: weights_of(name, node, weights, seed, graph.dtype)
+            for name, node in graph.nodes.items()
+            if node.inputs
+        }
         self._seed = seed
         self._names = {node: name for name, node in graph.nodes.items()}
         self._views: dict[str, Array] = {}

@@ -89,7 +89,7 @@ def columns_needed(kernel: Kernel) -> int:
 
 
 def _reduction(node: Node) -> int:
-    (weight, *_) = node.op.weights(*node.input_shapes)
+    (weight, *_) = node.weights
     return prod(weight.shape[1:])
 
 
@@ -425,7 +425,7 @@ def _reference(
         made: dict[Tensor, Array] = {}
         for node, constants in steps:
             operands = [made[tensor] if tensor in made else buffer(tensor) for tensor in node.inputs]
-            with np.errstate(over="ignore", under="ignore"):
+            with np.errstate(all="ignore"):
                 made[node.outputs[0]] = node.op.run(*operands, **constants)
         for tensor in kernel.outputs:
             np.copyto(buffer(tensor), made[tensor])

@@ -37,7 +37,7 @@ def _share(_: int, row: Row) -> Figure:
     if row["quantity"].endswith("MACs"):
         part = sum(node.op.loops(*node.input_shapes).macs for node in pointwise)
         return Figure(100 * Fraction(part, graph.macs), "MACs of the 1x1 convolutions / all MACs")
-    part = sum(node.op.weights(*node.input_shapes)[0].elements for node in pointwise)
+    part = sum(node.weights[0].elements for node in pointwise)
     whole = weights(graph, "Conv", "Linear")
     true = 100 * Fraction(part, graph.parameters)
     return Figure(100 * Fraction(part, whole), "weights of the 1x1 convolutions / all weights; no batch norm, no bias",

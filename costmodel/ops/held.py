@@ -1,0 +1,99 @@
+"""Operators on several operands, of which some may be weights, each in its place."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from math import prod
+from typing import Any, ClassVar
+
+from costmodel.errors import WiringError
+from costmodel.graph import Op, Shape, Type, Weight
+from costmodel.ops.checks import integers
+from costmodel.ops.onnx import Constant, OnnxForm, OnnxNode
+
+
+class Several(Op, abstract=True):
+    """An operator on several operands; ``held`` has the shape of each that is a weight, and None for one that flows.
+
+    Without ``held`` all of them flow. A weight of several values is learned, unless it is in ``fixed``; a single number
+    is a buffer.
+    """
+
+    held: tuple[Shape | None, ...]
+
+    names: ClassVar[tuple[str, ...]] = ()
+    """What the operands are called, where there are always as many."""
+    fixed: ClassVar[Mapping[str, str]] = {}
+    """Of these, the ones of an element type of their own, which are never learned: conditions and indices."""
+
+    def __post_init__(self) -> None:
+        for shape in self.held:
+            if shape is not None:
+                integers(self, "held", shape, least=1)
+        if self.names and self.held and len(self.held) != len(self.names):
+            raise WiringError(f"{self.kind}: held must have {len(self.names)} entries, not {len(self.held)}")
+        if self.held or self.names:
+            object.__setattr__(self, "operands", self.held.count(None) if self.held else len(self.names))
+        if self.held and None not in self.held:
+            raise WiringError(f"{self.kind}: held must leave an operand that flows, not {self.held}")
+
+    def __repr__(self) -> str:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        shown = [f"{name}={value!r}" for name, value in values.items() if name != "held" or value]
+        return f"{self.kind}({', '.join(shown)})"
+
+    def name(self, place: int) -> str:
+        """What the weight in a place is called."""
+        return self.names[place] if self.names else f"constant{place + 1}"
+
+    def all(self, inputs: Sequence[Any], weights: Mapping[str, Any] | None = None) -> tuple[Any, ...]:
+        """The operands that were given and the weights, or without these their shapes, each in its place."""
+        if self.operands not in (None, len(inputs)):
+            raise WiringError(f"takes {self.operands} inputs, not {len(inputs)}")
+        given = iter(inputs)
+        held = self.held or (None,) * len(inputs)
+        return tuple(
+            [
+                next(given) if shape is None else shape if weights is None else weights[self.name(place)]
+                for place, shape in enumerate(held)
+            ]
+        )
+
+    def types(self, *inputs: Type) -> tuple[Type, ...]:
+        """The operands have one type, but those of a type of their own."""
+        if not self.fixed:
+            return super().types(*inputs)
+        flowing = [
+            name
+            for name, shape in zip(self.names, self.held or (None,) * len(self.names), strict=True)
+            if shape is None
+        ]
+        return super().types(*[dtype for name, dtype in zip(flowing, inputs, strict=True) if name not in self.fixed])
+
+    def weights(self, *inputs: Shape) -> tuple[Weight, ...]:  # noqa: ARG002
+        """The weights, in the order of their places."""
+        return tuple(
+            [
+                Weight(
+                    name,
+                    shape,
+                    "parameter" if prod(shape) > 1 and name not in self.fixed else "buffer",
+                    self.fixed.get(name),
+                )
+                for place, shape in enumerate(self.held)
+                if shape is not None and (name := self.name(place))
+            ]
+        )
+
+    def all_of(self, form: OnnxForm) -> tuple[str, ...]:
+        """The names of the operands and the weights in ONNX, each in its place."""
+        given, weights = iter(form.operands), iter(form.weights)
+        return tuple([next(given if shape is None else weights) for shape in self.held or [None] * len(form.operands)])
+
+
+def held_by(node: OnnxNode, count: int | None = None) -> tuple[Shape | None, ...]:
+    """Which of a node's first operands are constants, as :attr:`Several.held` has it."""
+    given = node.inputs[:count]
+    if None in given or len(given) < (count or 1):
+        raise WiringError(f"takes {count or 'at least 1'} inputs")
+    held = tuple([operand.shape if isinstance(operand, Constant) else None for operand in given if operand is not None])
+    return held if any(shape is not None for shape in held) else ()

@@ -1,0 +1,267 @@
+"""Operators that take, place or choose values by the values of others. They move, and compute nothing but the choice.
+
+An index counts modulo the size of its axis, as -1 does for the last; ONNX has none that lie further out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar
+
+from costmodel.arrays import Array, np
+from costmodel.errors import UnsupportedError, WiringError
+from costmodel.graph import Op, Shape, Tensor, Type, Weight, Work, dims
+from costmodel.ops.checks import axis_of, broadcast, positive
+from costmodel.ops.held import Several, held_by
+from costmodel.ops.layout import Reshape, Slice
+from costmodel.ops.onnx import NUMBERS, Constant, OnnxForm, OnnxNode
+
+
+def as_whole(form: OnnxForm, indices: str) -> str:
+    """Indices as whole numbers, which ONNX wants them to be."""
+    return form.then("Cast", indices, to=NUMBERS["int64"])
+
+
+def whole(indices: Array) -> Array:
+    """Indices in any element type -> such that index an array."""
+    return indices.astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Embedding(Op):
+    """y[..., m] = w[x[...], m]; x: any, numbers of rows, w: rows x M; y: any x M.
+
+    Reads the rows that it takes, one for each index, and not the whole table, unless that is smaller.
+    """
+
+    count: int
+    features: int
+
+    def __post_init__(self) -> None:
+        positive(self, count=self.count, features=self.features)
+
+    def shape(self, x: Shape) -> Shape:
+        """Any -> any x M."""
+        return (*x, self.features)
+
+    def types(self, x: Type) -> tuple[Type, ...]:  # noqa: ARG002
+        """Numbers of rows -> the network's type."""
+        return (None,)
+
+    def weights(self, x: Shape) -> tuple[Weight, ...]:  # noqa: ARG002
+        """w: rows x M."""
+        return (Weight("weight", (self.count, self.features)),)
+
+    def run(self, x: Array, weight: Array) -> Array:
+        """The rows by their numbers."""
+        return np.take(weight, whole(x), axis=0, mode="wrap")
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """A Gather of rows."""
+        return form.apply("Gather", *form.weights, as_whole(form, *form.operands))
+
+
+@dataclass(frozen=True, repr=False)
+class Gather(Several):
+    """y[before, i..., behind] = x[before, indices[i...], behind], at ``axis``; x: any, indices: any.
+
+    Reads as many elements of x as it takes, and not the whole, unless that is smaller.
+    """
+
+    axis: int = 0
+    held: tuple[Shape | None, ...] = ()
+
+    names: ClassVar[tuple[str, ...]] = ("data", "indices")
+    fixed: ClassVar[Mapping[str, str]] = {"indices": "int64"}
+    onnx: ClassVar[tuple[str, ...]] = ("Gather",)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """Shapes of data and indices -> that of the data with the indices' in the place of the axis."""
+        x, indices = self.all(inputs)
+        axis = axis_of(self.axis, x)
+        return (*x[:axis], *indices, *x[axis + 1 :])
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """What the indices say, along the axis."""
+        x, indices = self.all(inputs, weights)
+        return np.take(x, whole(indices), axis=self.axis, mode="wrap")
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """Rows of a table are an embedding; known indices in a row a slice, and one a slice without the axis."""
+        x, indices = node.operand(0), node.operand(1)
+        if x is None or indices is None:
+            raise WiringError("takes 2 inputs")
+        axis = node.axis(0, len(x.shape))
+        if isinstance(x, Constant) and isinstance(indices, Tensor) and len(x.shape) == 2 and axis == 0:
+            return node.apply(Embedding(*x.shape), indices)
+        known = indices.read() if isinstance(indices, Constant) else None
+        if isinstance(x, Tensor) and known is not None:
+            places = [int(place) for place in known.reshape(-1)]
+            if any(not -x.shape[axis] <= place < x.shape[axis] for place in places):
+                raise WiringError(f"has indices {places} of {x.shape[axis]}")
+            first = places[0] % x.shape[axis] if places else 0
+            if [place % x.shape[axis] for place in places] == [*range(first, first + len(places))] and known.ndim < 2:
+                taken = node.then(Slice.along(len(x.shape), axis, first, first + len(places)), x)
+                if known.ndim:
+                    return (taken,)
+                return node.apply(Reshape((*x.shape[:axis], *x.shape[axis + 1 :])), taken, part="reshape")
+        return node.apply(cls(int(node.get("axis", 0)), held_by(node, 2)))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """Along the axis."""
+        data, indices = self.all_of(form)
+        return form.apply("Gather", data, as_whole(form, indices), axis=self.axis)
+
+
+@dataclass(frozen=True, repr=False)
+class GatherND(Several):
+    """y[b, i..., behind] = x[b, indices[b, i..., :], behind]: the last axis of the indices is a place in x.
+
+    x: batch x any, indices: batch x any x D, with ``batch`` axes in front that both share. Reads as many elements of x
+    as it takes.
+    """
+
+    batch: int = 0
+    held: tuple[Shape | None, ...] = ()
+
+    names: ClassVar[tuple[str, ...]] = ("data", "indices")
+    fixed: ClassVar[Mapping[str, str]] = {"indices": "int64"}
+    onnx: ClassVar[tuple[str, ...]] = ("GatherND",)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """Shapes of data and indices -> the indices' without the last axis, and the data's axes behind the place."""
+        x, indices = self.all(inputs)
+        *_, depth = indices or (0,)
+        place = self.batch + depth
+        if not 0 <= self.batch < len(indices) or x[: self.batch] != indices[: self.batch] or not 0 < place <= len(x):
+            raise WiringError(f"cannot find places {dims(indices)} in {dims(x)}")
+        return (*indices[:-1], *x[place:])
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """One batch entry after another."""
+        x, indices = self.all(inputs, weights)
+        count = prod(x.shape[: self.batch])
+        apart = x.reshape(count, *x.shape[self.batch :])
+        places = whole(indices).reshape(count, -1, indices.shape[-1])
+        taken = [part[wrapped(place, part)] for part, place in zip(apart, places, strict=True)]
+        return np.stack(taken).reshape(self.shape(*(operand.shape for operand in inputs)))
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """With its ``batch_dims``."""
+        return node.apply(cls(int(node.get("batch_dims", 0)), held_by(node, 2)))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """With the batch's axes."""
+        data, indices = self.all_of(form)
+        return form.apply("GatherND", data, as_whole(form, indices), batch_dims=self.batch)
+
+
+def wrapped(places: Array, x: Array) -> tuple[Array, ...]:
+    """Places, the last axis of which counts axes of x -> an index for each of these axes."""
+    return tuple(np.mod(place, size) for place, size in zip(np.moveaxis(places, -1, 0), x.shape, strict=False))
+
+
+@dataclass(frozen=True, repr=False)
+class ScatterND(Several):
+    """y = x, but y[indices[i..., :], behind] = updates[i..., behind]; x, y: any, indices: any x D, updates: any.
+
+    Copies x and places the updates, of equal places in any order.
+    """
+
+    held: tuple[Shape | None, ...] = ()
+
+    names: ClassVar[tuple[str, ...]] = ("data", "indices", "updates")
+    fixed: ClassVar[Mapping[str, str]] = {"indices": "int64"}
+    onnx: ClassVar[tuple[str, ...]] = ("ScatterND",)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """Shapes of data, indices and updates -> that of the data."""
+        shapes: tuple[Shape, ...] = self.all(inputs)
+        x, indices, updates = shapes
+        *outer, depth = indices or (0,)
+        if not 0 < depth <= len(x) or updates != (*outer, *x[depth:]):
+            raise WiringError(f"cannot place {dims(updates)} at {dims(indices)} in {dims(x)}")
+        return x
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """A copy with the updates in their places."""
+        x, indices, updates = self.all(inputs, weights)
+        y = np.array(x)
+        y[wrapped(whole(indices), x)] = updates
+        return y
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """Without a reduction."""
+        if node.get("reduction", "none") != "none":
+            raise UnsupportedError(f"reduction {node.get('reduction')!r} is not supported; known: none")
+        return node.apply(cls(held_by(node, 3)))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """At whole numbers."""
+        data, indices, updates = self.all_of(form)
+        return form.apply("ScatterND", data, as_whole(form, indices), updates)
+
+
+@dataclass(frozen=True, repr=False)
+class Where(Several):
+    """y = a where the condition is not 0, else b; the three shapes broadcast."""
+
+    held: tuple[Shape | None, ...] = ()
+
+    names: ClassVar[tuple[str, ...]] = ("condition", "chosen", "other")
+    fixed: ClassVar[Mapping[str, str]] = {"condition": "bool"}
+    onnx: ClassVar[tuple[str, ...]] = ("Where",)
+    each: ClassVar[Work] = Work(compare=1)
+    why: ClassVar[str] = "compare the condition with 0"
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """Three shapes that broadcast -> their common shape."""
+        condition, a, b = self.all(inputs)
+        return broadcast(broadcast(a, b), condition)
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """One of the two."""
+        condition, a, b = self.all(inputs, weights)
+        return np.where(condition, a, b)
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """Of its operands constants are weights."""
+        return node.apply(cls(held_by(node, 3)))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """With a condition of truths."""
+        condition, *choice = self.all_of(form)
+        return form.apply("Where", form.then("Cast", condition, to=NUMBERS["bool"]), *choice)
+
+
+@dataclass(frozen=True)
+class Trilu(Op):
+    """y[..., i, j] = x[..., i, j] where j >= i + k, or j <= i + k if not ``upper``, else 0; copies."""
+
+    upper: bool = True
+    k: int = 0
+
+    onnx: ClassVar[tuple[str, ...]] = ("Trilu",)
+
+    def shape(self, x: Shape) -> Shape:
+        """... x I x J -> the same."""
+        if len(x) < 2:
+            raise WiringError(f"needs at least two axes, not {dims(x)}")
+        return x
+
+    def run(self, x: Array) -> Array:
+        """A triangle of each matrix."""
+        return np.triu(x, self.k) if self.upper else np.tril(x, self.k)
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """The diagonal is an input."""
+        return node.apply(cls(bool(node.get("upper", 1)), int(node.number(1) or 0)), node.tensor())
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """With the diagonal as a whole number."""
+        return form.apply("Trilu", *form.operands, (self.k,), upper=int(self.upper))
