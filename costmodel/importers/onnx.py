@@ -7,7 +7,6 @@ shapes are used for nothing but operators that are left out on purpose.
 import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, partial
 from math import prod
 from pathlib import Path
@@ -19,6 +18,7 @@ from costmodel.errors import CostModelError, UnsupportedError, WiringError, sugg
 from costmodel.graph import FRACTIONS, Graph, Input, Op, Shape, Tensor, Type, dims
 from costmodel.importers import plan
 from costmodel.importers.folding import COMPUTED, LIMIT, SHAPED, SOURCES, attribute, fold, passes
+from costmodel.importers.opaque import UNKNOWN, Opaque, left_out
 from costmodel.ops.onnx import TYPES, Constant, OnnxNode, Operand, own
 
 try:
@@ -29,9 +29,6 @@ except ImportError:
 
 FILE_LIMIT: Final = 2**31 - 1
 """Bytes; protobuf reads no more."""
-
-UNKNOWN: Final = ("error", "skip")
-"""What to do with an operator that is not known."""
 
 DOMAINS: Final = ("", "ai.onnx")
 
@@ -48,27 +45,6 @@ MALFORMED: Final = (AssertionError, AttributeError, IndexError, KeyError, Overfl
 """What attributes and inputs of wrong types or numbers end in."""
 
 _Shapes = Mapping[str, Shape] | Sequence[str] | str
-
-
-@dataclass(frozen=True)
-class Opaque(Op, abstract=True):
-    """y = an operator that is not known, with the shapes that its file declares; its arithmetic and weights are not."""
-
-    operator: str
-    made: tuple[Shape, ...]
-    made_types: tuple[Type, ...]
-
-    def types(self, *inputs: Type) -> tuple[Type, ...]:  # noqa: ARG002
-        """The declared types."""
-        return self.made_types
-
-    def shapes(self, *inputs: Shape) -> tuple[Shape, ...]:  # noqa: ARG002
-        """The declared shapes."""
-        return self.made
-
-    def shape(self, *inputs: Shape) -> Shape:  # noqa: ARG002
-        """The first of them."""
-        return self.made[0]
 
 
 def load(path: Path, *, batch: int = 1, shape: _Shapes | None = None, unknown: str = "error", **others: Any) -> Graph:
@@ -298,16 +274,9 @@ class Reader:
         wanted = [value for value in (*outputs, *self.ends) if isinstance(value, Tensor)]
         if not wanted:
             raise CostModelError(f"{self.path}: none of its outputs follows from its inputs")
-        notes = []
-        if self.skipped:
-            total = sum(self.skipped.values())
-            named = ", ".join(f"{kind} ({count})" for kind, count in sorted(self.skipped.items()) if count)
-            behind = f", and {self.behind} behind them whose shapes are not known" if self.behind else ""
-            notes.append(
-                f"left out {total} operator{'s that are' if total > 1 else ' that is'} not known: {named}{behind}; "
-                "all totals are lower bounds"
-            )
-        return Graph(list(dict.fromkeys(wanted)), title, dtype=self.dtype, notes=notes)
+        return Graph(
+            list(dict.fromkeys(wanted)), title, dtype=self.dtype, notes=left_out(self.skipped, self.behind)
+        )
 
 
 def _made(node: OnnxNode) -> Sequence[Operand]:

@@ -1,0 +1,380 @@
+"""A call of torch -> the node of ONNX that does the same, and what that makes: one table, by the names of aten.
+
+Nothing here needs torch. A tensor is an operand as ONNX has it: one that flows, or a constant of a known shape.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self
+
+from costmodel.arrays import np
+from costmodel.errors import UnsupportedError
+from costmodel.graph import Op, Shape, Tensor, dims
+from costmodel.ops import Linear
+from costmodel.ops.onnx import Constant, OnnxNode, Operand
+
+Made = Operand | tuple[Operand, ...]
+"""What a call makes: a tensor, or several."""
+
+
+OPSET: Final = 24
+"""The operator set of ONNX whose rules the nodes follow."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call: its arguments by the names that torch's schema gives them, and the shapes that torch says it makes."""
+
+    arguments: Mapping[str, Any]
+    plain: tuple[str, ...]
+    """The names of the arguments that have no default."""
+    shapes: tuple[Shape, ...]
+    node: OnnxNode
+    """A node at its place in the module, to be made one of ONNX."""
+
+    def __getitem__(self, name: str) -> Any:
+        return self.arguments[name]
+
+    @property
+    def first(self) -> Any:
+        """The first argument, which schemas call self or input."""
+        return self[self.plain[0]]
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of the first of what it makes."""
+        return self.shapes[0]
+
+    def several(self, name: str, count: int) -> tuple[int, ...]:
+        """A number for all of ``count`` axes, or one for each."""
+        given = self[name]
+        numbers = tuple(given) if isinstance(given, list | tuple) else (given,)
+        return numbers * count if len(numbers) == 1 else numbers
+
+    def axis(self, name: str, rank: int) -> int:
+        """An axis that may count from the end -> counted from the start."""
+        return int(self[name]) % rank if rank else 0
+
+    def onnx(self, kind: str, *inputs: Operand, outputs: int = 1, **attributes: Any) -> tuple[Tensor, ...]:
+        """What ONNX's operator makes of the operands."""
+        if kind not in Op.onnx_registry:
+            raise UnsupportedError(f"ONNX's {kind} is not known")
+        given = {name: value for name, value in attributes.items() if value is not None}
+        node = replace(self.node, kind=kind, attributes=given, inputs=inputs, outputs=(True,) * outputs)
+        return Op.onnx_registry[kind].from_onnx(node)
+
+    def one(self, kind: str, *inputs: Operand, **attributes: Any) -> Tensor:
+        """The first of what ONNX's operator makes."""
+        return self.onnx(kind, *inputs, **attributes)[0]
+
+    def reshaped(self, x: Operand, shape: Shape) -> Operand:
+        """A view; the number of images stays open where it is the first axis of both."""
+        if x is None or x.shape == shape:
+            return x
+        to = (0, *shape[1:]) if shape and x.shape and shape[0] == x.shape[0] else shape
+        return self.one("Reshape", x, numbers(to))
+
+
+@dataclass(frozen=True)
+class TorchNode(OnnxNode):
+    """A node of ONNX in the place of a call: its layer has the call's path."""
+
+    @classmethod
+    def at(cls, path: str, taken: dict[str, int]) -> Self:
+        """A node at a place, with nothing else yet."""
+        return cls("", OPSET, {}, (), (True,), path, taken)
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The module and the last part of the path."""
+        block, _, name = self.path.rpartition(".")
+        return block, name
+
+
+Rule = Callable[[Call], Made]
+
+
+def numbers(values: Sequence[float] | float) -> Constant:
+    """Numbers that a node is told by."""
+    array = np.asarray(values)
+    return Constant(array.shape, lambda: array)
+
+
+def _operand(value: Any) -> Operand:
+    """An argument as an operand; a plain number is a constant."""
+    return numbers(value) if isinstance(value, bool | int | float) else value
+
+
+def _plain(kind: str) -> Rule:
+    """ONNX's operator on the arguments that have no default."""
+    return lambda call: call.one(kind, *[_operand(call[name]) for name in call.plain])
+
+
+def _with(kind: str, **renamed: str) -> Rule:
+    """ONNX's operator on the first argument, with attributes that torch calls otherwise."""
+    return lambda call: call.one(kind, call.first, **{onnx: float(call[torch]) for onnx, torch in renamed.items()})
+
+
+def _same(call: Call) -> Made:
+    """The operand itself, in another place, order or type of the same width."""
+    x: Operand = call.first
+    return x
+
+
+def _view(call: Call) -> Made:
+    return call.reshaped(call.first, call.shape)
+
+
+def _scaled(kind: str) -> Rule:
+    """A sum or difference, whose second operand torch may scale."""
+
+    def rule(call: Call) -> Made:
+        other = call["other"]
+        if call.arguments.get("alpha", 1) != 1:
+            other = call.one("Mul", other, numbers(call["alpha"]))
+        return call.one(kind, call.first, _operand(other))
+
+    return rule
+
+
+def _divide(call: Call) -> Made:
+    y = call.one("Div", _operand(call.first), _operand(call["other"]))
+    mode = call.arguments.get("rounding_mode")
+    if mode not in (None, "floor"):
+        raise UnsupportedError(f"rounding_mode {mode!r} is not supported; known: None, floor")
+    return call.one("Floor", y) if mode else y
+
+
+def _convolution(call: Call) -> Made:
+    x, weight = call.first, call["weight"]
+    rank = len(weight.shape) - 2
+    dilation, pads = call.several("dilation", rank), call["padding"]
+    if isinstance(pads, str):
+        whole = [0 if pads == "valid" else d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
+        pads = [*[size // 2 for size in whole], *[-(-size // 2) for size in whole]]
+    else:
+        pads = call.several("padding", rank) * 2
+    if not isinstance(weight, Constant):
+        raise UnsupportedError("its weights are computed from what comes in, where weights of the module are supported")
+    return call.one(
+        "Conv", x, weight, call["bias"], strides=call.several("stride", rank), pads=tuple(pads), dilations=dilation,
+        group=call["groups"],
+    )  # fmt: skip
+
+
+def _batch_norm(call: Call) -> Made:
+    x, scale, shift = call.first, call["weight"], call["bias"]
+    if scale is None or shift is None:
+        raise UnsupportedError("a batch norm without weight and bias (affine=False) is not supported")
+    if call["training"] or call["running_mean"] is None:
+        raise UnsupportedError("a batch norm in training is not supported; call eval() on the module")
+    return call.one(
+        "BatchNormalization", x, scale, shift, call["running_mean"], call["running_var"], epsilon=call["eps"]
+    )
+
+
+def _pool(kind: str) -> Rule:
+    def rule(call: Call) -> Made:
+        x: Tensor = call.first
+        rank = len(x.shape) - 2
+        if call.arguments.get("divisor_override") is not None:
+            raise UnsupportedError("divisor_override is not supported")
+        further = {"dilations": call.several("dilation", rank)} if "dilation" in call.arguments else {}
+        if "count_include_pad" in call.arguments:
+            further["count_include_pad"] = int(call["count_include_pad"])
+        return call.one(
+            kind, x, kernel_shape=call.several("kernel_size", rank), pads=call.several("padding", rank) * 2,
+            strides=call.several("stride" if call["stride"] else "kernel_size", rank),
+            ceil_mode=int(call["ceil_mode"]), **further,
+        )  # fmt: skip
+
+    return rule
+
+
+def _adaptive(kind: str) -> Rule:
+    """A pool to a given size: of the whole map, or with windows of one size that do not overlap."""
+
+    def rule(call: Call) -> Made:
+        x: Tensor = call.first
+        (*_, _, _), spatial, wanted = x.shape, x.shape[2:], call.shape[2:]
+        if spatial == wanted:
+            return x
+        if set(wanted) == {1}:
+            return call.one(f"Global{kind}", x)
+        if any(size % parts for size, parts in zip(spatial, wanted, strict=True)):
+            raise UnsupportedError(f"a pool of {dims(spatial)} to {dims(wanted)} has windows of several sizes")
+        kernel = tuple(size // parts for size, parts in zip(spatial, wanted, strict=True))
+        return call.one(kind, x, kernel_shape=kernel, strides=kernel)
+
+    return rule
+
+
+def _linear(call: Call) -> Made:
+    x, weight, bias = call.first, call["weight"], call["bias"]
+    if isinstance(x, Tensor) and isinstance(weight, Constant) and not isinstance(bias, Tensor):
+        features, channels = weight.shape
+        return call.node.then(Linear(features, bias=bias is not None, channels=channels), x)
+    turned = call.one("Transpose", weight, perm=(1, 0)) if isinstance(weight, Tensor) else Constant(weight.shape[::-1])
+    y = call.one("MatMul", x, turned)
+    return y if bias is None else call.one("Add", y, bias)
+
+
+def _addmm(call: Call) -> Made:
+    return call.one(
+        "Gemm", call["mat1"], call["mat2"], call["self"], alpha=float(call["alpha"]), beta=float(call["beta"])
+    )
+
+
+def _dropout(call: Call) -> Made:
+    if call["train"] and call["p"]:
+        raise UnsupportedError("dropout in training is not supported; call eval() on the module")
+    return call.one("Dropout", call.first)
+
+
+def _clamp(low: str, high: str) -> Rule:
+    def rule(call: Call) -> Made:
+        bounds = {"min": call.arguments.get(low), "max": call.arguments.get(high)}
+        if any(isinstance(bound, Tensor | Constant) for bound in bounds.values()):
+            raise UnsupportedError("bounds that are tensors are not supported")
+        return call.one("Clip", call.first, **{name: float(b) for name, b in bounds.items() if b is not None})
+
+    return rule
+
+
+def _prelu(call: Call) -> Made:
+    slope = call["weight"]
+    if isinstance(slope, Constant):  # one for each channel, which ONNX aligns at the end
+        slope = slope._replace(shape=(slope.elements, *(1,) * (len(call.shape) - 2)))
+    return call.one("PRelu", call.first, slope)
+
+
+def _elu(call: Call) -> Made:
+    if (call["scale"], call["input_scale"]) != (1, 1):
+        raise UnsupportedError("an ELU with other scales than 1 is not supported")
+    return call.one("Elu", call.first, alpha=float(call["alpha"]))
+
+
+def _softmax(kind: str) -> Rule:
+    return lambda call: call.one(kind, call.first, axis=call.axis("dim", len(call.shape)))
+
+
+def _gelu(call: Call) -> Made:
+    return call.one("Gelu", call.first, approximate=call["approximate"])
+
+
+def _turn(call: Call) -> Made:
+    """The axes in another order, as the call's own arguments say it."""
+    x: Tensor = call.first
+    axes = list(range(len(x.shape)))
+    if "dims" in call.arguments:
+        axes = [axis % len(axes) for axis in call["dims"]]
+    else:
+        one, two = (
+            call.axis(name, len(axes)) if name in call.arguments else at for name, at in (("dim0", 0), ("dim1", -1))
+        )
+        axes[one], axes[two] = axes[two], axes[one]
+    return x if axes == sorted(axes) else call.one("Transpose", x, perm=tuple(axes))
+
+
+def _slice(call: Call) -> Made:
+    x: Tensor = call.first
+    axis = call.axis("dim", len(x.shape))
+    start, stop, step = slice(call["start"], call["end"], call["step"]).indices(x.shape[axis])
+    if (start, stop, step) == (0, x.shape[axis], 1):
+        return x
+    return call.one("Slice", x, *map(numbers, ([start], [stop], [axis], [step])))
+
+
+def _select(call: Call) -> Made:
+    x: Tensor = call.first
+    return call.one("Gather", x, numbers(int(call["index"])), axis=call.axis("dim", len(x.shape)))
+
+
+def _split(call: Call) -> Made:
+    x: Tensor = call.first
+    axis = call.axis("dim", len(x.shape))
+    sizes = [shape[axis] for shape in call.shapes]
+    return (x,) if len(sizes) == 1 else call.onnx("Split", x, numbers(sizes), outputs=len(sizes), axis=axis)
+
+
+def _unbind(call: Call) -> Made:
+    x: Tensor = call.first
+    axis = call.axis("dim", len(x.shape))
+    return tuple([call.one("Gather", x, numbers(index), axis=axis) for index in range(x.shape[axis])])
+
+
+def _concat(call: Call) -> Made:
+    parts = [part for part in call["tensors"] if part.elements]
+    return call.one("Concat", *parts, axis=call.axis("dim", len(call.shape)))
+
+
+def _stack(call: Call) -> Made:
+    axis = call.axis("dim", len(call.shape))
+    apart = (*call.shape[:axis], 1, *call.shape[axis + 1 :])
+    return call.one("Concat", *[call.reshaped(part, apart) for part in call["tensors"]], axis=axis)
+
+
+def _reduce(kind: str) -> Rule:
+    """Over the axes ``dim``, or over all of them."""
+
+    def rule(call: Call) -> Made:
+        x: Tensor = call.first
+        given = call.arguments.get("dim")
+        axes = [given] if isinstance(given, int) else list(given or range(len(x.shape)))
+        kept = int(bool(call.arguments.get("keepdim")))
+        return call.one(kind, x, axes=tuple(axis % len(x.shape) for axis in axes), keepdims=kept)
+
+    return rule
+
+
+def _pad(call: Call) -> Made:
+    x, pads = call.first, list(call["pad"])
+    modes = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+    rank = len(x.shape)
+    before, after = [0] * rank, [0] * rank
+    for number, (less, more) in enumerate(zip(pads[::2], pads[1::2], strict=True)):
+        before[rank - 1 - number], after[rank - 1 - number] = less, more
+    if not any(pads):
+        return x
+    value = numbers(float(call.arguments.get("value") or 0))
+    return call.one("Pad", x, numbers([*before, *after]), value, mode=modes[call.arguments.get("mode", "constant")])
+
+
+def _expand(call: Call) -> Made:
+    x: Tensor = call.first
+    return x if x.shape == call.shape else call.one("Expand", x, numbers(call.shape))
+
+
+CALLS: Final[Mapping[str, Rule]] = {
+    **dict.fromkeys(
+        ("alias", "clone", "contiguous", "detach", "lift_fresh_copy", "positive", "view_as_real_copy"), _same
+    ),
+    **dict.fromkeys(
+        ("_unsafe_view", "flatten", "ravel", "reshape", "reshape_as", "squeeze", "unflatten", "unsqueeze", "view",
+         "view_as"), _view,
+    ),
+    **dict.fromkeys(("adjoint", "movedim", "permute", "swapaxes", "swapdims", "t", "transpose"), _turn),
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), _convolution),
+    **dict.fromkeys(("avg_pool1d", "avg_pool2d", "avg_pool3d"), _pool("AveragePool")),
+    **dict.fromkeys(("max_pool1d", "max_pool2d", "max_pool3d"), _pool("MaxPool")),
+    **dict.fromkeys(("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"), _adaptive("AveragePool")),
+    **dict.fromkeys(("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"), _adaptive("MaxPool")),
+    **dict.fromkeys(("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"), _dropout),
+    **dict.fromkeys(("chunk", "split", "split_with_sizes"), _split),
+    **dict.fromkeys(("bmm", "matmul", "mm"), _plain("MatMul")),
+    "relu": _plain("Relu"), "sigmoid": _plain("Sigmoid"), "tanh": _plain("Tanh"), "silu": _plain("Swish"),
+    "hardswish": _plain("HardSwish"), "softplus": _with("Softplus"), "mul": _plain("Mul"),
+    "add": _scaled("Add"), "sub": _scaled("Sub"), "div": _divide,
+    "relu6": lambda call: call.one("Clip", call.first, min=0.0, max=6.0),
+    "hardsigmoid": lambda call: call.one("HardSigmoid", call.first, alpha=1 / 6, beta=0.5),
+    "leaky_relu": _with("LeakyRelu", alpha="negative_slope"),
+    "hardtanh": _clamp("min_val", "max_val"), "clamp": _clamp("min", "max"), "clamp_min": _clamp("min", ""),
+    "clamp_max": _clamp("", "max"), "prelu": _prelu, "elu": _elu, "gelu": _gelu,
+    "softmax": _softmax("Softmax"), "batch_norm": _batch_norm, "linear": _linear, "addmm": _addmm,
+    "cat": _concat, "concat": _concat, "stack": _stack, "slice": _slice, "select": _select, "unbind": _unbind,
+    "pad": _pad, "constant_pad_nd": _pad, "expand": _expand, "mean": _reduce("ReduceMean"),
+}  # fmt: skip
+"""aten's name of a function, which its form in place shares -> how it is read."""
+
+UNCHANGED: Final = frozenset({_same, _view})
+"""Rules that make no layer of their own, or only another view."""

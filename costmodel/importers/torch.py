@@ -1,0 +1,319 @@
+"""torch module x example inputs -> Graph: traced by torch.export, without weights and without arithmetic.
+
+Each call that the module makes is read by its rule in :data:`costmodel.importers.calls.CALLS`.
+"""
+
+import operator
+import re
+import traceback
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from costmodel.arrays import Array
+from costmodel.errors import CostModelError, UnsupportedError, WiringError, suggestion
+from costmodel.graph import BITS, Graph, Input, Shape, Tensor
+from costmodel.importers.calls import CALLS, UNCHANGED, Call, TorchNode
+from costmodel.importers.opaque import UNKNOWN, Opaque, left_out
+from costmodel.ops.onnx import Constant, unique
+
+try:
+    import torch
+    from torch.utils import _pytree as trees
+except ImportError:
+    raise CostModelError("reading torch modules needs the extra 'torch': pip install 'costmodel[torch]'") from None
+
+LIMIT: Final = 4096
+"""Constants of more elements have no values."""
+
+MALFORMED: Final = (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError)
+"""What arguments end in that a rule does not know."""
+
+LISTED: Final = 4
+"""How many names a note lists at most."""
+
+FOREIGN: Final = (Path(__file__).parents[1], *map(Path, torch.__path__))
+"""Where code is that is not the user's."""
+
+
+def from_torch(module: Any, *inputs: Any, unknown: str = "error", **keywords: Any) -> Graph:
+    """Read a module as it runs on example inputs, which may be on any device, also "meta".
+
+    Nothing is computed and no weight is read, so a module made under ``torch.device("meta")`` does. The module's paths
+    become blocks: layers are named ``layer1.0.conv1``. It is read in the mode that it is in, ``eval()`` or ``train()``.
+    With ``unknown="skip"`` calls that are not known are left out, and the graph's notes say which.
+    """
+    if not isinstance(module, torch.nn.Module):
+        raise CostModelError(f"from_torch reads a torch.nn.Module, not {module!r:.80}")
+    name = type(module).__name__
+    if unknown not in UNKNOWN:
+        raise CostModelError(f"{name}: unknown must be one of {', '.join(UNKNOWN)}, not {unknown!r}")
+    reader = Reader(name, module, _exported(name, module, inputs, keywords), skip=unknown == "skip")
+    reader.read()
+    return reader.graph()
+
+
+def _exported(name: str, module: Any, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+    """Trace a module, on inputs that are where its weights are."""
+    given = (tuple(inputs), dict(keywords))
+    devices = {tensor.device for tensor in (*module.parameters(), *module.buffers())}
+    if len(devices) == 1:
+        (device,) = devices
+        moved = lambda x: x if x.device == device else torch.empty_like(x, device=device)  # noqa: E731
+        given = trees.tree_map_only(torch.Tensor, moved, given)
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.export.export(module, *given, strict=False)
+    except Exception as error:  # whatever the module's own code raises
+        raise CostModelError(f"{name}: torch.export cannot trace it: {reason(error)}") from None
+
+
+def reason(error: BaseException) -> str:
+    """An exception -> the first line of what it says, and the line of the user's code that it is from."""
+    first, *_ = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _foreign(frame.filename)]
+    place = f" ({frames[-1].filename}, line {frames[-1].lineno}: {frames[-1].line})" if frames else ""
+    return f"{type(error).__name__}: {first[:500]}{place}"
+
+
+def _foreign(file: str) -> bool:
+    return file.startswith("<") or any(Path(file).is_relative_to(home) for home in FOREIGN)
+
+
+class Reader:
+    """A traced module on its way to a graph: what each of its values stands for so far, and what was left out."""
+
+    def __init__(self, name: str, module: Any, exported: Any, *, skip: bool) -> None:
+        self.name: Final = name
+        self.module: Final = module
+        self.exported: Final = exported
+        self.skip: Final = skip
+        self.values: Final[dict[Any, Any]] = {}
+        """What the nodes of the trace make: operands, several of them, or plain values."""
+        self.outputs: Final[list[Tensor]] = []
+        self.taken: Final[dict[str, int]] = {}
+        self.skipped: Final[Counter[str]] = Counter()
+        calls = [node for node in exported.graph.nodes if node.op == "call_function"]
+        self.places: Final = Places(calls)
+        self.memory: Final = Memory(calls)
+
+    def read(self) -> None:
+        """Read the calls in the order in which they ran."""
+        weights = self._weights()
+        for node in self.exported.graph.nodes:
+            if node.op == "placeholder":
+                self.values[node] = weights[node.name] if node.name in weights else self._input(node)
+            elif node.op == "call_function":
+                self.values[node] = self._call(node)
+            elif node.op == "output":
+                made = [self.values[value] for value in node.args[0] if isinstance(value, torch.fx.Node)]
+                self.outputs.extend([value for value in made if isinstance(value, Tensor)])
+
+    def graph(self) -> Graph:
+        """The network that makes the module's outputs."""
+        if not self.outputs:
+            raise CostModelError(f"{self.name}: none of its outputs follows from its inputs")
+        return Graph(list(dict.fromkeys(self.outputs)), self.name, notes=[*left_out(self.skipped), *self._unused()])
+
+    def _weights(self) -> dict[str, Constant]:
+        """Parameters, buffers and constants by the names of their placeholders."""
+        signature = self.exported.graph_signature
+        held = {**self.exported.state_dict, **self.exported.constants}
+        named = {
+            **signature.inputs_to_parameters,
+            **signature.inputs_to_buffers,
+            **signature.inputs_to_lifted_tensor_constants,
+        }
+        return {
+            name: Constant(tuple(held[target].shape), partial(_values, held[target]), target)
+            for name, target in named.items()
+        }
+
+    def _unused(self) -> list[str]:
+        """A note on parameters that nothing reads; one that is shared has a placeholder for each of its names."""
+        named = self.exported.graph_signature.inputs_to_parameters
+        used = {
+            id(self.exported.state_dict[named[node.name]])
+            for node in self.exported.graph.nodes
+            if node.name in named and node.users
+        }
+        unused = {name: weight for name, weight in self.module.named_parameters() if id(weight) not in used}
+        if not unused:
+            return []
+        names = ", ".join(list(unused)[:LISTED]) + f" and {len(unused) - LISTED} more" * (len(unused) > LISTED)
+        several = "s are" if len(unused) > 1 else " is"
+        size = sum(weight.numel() for weight in unused.values())
+        return [f"{len(unused)} parameter{several} not used and not counted, {size} values: {names}"]
+
+    def _input(self, node: Any) -> Any:
+        """A tensor that is given from outside; None for anything else, which the trace has in its place."""
+        value = node.meta.get("val")
+        if not isinstance(value, torch.Tensor):
+            return None
+        dtype = {"bool": "int8"}.get(str(value.dtype).removeprefix("torch."), str(value.dtype).removeprefix("torch."))
+        if dtype not in BITS:
+            raise CostModelError(
+                f"{self.name}: input {node.name!r} has the element type {dtype}; {suggestion(dtype, BITS)}"
+            )
+        if not value.shape:
+            raise CostModelError(f"{self.name}: input {node.name!r} is a single number, which is not supported")
+        return Input(_sizes(value), dtype)(name=unique(node.name, "", self.taken))
+
+    def _call(self, node: Any) -> Any:
+        try:
+            return self._made(node)
+        except WiringError as error:
+            raise WiringError(f"{self._where(node)}: {error}") from None
+        except (UnsupportedError, *MALFORMED) as error:
+            if not self.skip:
+                said = (
+                    str(error) if isinstance(error, UnsupportedError) else f"its arguments are not supported: {error!r}"
+                )
+                raise CostModelError(f"{self._where(node)}: {said}; unknown='skip' leaves it out") from None
+            return self._left_out(node)
+
+    def _where(self, node: Any) -> str:
+        """The place of a call: module and path, function, and the line of the user's code."""
+        lines = re.findall(r'File "(.+?)", line (\d+)', node.meta.get("stack_trace") or "")
+        own = [f"; {file}, line {line}" for file, line in lines if not _foreign(file)]
+        return f"{self.name}: {self.places.of(node)} ({node.target}{own[-1] if own else ''})"
+
+    def _made(self, node: Any) -> Any:
+        """What a call makes of what it takes."""
+        taken = torch.fx.node.map_arg((node.args, node.kwargs), lambda argument: self.values[argument])
+        if node.target is operator.getitem:
+            several, index = taken[0]
+            return several[index]
+        shapes = tuple([_sizes(value) for value in _tensors(node)])
+        if not _flowing(taken):
+            return _as(node, [Constant(shape) for shape in shapes])
+        if late := self.memory.read_later(node):
+            raise UnsupportedError(f"it writes into a part of a map that {late} reads later")
+        kind = kind_of(node)
+        if kind not in CALLS:
+            raise UnsupportedError(f"{kind!r} is not known; {suggestion(kind, CALLS)}")
+        schema = _schema(node).arguments
+        given = {each.name: each.default_value for each in schema if each.has_default_value()}
+        given |= dict(zip([each.name for each in schema], taken[0], strict=False)) | dict(taken[1])
+        plain = tuple([each.name for each in schema if not each.has_default_value()])
+        return CALLS[kind](Call(given, plain, shapes, TorchNode.at(self.places.of(node), self.taken)))
+
+    def _left_out(self, node: Any) -> Any:
+        """Go on behind a call that is not known, with the shapes that torch says it makes."""
+        self.skipped[kind_of(node)] += 1
+        shapes = tuple([_sizes(value) for value in _tensors(node)])
+        taken = _flowing(torch.fx.node.map_arg((node.args, node.kwargs), lambda argument: self.values[argument]))
+        apart = TorchNode.at(self.places.of(node), self.taken)
+        return _as(node, apart.apply(Opaque(kind_of(node), shapes), *taken))
+
+
+def _tensors(node: Any) -> list[Any]:
+    """The tensors that a call makes, as torch sees them."""
+    made: list[Any] = trees.tree_leaves(node.meta.get("val"))
+    return [value for value in made if isinstance(value, torch.Tensor)]
+
+
+def _as(node: Any, made: Sequence[Any]) -> Any:
+    """What a call makes: one value, or several."""
+    return tuple(made) if isinstance(node.meta.get("val"), list | tuple) else made[0] if made else None
+
+
+def _flowing(taken: Any) -> list[Tensor]:
+    """The operands that flow."""
+    return [value for value in trees.tree_leaves(taken) if isinstance(value, Tensor)]
+
+
+def _sizes(value: Any) -> Shape:
+    """A tensor's shape, which must not depend on values."""
+    if not all(isinstance(size, int) for size in value.shape):
+        raise UnsupportedError(f"it makes a map whose size depends on values: {'x'.join(map(str, value.shape))}")
+    return tuple(value.shape)
+
+
+def _values(tensor: Any) -> Array | None:
+    """The values of a constant, if it has a few and they are there."""
+    if tensor.is_meta or tensor.numel() > LIMIT or tensor.dtype == torch.bfloat16:
+        return None
+    values: Array = tensor.detach().cpu().numpy()
+    return values
+
+
+def kind_of(node: Any) -> str:
+    """A call -> aten's name of the function, which its form in place shares; with its library, if it is another."""
+    schema = _schema(node)
+    if schema is None:
+        return str(node.target)
+    library, _, name = schema.name.partition("::")
+    own = name if name.endswith("__") else name.removesuffix("_")
+    return own if library == "aten" else f"{library}::{own}"
+
+
+def _schema(node: Any) -> Any:
+    """What torch declares of a function's arguments and results; None for what is not one of a library."""
+    return getattr(node.target, "_schema", None)
+
+
+class Places:
+    """Where calls are in the module: a layer has the path of its module, if it is all that this calls, or one below."""
+
+    def __init__(self, calls: Iterable[Any]) -> None:
+        self._modules: Final = {node: self._module(node) for node in calls}
+        paths = {path for _, path in self._modules.values()}
+        self._outer: Final = {path[:at] for path in paths for at, sign in enumerate(path) if sign == "."}
+        self._calls: Final = Counter(
+            key
+            for node, (key, _) in self._modules.items()
+            if node.target is not operator.getitem and CALLS.get(kind_of(node)) not in UNCHANGED
+        )
+
+    @staticmethod
+    def _module(node: Any) -> tuple[str, str]:
+        """The innermost module of a call: which time it runs, and its path."""
+        stack = list((node.meta.get("nn_module_stack") or {"": ("", None)}).items())
+        key, (path, _) = stack[-1]
+        return key, re.sub(r"@\d+", "", path)
+
+    def of(self, node: Any) -> str:
+        """The path of a call's layer."""
+        key, path = self._modules[node]
+        if path and path not in self._outer and self._calls[key] == 1 and CALLS.get(kind_of(node)) not in UNCHANGED:
+            return path
+        own = kind_of(node).strip("_").replace("::", "_")
+        return f"{path}.{own}" if path else own
+
+
+class Memory:
+    """Which values of a trace share memory: views, and what is written in place."""
+
+    def __init__(self, calls: Iterable[Any]) -> None:
+        self._root: Final[dict[Any, Any]] = {}
+        self._shared: Final[dict[Any, list[Any]]] = defaultdict(list)
+        self._order: Final[dict[Any, int]] = {}
+        for order, node in enumerate(calls):
+            self._order[node] = order
+            if node.args and isinstance(node.args[0], torch.fx.Node) and self._aliases(node):
+                root = self._root.get(node.args[0], node.args[0])
+                self._root[node] = root
+                self._shared[root].append(node)
+
+    @staticmethod
+    def _aliases(node: Any) -> bool:
+        """Whether what a call makes is the memory of its first argument."""
+        schema = _schema(node)
+        return node.target is operator.getitem or (schema and any(value.alias_info for value in schema.returns))
+
+    def read_later(self, node: Any) -> str | None:
+        """A call that reads, after one that writes in place, other values in the same memory, which are now others."""
+        schema = _schema(node)
+        if schema is None or not schema.arguments or not getattr(schema.arguments[0].alias_info, "is_write", False):
+            return None
+        written, now = node.args[0], self._order[node]
+        root = self._root.get(written, written)
+        before = (root, *[value for value in self._shared[root] if self._order[value] < now])
+        others = [value for value in before if value is not written]
+        users = [user for other in others for user in other.users]
+        return next((user.name for user in users if self._order.get(user, now + 1) > now), None)
