@@ -179,7 +179,9 @@ def _pool(kind: str) -> Rule:
         rank = len(x.shape) - 2
         if call.arguments.get("divisor_override") is not None:
             raise UnsupportedError("divisor_override is not supported")
-        further = {"dilations": call.several("dilation", rank)} if "dilation" in call.arguments else {}
+        further: dict[str, Any] = {}
+        if "dilation" in call.arguments:
+            further["dilations"] = call.several("dilation", rank)
         if "count_include_pad" in call.arguments:
             further["count_include_pad"] = int(call["count_include_pad"])
         return call.one(
@@ -303,6 +305,12 @@ def _unbind(call: Call) -> Made:
     return tuple([call.one("Gather", x, numbers(index), axis=axis) for index in range(x.shape[axis])])
 
 
+def _flatten(call: Call) -> Made:
+    x: Tensor = call.first
+    behind = call.axis("end_dim", len(x.shape)) == len(x.shape) - 1
+    return call.one("Flatten", x) if call["start_dim"] == 1 and behind else _view(call)
+
+
 def _concat(call: Call) -> Made:
     parts = [part for part in call["tensors"] if part.elements]
     return call.one("Concat", *parts, axis=call.axis("dim", len(call.shape)))
@@ -328,7 +336,8 @@ def _reduce(kind: str) -> Rule:
 
 
 def _pad(call: Call) -> Made:
-    x, pads = call.first, list(call["pad"])
+    x: Tensor = call.first
+    pads = list(call["pad"])
     modes = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
     rank = len(x.shape)
     before, after = [0] * rank, [0] * rank
@@ -350,7 +359,7 @@ CALLS: Final[Mapping[str, Rule]] = {
         ("alias", "clone", "contiguous", "detach", "lift_fresh_copy", "positive", "view_as_real_copy"), _same
     ),
     **dict.fromkeys(
-        ("_unsafe_view", "flatten", "ravel", "reshape", "reshape_as", "squeeze", "unflatten", "unsqueeze", "view",
+        ("_unsafe_view", "ravel", "reshape", "reshape_as", "squeeze", "unflatten", "unsqueeze", "view",
          "view_as"), _view,
     ),
     **dict.fromkeys(("adjoint", "movedim", "permute", "swapaxes", "swapdims", "t", "transpose"), _turn),
@@ -372,7 +381,7 @@ CALLS: Final[Mapping[str, Rule]] = {
     "clamp_max": _clamp("", "max"), "prelu": _prelu, "elu": _elu, "gelu": _gelu,
     "softmax": _softmax("Softmax"), "batch_norm": _batch_norm, "linear": _linear, "addmm": _addmm,
     "cat": _concat, "concat": _concat, "stack": _stack, "slice": _slice, "select": _select, "unbind": _unbind,
-    "pad": _pad, "constant_pad_nd": _pad, "expand": _expand, "mean": _reduce("ReduceMean"),
+    "flatten": _flatten, "pad": _pad, "constant_pad_nd": _pad, "expand": _expand, "mean": _reduce("ReduceMean"),
 }  # fmt: skip
 """aten's name of a function, which its form in place shares -> how it is read."""
 

@@ -19,6 +19,7 @@ from costmodel.graph import FRACTIONS, Graph, Input, Op, Shape, Tensor, Type, di
 from costmodel.importers import plan
 from costmodel.importers.folding import COMPUTED, LIMIT, SHAPED, SOURCES, attribute, fold, passes
 from costmodel.importers.opaque import UNKNOWN, Opaque, left_out
+from costmodel.importers.shapes import Shapes, given, titled
 from costmodel.ops.onnx import TYPES, Constant, OnnxNode, Operand, own
 
 try:
@@ -44,10 +45,8 @@ READABLE: Final[Mapping[int, int]] = {6: LIMIT, 7: LIMIT, 9: LIMIT, 1: 64, 10: 6
 MALFORMED: Final = (AssertionError, AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
 """What attributes and inputs of wrong types or numbers end in."""
 
-_Shapes = Mapping[str, Shape] | Sequence[str] | str
 
-
-def load(path: Path, *, batch: int = 1, shape: _Shapes | None = None, unknown: str = "error", **others: Any) -> Graph:
+def load(path: Path, *, batch: int = 1, shape: Shapes | None = None, unknown: str = "error", **others: Any) -> Graph:
     """Read a network; ``shape`` gives inputs theirs, as {"input": (1, 3, 224, 224)} or "input=1x3x224x224".
 
     A ``batch`` goes to the first dimension of every input that leaves it open, or of all inputs if none does. With
@@ -59,12 +58,11 @@ def load(path: Path, *, batch: int = 1, shape: _Shapes | None = None, unknown: s
     if unknown not in UNKNOWN:
         raise CostModelError(f"{path}: unknown must be one of {', '.join(UNKNOWN)}, not {unknown!r}")
     model = read(path)
-    given = _given(path, shape)
-    reader = Reader(path, model, skip=unknown == "skip", fixed=not given and batch == 1)
-    reader.inputs(given, batch)
+    shapes = given(path, shape)
+    reader = Reader(path, model, skip=unknown == "skip", fixed=not shapes and batch == 1)
+    reader.inputs(shapes, batch)
     reader.nodes()
-    sizes = [f"{name}={dims(size)}" for name, size in given.items()] + ([f"batch={batch}"] if batch != 1 else [])
-    return reader.graph(f"{path.stem}({', '.join(sizes)})" if sizes else path.stem)
+    return reader.graph(titled(path.stem, {}, shapes, batch))
 
 
 def read(path: Path) -> ModelProto:
@@ -87,28 +85,6 @@ def read(path: Path) -> ModelProto:
     if not model.graph.node or not model.opset_import:
         raise CostModelError(f"{path}: not an ONNX model: it has no nodes, or names no operator set")
     return model
-
-
-def _given(path: Path, shape: _Shapes | None) -> dict[str, Shape]:
-    """Shapes of inputs as they were given -> by name; a shape without a name has the name ''."""
-    if shape is None:
-        return {}
-    if isinstance(shape, Mapping):
-        return {str(name): _checked(path, str(name), sizes, sizes) for name, sizes in shape.items()}
-    found: dict[str, Shape] = {}
-    for text in [shape] if isinstance(shape, str) else shape:
-        name, _, sizes = str(text).rpartition("=")
-        if name in found:
-            raise CostModelError(f"{path}: the shape of {name!r} is given twice")
-        numbers = [int(size) if size.isdecimal() else 0 for size in sizes[:200].split("x")]
-        found[name] = _checked(path, name, numbers, sizes)
-    return found
-
-
-def _checked(path: Path, name: str, sizes: Any, given: Any) -> Shape:
-    if isinstance(sizes, list | tuple) and sizes and all(type(size) is int and size > 0 for size in sizes):
-        return tuple(sizes)
-    raise CostModelError(f"{path}: the shape of {name!r} must be sizes such as 1x3x224x224, not {given!r:.40}")
 
 
 class Reader:

@@ -3,14 +3,17 @@
 Each call that the module makes is read by its rule in :data:`costmodel.importers.calls.CALLS`.
 """
 
+import contextlib
+import inspect
+import io
+import logging
 import operator
 import re
-import traceback
+import sys
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 from costmodel.arrays import Array
@@ -18,6 +21,7 @@ from costmodel.errors import CostModelError, UnsupportedError, WiringError, sugg
 from costmodel.graph import BITS, Graph, Input, Shape, Tensor
 from costmodel.importers.calls import CALLS, UNCHANGED, Call, TorchNode
 from costmodel.importers.opaque import UNKNOWN, Opaque, left_out
+from costmodel.importers.program import foreign, reason
 from costmodel.ops.onnx import Constant, unique
 
 try:
@@ -35,9 +39,6 @@ MALFORMED: Final = (AssertionError, AttributeError, IndexError, KeyError, TypeEr
 LISTED: Final = 4
 """How many names a note lists at most."""
 
-FOREIGN: Final = (Path(__file__).parents[1], *map(Path, torch.__path__))
-"""Where code is that is not the user's."""
-
 
 def from_torch(module: Any, *inputs: Any, unknown: str = "error", **keywords: Any) -> Graph:
     """Read a module as it runs on example inputs, which may be on any device, also "meta".
@@ -46,9 +47,13 @@ def from_torch(module: Any, *inputs: Any, unknown: str = "error", **keywords: An
     become blocks: layers are named ``layer1.0.conv1``. It is read in the mode that it is in, ``eval()`` or ``train()``.
     With ``unknown="skip"`` calls that are not known are left out, and the graph's notes say which.
     """
+    return read(type(module).__name__, module, inputs, keywords, unknown=unknown)
+
+
+def read(name: str, module: Any, inputs: Sequence[Any], keywords: Mapping[str, Any], *, unknown: str) -> Graph:
+    """The same, under a name of one's own."""
     if not isinstance(module, torch.nn.Module):
-        raise CostModelError(f"from_torch reads a torch.nn.Module, not {module!r:.80}")
-    name = type(module).__name__
+        raise CostModelError(f"{name}: expected a torch module, such as torch.nn.Linear(3, 4), not {module!r:.80}")
     if unknown not in UNKNOWN:
         raise CostModelError(f"{name}: unknown must be one of {', '.join(UNKNOWN)}, not {unknown!r}")
     reader = Reader(name, module, _exported(name, module, inputs, keywords), skip=unknown == "skip")
@@ -56,32 +61,52 @@ def from_torch(module: Any, *inputs: Any, unknown: str = "error", **keywords: An
     return reader.graph()
 
 
+def examples(
+    name: str, module: Any, inputs: Any, shapes: Mapping[str, Shape], batch: int
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What a module is run on, in order and by name: tensors of the given shapes, or else the ``inputs`` it came with.
+
+    One input, several in a tuple or a list, or by name in a dictionary; a ``batch`` replaces their first dimension.
+    """
+    if not isinstance(module, torch.nn.Module):
+        return (), {}
+    kinds = [weight.dtype for weight in module.parameters() if weight.is_floating_point()]
+    made = {key: torch.empty(shape, dtype=kinds[0] if kinds else None, device="meta") for key, shape in shapes.items()}
+    if inputs is None and not made:
+        raise CostModelError(f"{name}: it returns a module alone; give the shape of its input, as --shape 1x3x224x224")
+    known = inspect.signature(module.forward).parameters
+    for key in made:
+        if key not in ("", *known) and not any(each.kind is each.VAR_KEYWORD for each in known.values()):
+            raise CostModelError(f"{name}: forward() has no input {key!r}; {suggestion(key, known)}")
+    if made or isinstance(inputs, Mapping):
+        ordered, named = [made.pop("")] if "" in made else [], made or dict(inputs or {})
+    else:
+        ordered, named = list(inputs) if isinstance(inputs, tuple | list) else [inputs], {}
+    if batch != 1:
+        batched = lambda x: torch.empty((batch, *x.shape[1:]), dtype=x.dtype, device="meta") if x.dim() else x  # noqa: E731
+        ordered, named = trees.tree_map_only(torch.Tensor, batched, (ordered, named))
+    return tuple(ordered), named
+
+
 def _exported(name: str, module: Any, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
     """Trace a module, on inputs that are where its weights are."""
     given = (tuple(inputs), dict(keywords))
     devices = {tensor.device for tensor in (*module.parameters(), *module.buffers())}
-    if len(devices) == 1:
-        (device,) = devices
-        moved = lambda x: x if x.device == device else torch.empty_like(x, device=device)  # noqa: E731
-        given = trees.tree_map_only(torch.Tensor, moved, given)
+    device = devices.pop() if len(devices) == 1 else torch.get_default_device()
+    moved = lambda x: x if x.device == device else torch.empty_like(x, device=device)  # noqa: E731
+    given = trees.tree_map_only(torch.Tensor, moved, given)
+    told = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # torch logs and prints at length what the answer says in a line
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.no_grad(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()) as printed:
             warnings.simplefilter("ignore")
-            return torch.export.export(module, *given, strict=False)
-    except Exception as error:  # whatever the module's own code raises
+            exported = torch.export.export(module, *given, strict=False)
+    except (Exception, SystemExit) as error:  # whatever the module's own code raises
         raise CostModelError(f"{name}: torch.export cannot trace it: {reason(error)}") from None
-
-
-def reason(error: BaseException) -> str:
-    """An exception -> the first line of what it says, and the line of the user's code that it is from."""
-    first, *_ = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _foreign(frame.filename)]
-    place = f" ({frames[-1].filename}, line {frames[-1].lineno}: {frames[-1].line})" if frames else ""
-    return f"{type(error).__name__}: {first[:500]}{place}"
-
-
-def _foreign(file: str) -> bool:
-    return file.startswith("<") or any(Path(file).is_relative_to(home) for home in FOREIGN)
+    finally:
+        logging.disable(told)
+    sys.stderr.write(printed.getvalue())
+    return exported
 
 
 class Reader:
@@ -179,7 +204,7 @@ class Reader:
     def _where(self, node: Any) -> str:
         """The place of a call: module and path, function, and the line of the user's code."""
         lines = re.findall(r'File "(.+?)", line (\d+)', node.meta.get("stack_trace") or "")
-        own = [f"; {file}, line {line}" for file, line in lines if not _foreign(file)]
+        own = [f"; {file}, line {line}" for file, line in lines if not foreign(file)]
         return f"{self.name}: {self.places.of(node)} ({node.target}{own[-1] if own else ''})"
 
     def _made(self, node: Any) -> Any:
