@@ -97,8 +97,10 @@ def _exported(name: str, module: Any, inputs: Sequence[Any], keywords: Mapping[s
     given = trees.tree_map_only(torch.Tensor, moved, given)
     told = logging.root.manager.disable
     logging.disable(logging.CRITICAL)  # torch logs and prints at length what the answer says in a line
+    printed = io.StringIO()
+    redirected = contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed)
     try:
-        with torch.no_grad(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()) as printed:
+        with torch.no_grad(), warnings.catch_warnings(), redirected[0], redirected[1]:
             warnings.simplefilter("ignore")
             exported = torch.export.export(module, *given, strict=False)
     except (Exception, SystemExit) as error:  # whatever the module's own code raises
