@@ -5,12 +5,13 @@ Nothing here needs torch. A tensor is an operand as ONNX has it: one that flows,
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any, Final, Self
 
 from costmodel.arrays import np
 from costmodel.errors import UnsupportedError
 from costmodel.graph import Op, Shape, Tensor, dims
-from costmodel.ops import Linear
+from costmodel.ops import ChannelShuffle, GroupNorm, InstanceNorm, LayerNorm, Linear, RMSNorm
 from costmodel.ops.onnx import Constant, OnnxNode, Operand
 
 Made = Operand | tuple[Operand, ...]
@@ -267,13 +268,17 @@ def _gelu(call: Call) -> Made:
 def _turn(call: Call) -> Made:
     """The axes in another order, as the call's own arguments say it."""
     x: Tensor = call.first
-    axes = list(range(len(x.shape)))
+    rank = len(x.shape)
+    axes = list(range(rank))
     if "dims" in call.arguments:
-        axes = [axis % len(axes) for axis in call["dims"]]
+        axes = [axis % rank for axis in call["dims"]]
+    elif "source" in call.arguments:
+        moved = dict(zip(call.several("destination", 1), call.several("source", 1), strict=True))
+        moved = {to % rank: axis % rank for to, axis in moved.items()}
+        others = iter([axis for axis in axes if axis not in moved.values()])
+        axes = [moved[axis] if axis in moved else next(others) for axis in axes]
     else:
-        one, two = (
-            call.axis(name, len(axes)) if name in call.arguments else at for name, at in (("dim0", 0), ("dim1", -1))
-        )
+        one, two = [call.axis(name, rank) for name in call.plain[1:]] or (0, -1)
         axes[one], axes[two] = axes[two], axes[one]
     return x if axes == sorted(axes) else call.one("Transpose", x, perm=tuple(axes))
 
@@ -354,9 +359,221 @@ def _expand(call: Call) -> Made:
     return x if x.shape == call.shape else call.one("Expand", x, numbers(call.shape))
 
 
+def _narrow(call: Call) -> Made:
+    x: Tensor = call.first
+    start = call["start"] % x.shape[call.axis("dim", len(x.shape))]
+    return call.one("Slice", x, *map(numbers, ([start], [start + call["length"]], [call["dim"]])))
+
+
+def _norm(call: Call) -> Made:
+    order = call.arguments.get("ord", call.arguments.get("p"))
+    if order not in (1, 2):
+        raise UnsupportedError(f"a norm of order {order} is not supported; known: 1, 2")
+    return _reduce(f"ReduceL{int(order)}")(call)
+
+
+def _repeat(call: Call) -> Made:
+    x, times = call.first, tuple(call["repeats"])
+    apart = call.reshaped(x, (1,) * (len(times) - len(x.shape)) + x.shape)
+    return apart if set(times) == {1} else call.one("Tile", apart, numbers(times))
+
+
+def _roll(call: Call) -> Made:
+    """Along each axis its end before its beginning."""
+    x: Tensor = call.first
+    for shift, dim in zip(call["shifts"], call["dims"], strict=True):
+        size = x.shape[dim]
+        cut, axis = (-shift) % size, numbers([dim])
+        if cut:
+            parts = [call.one("Slice", x, *map(numbers, ends), axis) for ends in (([cut], [size]), ([0], [cut]))]
+            x = call.one("Concat", *parts, axis=dim)
+    return x
+
+
+def _index(call: Call) -> Made:
+    """Places along one axis."""
+    given = [(axis, indices) for axis, indices in enumerate(call["indices"]) if indices is not None]
+    if len(given) != 1:
+        raise UnsupportedError("indices along several axes at once are not supported; known: along one")
+    ((axis, indices),) = given
+    return call.one("Gather", call.first, indices, axis=axis)
+
+
+def _embedding(call: Call) -> Made:
+    return call.one("Gather", call["weight"], call["indices"], axis=0)
+
+
+def _index_select(call: Call) -> Made:
+    return call.one("Gather", call.first, call["index"], axis=call.axis("dim", len(call.shape)))
+
+
+def _learned(call: Call) -> dict[str, bool]:
+    """Whether a norm has a gamma and a beta, which must be weights of the module."""
+    weights = {"scale": call["weight"], "bias": call.arguments.get("bias")}
+    if any(isinstance(weight, Tensor) for weight in weights.values()):
+        raise UnsupportedError("its weight or bias is computed, where weights of the module are supported")
+    return {name: weight is not None for name, weight in weights.items()}
+
+
+def _layer_norm(call: Call) -> Made:
+    return call.node.then(LayerNorm(-len(call["normalized_shape"]), call["eps"], **_learned(call)), call.first)
+
+
+def _rms_norm(call: Call) -> Made:
+    epsilon = 2**-23 if call["eps"] is None else call["eps"]  # torch's usual one is that of 32 bits
+    return call.node.then(RMSNorm(-len(call["normalized_shape"]), epsilon, scale=_learned(call)["scale"]), call.first)
+
+
+def _group_norm(call: Call) -> Made:
+    return call.node.then(GroupNorm(call["num_groups"], call["eps"], **_learned(call)), call.first)
+
+
+def _instance_norm(call: Call) -> Made:
+    if not call["use_input_stats"]:
+        raise UnsupportedError("an instance norm with running statistics is not supported")
+    return call.node.then(InstanceNorm(call["eps"], **_learned(call)), call.first)
+
+
+def _attention(call: Call) -> Made:
+    """Heads before the length, and before them the images, of which torch has any number of axes."""
+    if call["dropout_p"]:
+        raise UnsupportedError("dropout in training is not supported; call eval() on the module")
+    parts = [call["query"], call["key"], call["value"]]
+    if any(not isinstance(part, Tensor) for part in parts):
+        raise UnsupportedError("queries, keys or values that are constants are not supported")
+    outer, (length, _) = call.shape[:-2], call.shape[-2:]
+    query, key, value = [
+        call.reshaped(x, (prod(x.shape[:-3]), x.shape[-3] if len(x.shape) > 3 else 1, *x.shape[-2:]))
+        if len(x.shape) != 3 else call.reshaped(x, (x.shape[0], 1, *x.shape[1:]))
+        for x in parts
+    ]  # fmt: skip
+    mask = (call["attn_mask"],) if call["attn_mask"] is not None else ()
+    y = call.one("Attention", query, key, value, *mask, is_causal=int(call["is_causal"]), scale=call["scale"])
+    return call.reshaped(y, (*outer, length, call.shape[-1]))
+
+
+def _transposed_convolution(call: Call) -> Made:
+    x, weight = call.first, call["weight"]
+    rank = len(weight.shape) - 2
+    return call.one(
+        "ConvTranspose", x, weight, call["bias"], strides=call.several("stride", rank),
+        pads=call.several("padding", rank) * 2, output_padding=call.several("output_padding", rank),
+        dilations=call.several("dilation", rank), group=call["groups"],
+    )  # fmt: skip
+
+
+def _resize(mode: str) -> Rule:
+    """To the size that torch says it makes."""
+
+    def rule(call: Call) -> Made:
+        if mode == "nearest":
+            how = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        else:
+            aligned = call["align_corners"]
+            how = {"coordinate_transformation_mode": "align_corners" if aligned else "pytorch_half_pixel"}
+        return call.one("Resize", call.first, None, None, numbers(call.shape), mode=mode, **how)
+
+    return rule
+
+
+def _pixel_shuffle(call: Call) -> Made:
+    return call.one("DepthToSpace", call.first, blocksize=call["upscale_factor"], mode="CRD")
+
+
+def _channel_shuffle(call: Call) -> Made:
+    return call.node.then(ChannelShuffle(call["groups"]), call.first)
+
+
+def _where(call: Call) -> Made:
+    return call.one("Where", _operand(call["condition"]), _operand(call["self"]), _operand(call["other"]))
+
+
+def _masked_fill(call: Call) -> Made:
+    return call.one("Where", call["mask"], _operand(call["value"]), call["self"])
+
+
+def _chain(*kinds: str) -> Rule:
+    """One of ONNX's operators behind the other."""
+
+    def rule(call: Call) -> Made:
+        y: Made = call.first
+        for kind in kinds:
+            y = call.one(kind, y)  # type: ignore[arg-type]
+        return y
+
+    return rule
+
+
+def _less_self(call: Call) -> Made:
+    if call["alpha"] != 1:
+        raise UnsupportedError("a factor of what is subtracted is not supported")
+    return call.one("Sub", _operand(call["other"]), call["self"])
+
+
+def _square(call: Call) -> Made:
+    return call.one("Mul", call.first, call.first)
+
+
+def _extreme(value: str, place: str) -> Rule:
+    """The largest or smallest of all, of two maps, or along an axis with its place."""
+
+    def rule(call: Call) -> Made:
+        if "other" in call.arguments:
+            return call.one(value.removeprefix("Reduce"), call.first, call["other"])
+        if "dim" not in call.arguments:
+            return _reduce(value)(call)
+        axis, kept = call.axis("dim", len(call.first.shape)), int(call["keepdim"])
+        largest = call.one(value, call.first, axes=(axis,), keepdims=kept)
+        return (largest, call.one(place, call.first, axis=axis, keepdims=kept))
+
+    return rule
+
+
+def _place(kind: str) -> Rule:
+    def rule(call: Call) -> Made:
+        if call["dim"] is None:
+            raise UnsupportedError("a place among all values is not supported; known: along an axis")
+        return call.one(kind, call.first, axis=call.axis("dim", len(call.first.shape)), keepdims=int(call["keepdim"]))
+
+    return rule
+
+
+def _cumulate(call: Call) -> Made:
+    return call.one("CumSum", call.first, numbers(call.axis("dim", len(call.shape))))
+
+
+def _triangle(*, upper: bool) -> Rule:
+    return lambda call: call.one("Trilu", call.first, numbers(int(call["diagonal"])), upper=int(upper))
+
+
+def _einsum(call: Call) -> Made:
+    return call.one("Einsum", *call["tensors"], equation=call["equation"].replace(" ", ""))
+
+
+def _added_product(call: Call) -> Made:
+    y = call.one("MatMul", call["batch1"], call["batch2"])
+    if call["alpha"] != 1:
+        y = call.one("Mul", y, numbers(call["alpha"]))
+    if not call["beta"]:
+        return y
+    x = call["self"] if call["beta"] == 1 else call.one("Mul", call["self"], numbers(call["beta"]))
+    return call.one("Add", y, x)
+
+
+def _gated(call: Call) -> Made:
+    x: Tensor = call.first
+    axis = call.axis("dim", len(x.shape))
+    values, gates = call.onnx("Split", x, numbers([x.shape[axis] // 2] * 2), outputs=2, axis=axis)
+    return call.one("Mul", values, call.one("Sigmoid", gates))
+
+
+def _unequal(call: Call) -> Made:
+    return call.one("Not", call.one("Equal", call.first, _operand(call["other"])))
+
+
 CALLS: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(
-        ("alias", "clone", "contiguous", "detach", "lift_fresh_copy", "positive", "view_as_real_copy"), _same
+        ("_to_copy", "alias", "clone", "contiguous", "detach", "lift_fresh_copy", "positive", "to", "type_as"), _same
     ),
     **dict.fromkeys(
         ("_unsafe_view", "ravel", "reshape", "reshape_as", "squeeze", "unflatten", "unsqueeze", "view",
@@ -371,6 +588,27 @@ CALLS: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"), _dropout),
     **dict.fromkeys(("chunk", "split", "split_with_sizes"), _split),
     **dict.fromkeys(("bmm", "matmul", "mm"), _plain("MatMul")),
+    **{name: _plain(kind) for name, kind in {
+        "abs": "Abs", "ceil": "Ceil", "cos": "Cos", "erf": "Erf", "exp": "Exp", "floor": "Floor", "log": "Log",
+        "logical_not": "Not", "mish": "Mish", "neg": "Neg", "reciprocal": "Reciprocal", "round": "Round",
+        "sign": "Sign", "sin": "Sin", "sqrt": "Sqrt", "eq": "Equal", "ge": "GreaterOrEqual", "gt": "Greater",
+        "le": "LessOrEqual", "logical_and": "And", "logical_or": "Or", "logical_xor": "Xor", "lt": "Less",
+        "maximum": "Max", "minimum": "Min", "pow": "Pow", "remainder": "Mod",
+    }.items()},
+    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), _transposed_convolution),
+    **dict.fromkeys(("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d"), _resize("nearest")),
+    **dict.fromkeys(("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d"), _resize("linear")),
+    "upsample_bicubic2d": _resize("cubic"),
+    "ne": _unequal, "rsqrt": _chain("Sqrt", "Reciprocal"), "rsub": _less_self, "square": _square,
+    "layer_norm": _layer_norm, "rms_norm": _rms_norm, "group_norm": _group_norm, "instance_norm": _instance_norm,
+    "scaled_dot_product_attention": _attention, "embedding": _embedding, "index": _index,
+    "index_select": _index_select, "pixel_shuffle": _pixel_shuffle, "channel_shuffle": _channel_shuffle,
+    "where": _where, "masked_fill": _masked_fill, "repeat": _repeat, "roll": _roll, "einsum": _einsum,
+    "baddbmm": _added_product, "glu": _gated, "cumsum": _cumulate, "tril": _triangle(upper=False),
+    "triu": _triangle(upper=True), "argmax": _place("ArgMax"), "argmin": _place("ArgMin"),
+    "max": _extreme("ReduceMax", "ArgMax"), "min": _extreme("ReduceMin", "ArgMin"), "amax": _reduce("ReduceMax"),
+    "amin": _reduce("ReduceMin"), "sum": _reduce("ReduceSum"), "prod": _reduce("ReduceProd"),
+    "logsumexp": _reduce("ReduceLogSumExp"), "log_softmax": _softmax("LogSoftmax"),
     "relu": _plain("Relu"), "sigmoid": _plain("Sigmoid"), "tanh": _plain("Tanh"), "silu": _plain("Swish"),
     "hardswish": _plain("HardSwish"), "softplus": _with("Softplus"), "mul": _plain("Mul"),
     "add": _scaled("Add"), "sub": _scaled("Sub"), "div": _divide,
@@ -381,9 +619,21 @@ CALLS: Final[Mapping[str, Rule]] = {
     "clamp_max": _clamp("", "max"), "prelu": _prelu, "elu": _elu, "gelu": _gelu,
     "softmax": _softmax("Softmax"), "batch_norm": _batch_norm, "linear": _linear, "addmm": _addmm,
     "cat": _concat, "concat": _concat, "stack": _stack, "slice": _slice, "select": _select, "unbind": _unbind,
-    "flatten": _flatten, "pad": _pad, "constant_pad_nd": _pad, "expand": _expand, "mean": _reduce("ReduceMean"),
+    "flatten": _flatten, "pad": _pad, "constant_pad_nd": _pad, "expand": _expand, "expand_as": _expand,
+    "narrow": _narrow, "linalg_vector_norm": _norm, "norm": _norm, "mean": _reduce("ReduceMean"),
 }  # fmt: skip
 """aten's name of a function, which its form in place shares -> how it is read."""
 
 UNCHANGED: Final = frozenset({_same, _view})
 """Rules that make no layer of their own, or only another view."""
+
+CONSTANT: Final = frozenset(
+    {
+        "empty_like", "full_like", "new_empty", "new_full", "new_ones", "new_zeros", "ones_like", "rand_like",
+        "randn_like", "zeros_like",
+    }
+)  # fmt: skip
+"""Functions that take only a shape and a type from a map: what they make does not flow."""
+
+KEEPS_BUFFERS: Final = frozenset({"batch_norm"})
+"""Functions whose operands that are not learned stay weights; for all others they are maps from outside."""

@@ -14,14 +14,17 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from math import prod
+from types import MappingProxyType
 from typing import Any, Final
 
 from costmodel.arrays import Array
 from costmodel.errors import CostModelError, UnsupportedError, WiringError, suggestion
 from costmodel.graph import BITS, Graph, Input, Shape, Tensor
-from costmodel.importers.calls import CALLS, UNCHANGED, Call, TorchNode
+from costmodel.importers.calls import CALLS, CONSTANT, KEEPS_BUFFERS, UNCHANGED, Call, TorchNode
 from costmodel.importers.opaque import UNKNOWN, Opaque, left_out
 from costmodel.importers.program import foreign, reason
+from costmodel.ops import Embedding, Reshape
 from costmodel.ops.onnx import Constant, unique
 
 try:
@@ -95,7 +98,8 @@ def _exported(name: str, module: Any, inputs: Sequence[Any], keywords: Mapping[s
     device = devices.pop() if len(devices) == 1 else torch.get_default_device()
     moved = lambda x: x if x.device == device else torch.empty_like(x, device=device)  # noqa: E731
     given = trees.tree_map_only(torch.Tensor, moved, given)
-    told = logging.root.manager.disable
+    told, fast = logging.root.manager.disable, torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # one function that hides a whole encoder layer
     logging.disable(logging.CRITICAL)  # torch logs and prints at length what the answer says in a line
     printed = io.StringIO()
     redirected = contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed)
@@ -107,6 +111,7 @@ def _exported(name: str, module: Any, inputs: Sequence[Any], keywords: Mapping[s
         raise CostModelError(f"{name}: torch.export cannot trace it: {reason(error)}") from None
     finally:
         logging.disable(told)
+        torch.backends.mha.set_fastpath_enabled(fast)
     sys.stderr.write(printed.getvalue())
     return exported
 
@@ -127,6 +132,11 @@ class Reader:
         calls = [node for node in exported.graph.nodes if node.op == "call_function"]
         self.places: Final = Places(calls)
         self.memory: Final = Memory(calls)
+        signature = exported.graph_signature
+        self.learned: Final = {*signature.inputs_to_parameters.values()}
+        self.buffers: Final[Mapping[str, str]] = signature.inputs_to_buffers
+        self.maps: Final[dict[Any, Tensor]] = {}
+        """Constants that are not learned, such as masks and positions, as inputs of the graph."""
 
     def read(self) -> None:
         """Read the calls in the order in which they ran."""
@@ -188,6 +198,7 @@ class Reader:
             )
         if not value.shape:
             raise CostModelError(f"{self.name}: input {node.name!r} is a single number, which is not supported")
+        dtype = "float32" if "int" in dtype else dtype
         return Input(_sizes(value), dtype)(name=unique(node.name, "", self.taken))
 
     def _call(self, node: Any) -> Any:
@@ -211,29 +222,76 @@ class Reader:
 
     def _made(self, node: Any) -> Any:
         """What a call makes of what it takes."""
-        taken = torch.fx.node.map_arg((node.args, node.kwargs), lambda argument: self.values[argument])
+        taken = self._taken(node)
         if node.target is operator.getitem:
             several, index = taken[0]
             return several[index]
-        shapes = tuple([_sizes(value) for value in _tensors(node)])
-        if not _flowing(taken):
-            return _as(node, [Constant(shape) for shape in shapes])
+        kind, shapes = kind_of(node), tuple([_sizes(value) for value in _tensors(node)])
+        fixed = [source for source in node.all_input_nodes if self._outside(source)]
+        flows = bool(_flowing(taken)) and kind not in CONSTANT
+        if not flows and not (fixed and kind in CALLS and CALLS[kind] not in UNCHANGED and self._learned(taken)):
+            return self._constants(node, taken, shapes)
         if late := self.memory.read_later(node):
             raise UnsupportedError(f"it writes into a part of a map that {late} reads later")
-        kind = kind_of(node)
         if kind not in CALLS:
             raise UnsupportedError(f"{kind!r} is not known; {suggestion(kind, CALLS)}")
+        if kind not in KEEPS_BUFFERS:
+            maps = {source: self._map(source) for source in fixed}
+            taken = torch.fx.node.map_arg(
+                (node.args, node.kwargs), lambda argument: maps.get(argument, self.values[argument])
+            )
         schema = _schema(node).arguments
         given = {each.name: each.default_value for each in schema if each.has_default_value()}
         given |= dict(zip([each.name for each in schema], taken[0], strict=False)) | dict(taken[1])
         plain = tuple([each.name for each in schema if not each.has_default_value()])
         return CALLS[kind](Call(given, plain, shapes, TorchNode.at(self.places.of(node), self.taken)))
 
+    def _taken(self, node: Any, maps: Mapping[Any, Tensor] = MappingProxyType({})) -> Any:
+        """The arguments of a call in order and by name: what its operands stand for, or ``maps`` instead."""
+        return torch.fx.node.map_arg((node.args, node.kwargs), lambda each: maps.get(each, self.values[each]))
+
+    def _outside(self, node: Any) -> bool:
+        """Whether a node is a constant of several values that is not learned."""
+        value = self.values[node]
+        return isinstance(value, Constant) and value.name not in self.learned and value.elements > 1
+
+    def _learned(self, taken: Any) -> list[Constant]:
+        """The learned values among the arguments."""
+        leaves = trees.tree_leaves(taken, is_leaf=lambda value: isinstance(value, Constant))
+        return [value for value in leaves if isinstance(value, Constant) and value.name in self.learned]
+
+    def _constants(self, node: Any, taken: Any, shapes: Sequence[Shape]) -> Any:
+        """What is made of constants: learned values under another shape or by a function stay as many as they are."""
+        learned = self._learned(taken)
+        if learned and sum(map(prod, shapes)) > sum({value.name: value.elements for value in learned}.values()):
+            return self._spread(node, learned[0], shapes[0])
+        return _as(node, [Constant(shape, name=learned[0].name if learned else "") for shape in shapes])
+
+    def _spread(self, node: Any, value: Constant, shape: Shape) -> Any:
+        """Copies of a learned value, such as a class token for each image: the only row of a table, taken so often."""
+        first = next((axis for axis, size in enumerate(value.shape) if size != 1), len(value.shape))
+        inner = value.shape[first:]
+        times = prod(shape) // value.elements
+        if shape[len(shape) - len(inner) :] != inner or times * value.elements != prod(shape):
+            raise UnsupportedError("a learned value that is stretched along an inner axis is not supported")
+        apart = TorchNode.at(self.places.of(node), self.taken)
+        (rows,) = apart.apply(Input((times,), "float32"), part="rows")
+        return apart.then(Reshape(shape), apart.then(Embedding(1, value.elements), rows), part="reshape")
+
+    def _map(self, node: Any) -> Tensor:
+        """A constant that is not learned as a map that is given from outside, such as a mask or positions."""
+        if node not in self.maps:
+            target = self.buffers.get(node.name)
+            path = target or self.places.of(node)
+            value = self.values[node]
+            (self.maps[node],) = TorchNode.at(path, self.taken).apply(Input(value.shape, "float32"))
+        return self.maps[node]
+
     def _left_out(self, node: Any) -> Any:
         """Go on behind a call that is not known, with the shapes that torch says it makes."""
         self.skipped[kind_of(node)] += 1
         shapes = tuple([_sizes(value) for value in _tensors(node)])
-        taken = _flowing(torch.fx.node.map_arg((node.args, node.kwargs), lambda argument: self.values[argument]))
+        taken = _flowing(self._taken(node))
         apart = TorchNode.at(self.places.of(node), self.taken)
         return _as(node, apart.apply(Opaque(kind_of(node), shapes), *taken))
 
