@@ -227,6 +227,8 @@ class Reader:
             several, index = taken[0]
             return several[index]
         kind, shapes = kind_of(node), tuple([_sizes(value) for value in _tensors(node)])
+        if not shapes:  # an assertion, or a number
+            return None
         fixed = [source for source in node.all_input_nodes if self._outside(source)]
         flows = bool(_flowing(taken)) and kind not in CONSTANT
         if not flows and not (fixed and kind in CALLS and CALLS[kind] not in UNCHANGED and self._learned(taken)):
@@ -352,7 +354,7 @@ class Places:
         self._calls: Final = Counter(
             key
             for node, (key, _) in self._modules.items()
-            if node.target is not operator.getitem and CALLS.get(kind_of(node)) not in UNCHANGED
+            if node.target is not operator.getitem and CALLS.get(kind_of(node)) not in UNCHANGED and _tensors(node)
         )
 
     @staticmethod
