@@ -37,7 +37,7 @@ HOMES = {
     "numba": {"execute"},
     "matplotlib": {"report"},
     "onnx": {"costmodel", "exporters", "importers"},
-    "torch": set(),
+    "torch": {"importers"},
 }
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 
