@@ -32,6 +32,7 @@ from costmodel.ops import (
     Relu,
     Reshape,
     Sigmoid,
+    TrainingBatchNorm,
 )
 
 # At sizes that keep them quick; 97 leaves GoogLeNet maps on which a pool's last window overhangs.
@@ -134,8 +135,8 @@ def test_a_batch_norm_in_training_has_mean_beta_and_variance_gamma_squared(shape
     rng = np.random.default_rng(seed)
     x = rng.normal(rng.normal(), 2, shape).astype(dtype)
     gamma, beta = (rng.normal(size=shape[1]).astype(dtype) for _ in range(2))
-    op = BatchNorm(epsilon=0.01)
-    y = op.train(x, gamma, beta)
+    op = TrainingBatchNorm(0.01)
+    y = op.run(x, gamma, beta)
     assert y.dtype == dtype
     over = (0, 2, 3)
     exact = x.astype("float64")

@@ -161,6 +161,31 @@ def test_a_transformer_has_torchs_parameters_and_products(images):
     assert graph.nodes["norm"].op.kind == "LayerNorm"
 
 
+def test_in_training_statistics_are_the_batchs_and_masks_are_drawn_outside():
+    torch.manual_seed(0)
+    module, x = small(nn.ReLU()).train(), torch.rand(3, 3, 16, 21)
+    module[6].p = 0.25
+    graph = costmodel.from_torch(module, x)
+    kinds = {name: node.op.kind for name, node in graph.nodes.items()}
+    assert (kinds["1.bn"], kinds["6"], kinds["6_mask"]) == ("TrainingBatchNorm", "Mul", "Input")
+    assert graph.parameters == sum(weight.numel() for weight in module.parameters())
+    assert 2 * graph.macs == flops(module, x)
+    kept = np.where(np.random.default_rng(0).random((3, 16)) > 0.25, 1 / 0.75, 0).astype("float32")
+    (ours,) = execute(graph, [x.numpy(), kept], weights(graph, module))
+    with torch.no_grad():
+        dropped = functional.softmax(module[7](module[:6](x) * torch.from_numpy(kept)), -1)
+    np.testing.assert_allclose(ours, dropped, rtol=1e-4, atol=1e-6)
+
+
+def test_attention_in_training_drops_shares():
+    with torch.device("meta"):
+        module, words = Tokens().train(), torch.zeros(2, 8, dtype=torch.long)
+    graph = costmodel.from_torch(module, words)
+    eval_ = costmodel.from_torch(module.eval(), words)
+    assert (graph.parameters, graph.macs) == (eval_.parameters, eval_.macs)
+    assert "Attention" not in {node.op.kind for node in graph.nodes.values()}
+
+
 class Decoder(nn.Module):
     """Maps made larger, normalised in groups, shuffled, rolled, padded and reduced."""
 

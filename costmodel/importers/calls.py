@@ -10,8 +10,8 @@ from typing import Any, Final, Self
 
 from costmodel.arrays import np
 from costmodel.errors import UnsupportedError
-from costmodel.graph import Op, Shape, Tensor, dims
-from costmodel.ops import ChannelShuffle, GroupNorm, InstanceNorm, LayerNorm, Linear, RMSNorm
+from costmodel.graph import Input, Op, Shape, Tensor, dims
+from costmodel.ops import ChannelShuffle, GroupNorm, InstanceNorm, LayerNorm, Linear, RMSNorm, TrainingBatchNorm
 from costmodel.ops.onnx import Constant, OnnxNode, Operand
 
 Made = Operand | tuple[Operand, ...]
@@ -168,7 +168,7 @@ def _batch_norm(call: Call) -> Made:
     if scale is None or shift is None:
         raise UnsupportedError("a batch norm without weight and bias (affine=False) is not supported")
     if call["training"] or call["running_mean"] is None:
-        raise UnsupportedError("a batch norm in training is not supported; call eval() on the module")
+        return call.node.then(TrainingBatchNorm(call["eps"]), x)
     return call.one(
         "BatchNormalization", x, scale, shift, call["running_mean"], call["running_var"], epsilon=call["eps"]
     )
@@ -229,9 +229,13 @@ def _addmm(call: Call) -> Made:
 
 
 def _dropout(call: Call) -> Made:
-    if call["train"] and call["p"]:
-        raise UnsupportedError("dropout in training is not supported; call eval() on the module")
-    return call.one("Dropout", call.first)
+    return _dropped(call, call.first) if call["train"] and call["p"] else call.one("Dropout", call.first)
+
+
+def _dropped(call: Call, x: Tensor) -> Tensor:
+    """In training a product with a mask that is drawn outside, of 0 and 1/(1 - p)."""
+    (mask,) = call.node.apply(Input(x.shape), part="mask")
+    return call.one("Mul", x, mask)
 
 
 def _clamp(low: str, high: str) -> Rule:
@@ -436,20 +440,34 @@ def _instance_norm(call: Call) -> Made:
 
 def _attention(call: Call) -> Made:
     """Heads before the length, and before them the images, of which torch has any number of axes."""
-    if call["dropout_p"]:
-        raise UnsupportedError("dropout in training is not supported; call eval() on the module")
-    parts = [call["query"], call["key"], call["value"]]
+    parts: list[Tensor] = [call["query"], call["key"], call["value"]]
     if any(not isinstance(part, Tensor) for part in parts):
         raise UnsupportedError("queries, keys or values that are constants are not supported")
-    outer, (length, _) = call.shape[:-2], call.shape[-2:]
-    query, key, value = [
-        call.reshaped(x, (prod(x.shape[:-3]), x.shape[-3] if len(x.shape) > 3 else 1, *x.shape[-2:]))
-        if len(x.shape) != 3 else call.reshaped(x, (x.shape[0], 1, *x.shape[1:]))
-        for x in parts
-    ]  # fmt: skip
+    query, key, value = (_with_heads(call, part) for part in parts)
     mask = (call["attn_mask"],) if call["attn_mask"] is not None else ()
-    y = call.one("Attention", query, key, value, *mask, is_causal=int(call["is_causal"]), scale=call["scale"])
-    return call.reshaped(y, (*outer, length, call.shape[-1]))
+    if call["dropout_p"]:
+        y = _attention_in_training(call, query, key, value, *mask)
+    else:
+        y = call.one("Attention", query, key, value, *mask, is_causal=int(call["is_causal"]), scale=call["scale"])
+    return call.reshaped(y, call.shape)
+
+
+def _with_heads(call: Call, x: Tensor) -> Any:
+    *images, heads = x.shape[:-2] if len(x.shape) > 3 else (*x.shape[:-2], 1)
+    return call.reshaped(x, (prod(images), heads, *x.shape[-2:]))
+
+
+def _attention_in_training(call: Call, query: Tensor, key: Tensor, value: Tensor, *mask: Tensor) -> Tensor:
+    """Step by step, because shares are dropped between the two products."""
+    if query.shape[1] != key.shape[1]:
+        raise UnsupportedError("dropout in attention with grouped heads is not supported; call eval() on the module")
+    turned = call.one("Transpose", key, perm=(0, 1, 3, 2))
+    scores = call.one("Mul", call.one("MatMul", query, turned), numbers(1.0))
+    if call["is_causal"]:
+        mask = call.node.apply(Input(scores.shape[2:]), part="causal")
+    for each in mask:
+        scores = call.one("Add", scores, each)
+    return call.one("MatMul", _dropped(call, call.one("Softmax", scores, axis=3)), value)
 
 
 def _transposed_convolution(call: Call) -> Made:

@@ -354,7 +354,7 @@ class Places:
         self._calls: Final = Counter(
             key
             for node, (key, _) in self._modules.items()
-            if node.target is not operator.getitem and CALLS.get(kind_of(node)) not in UNCHANGED and _tensors(node)
+            if node.users and node.target is not operator.getitem and CALLS.get(kind_of(node)) not in UNCHANGED
         )
 
     @staticmethod
