@@ -59,15 +59,17 @@ class BatchNorm(Op):
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
-        """At inference: of its outputs only the first is made."""
-        if node.get("training_mode") or any(node.outputs[1:]):
-            raise UnsupportedError("training is not supported")
+        """Of its outputs only the first is made; in training it is another operator."""
+        if any(node.outputs[1:]):
+            raise UnsupportedError("its running statistics are used, which is not supported")
         if not node.get("spatial", 1):
             raise UnsupportedError("statistics for each position (spatial = 0) are not supported")
         (channels,) = node.weight(1, None).shape
         for index in (2, 3, 4):
             node.weight(index, channels)
-        return node.apply(cls(float(node.get("epsilon", 1e-5)), channels), node.tensor())
+        epsilon = float(node.get("epsilon", 1e-5))
+        op = TrainingBatchNorm(epsilon) if node.get("training_mode") else cls(epsilon, channels)
+        return node.apply(op, node.tensor())
 
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
         """With its epsilon."""
@@ -342,6 +344,17 @@ class TrainingBatchNorm(Norm):
         y = standard(x, (0, *range(2, x.ndim)), self.epsilon)
         y = y if gamma is None else y * along_channels(gamma, x)
         return y if beta is None else y + along_channels(beta, x)
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """As the norm of one image's channels, which have the values of all images."""
+        (shape,) = form.shapes
+        n, c, *rest = shape
+        swapped = (1, 0, *range(2, len(shape)))
+        _, *affine = self.stated(form)
+        turned = form.then("Transpose", *form.operands, perm=swapped)
+        whole = form.then("Reshape", turned, (1, c, -1))
+        y = form.then("InstanceNormalization", whole, *affine, epsilon=self.epsilon)
+        return form.apply("Transpose", form.then("Reshape", y, (c, n, *rest)), perm=swapped)
 
 
 def learned(node: OnnxNode, op: OfLastAxes, bare: OfLastAxes) -> tuple[Tensor, ...]:
