@@ -81,9 +81,9 @@ class TorchNode(OnnxNode):
     """A node of ONNX in the place of a call: its layer has the call's path."""
 
     @classmethod
-    def at(cls, path: str, taken: dict[str, int]) -> Self:
+    def at(cls, path: str, taken: dict[str, int], dtype: str) -> Self:
         """A node at a place, with nothing else yet."""
-        return cls("", OPSET, {}, (), (True,), path, taken)
+        return cls("", OPSET, {}, (), (True,), path, taken, dtype)
 
     @property
     def place(self) -> tuple[str, str]:
@@ -655,3 +655,15 @@ CONSTANT: Final = frozenset(
 
 KEEPS_BUFFERS: Final = frozenset({"batch_norm"})
 """Functions whose operands that are not learned stay weights; for all others they are maps from outside."""
+
+COMPARING: Final = frozenset({"eq", "ge", "gt", "le", "lt", "ne"})
+"""Functions whose operands are brought to one element type, while what they make is true or false."""
+
+PROMOTING: Final = COMPARING | {
+    "add", "cat", "concat", "div", "masked_fill", "maximum", "minimum", "mul", "pow", "remainder", "rsub", "stack",
+    "sub", "where",
+}  # fmt: skip
+"""Functions whose operands are brought to one element type."""
+
+CHOOSING: Final = frozenset({"condition", "mask"})
+"""Arguments that are true or false, and choose."""

@@ -250,9 +250,7 @@ class Reader:
         wanted = [value for value in (*outputs, *self.ends) if isinstance(value, Tensor)]
         if not wanted:
             raise CostModelError(f"{self.path}: none of its outputs follows from its inputs")
-        return Graph(
-            list(dict.fromkeys(wanted)), title, dtype=self.dtype, notes=left_out(self.skipped, self.behind)
-        )
+        return Graph(list(dict.fromkeys(wanted)), title, dtype=self.dtype, notes=left_out(self.skipped, self.behind))
 
 
 def _made(node: OnnxNode) -> Sequence[Operand]:

@@ -13,19 +13,29 @@ import sys
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from functools import partial, reduce
 from math import prod
 from types import MappingProxyType
 from typing import Any, Final
 
 from costmodel.arrays import Array
 from costmodel.errors import CostModelError, UnsupportedError, WiringError, suggestion
-from costmodel.graph import BITS, Graph, Input, Shape, Tensor
-from costmodel.importers.calls import CALLS, CONSTANT, KEEPS_BUFFERS, UNCHANGED, Call, TorchNode
+from costmodel.graph import BITS, Graph, Input, Shape, Tensor, Type, dims
+from costmodel.importers.calls import (
+    CALLS,
+    CHOOSING,
+    COMPARING,
+    CONSTANT,
+    KEEPS_BUFFERS,
+    PROMOTING,
+    UNCHANGED,
+    Call,
+    TorchNode,
+)
 from costmodel.importers.opaque import UNKNOWN, Opaque, left_out
 from costmodel.importers.program import foreign, reason
-from costmodel.ops import Embedding, Reshape
-from costmodel.ops.onnx import Constant, unique
+from costmodel.ops import Cast, Embedding, Reshape
+from costmodel.ops.onnx import Constant, own, unique
 
 try:
     import torch
@@ -132,6 +142,7 @@ class Reader:
         calls = [node for node in exported.graph.nodes if node.op == "call_function"]
         self.places: Final = Places(calls)
         self.memory: Final = Memory(calls)
+        self.dtype: Final = _network_type(module)
         signature = exported.graph_signature
         self.learned: Final = {*signature.inputs_to_parameters.values()}
         self.buffers: Final[Mapping[str, str]] = signature.inputs_to_buffers
@@ -154,7 +165,8 @@ class Reader:
         """The network that makes the module's outputs."""
         if not self.outputs:
             raise CostModelError(f"{self.name}: none of its outputs follows from its inputs")
-        return Graph(list(dict.fromkeys(self.outputs)), self.name, notes=[*left_out(self.skipped), *self._unused()])
+        notes = [*left_out(self.skipped), *self._unused()]
+        return Graph(list(dict.fromkeys(self.outputs)), self.name, dtype=self.dtype, notes=notes)
 
     def _weights(self) -> dict[str, Constant]:
         """Parameters, buffers and constants by the names of their placeholders."""
@@ -166,7 +178,7 @@ class Reader:
             **signature.inputs_to_lifted_tensor_constants,
         }
         return {
-            name: Constant(tuple(held[target].shape), partial(_values, held[target]), target)
+            name: Constant(tuple(held[target].shape), partial(_values, held[target]), target, self._type(held[target]))
             for name, target in named.items()
         }
 
@@ -191,15 +203,17 @@ class Reader:
         value = node.meta.get("val")
         if not isinstance(value, torch.Tensor):
             return None
-        dtype = {"bool": "int8"}.get(str(value.dtype).removeprefix("torch."), str(value.dtype).removeprefix("torch."))
-        if dtype not in BITS:
-            raise CostModelError(
-                f"{self.name}: input {node.name!r} has the element type {dtype}; {suggestion(dtype, BITS)}"
-            )
         if not value.shape:
             raise CostModelError(f"{self.name}: input {node.name!r} is a single number, which is not supported")
-        dtype = "float32" if "int" in dtype else dtype
-        return Input(_sizes(value), dtype)(name=unique(node.name, "", self.taken))
+        return Input(_sizes(value), self._type(value))(name=unique(node.name, "", self.taken))
+
+    def _type(self, tensor: Any) -> Type:
+        """A tensor's element type; None for the network's."""
+        return own(type_of(tensor), self.dtype)
+
+    def _place(self, node: Any) -> TorchNode:
+        """A node of ONNX in the place of a call, to be made one."""
+        return TorchNode.at(self.places.of(node), self.taken, self.dtype)
 
     def _call(self, node: Any) -> Any:
         try:
@@ -246,7 +260,33 @@ class Reader:
         given = {each.name: each.default_value for each in schema if each.has_default_value()}
         given |= dict(zip([each.name for each in schema], taken[0], strict=False)) | dict(taken[1])
         plain = tuple([each.name for each in schema if not each.has_default_value()])
-        return CALLS[kind](Call(given, plain, shapes, TorchNode.at(self.places.of(node), self.taken)))
+        if kind in PROMOTING:
+            given = {name: self._promoted(node, name, value) for name, value in given.items()}
+        return self._checked(node, CALLS[kind](Call(given, plain, shapes, self._place(node))))
+
+    def _promoted(self, node: Any, name: str, value: Any) -> Any:
+        """An operand in the element type that all operands of the function come to, but for what only chooses."""
+        if isinstance(value, list | tuple):
+            return [self._promoted(node, name, each) for each in value]
+        if not isinstance(value, Tensor) or name in CHOOSING:
+            return value
+        common = _tensors(node)[0].dtype
+        if kind_of(node) in COMPARING:
+            common = reduce(torch.promote_types, [each.meta["val"].dtype for each in node.all_input_nodes])
+        wanted = own(str(common).removeprefix("torch."), self.dtype)
+        return value if value.dtype == wanted else self._place(node).then(Cast(wanted), value, part="cast")
+
+    def _checked(self, node: Any, made: Any) -> Any:
+        """What a call makes, which must have the shape that torch makes; and its element type."""
+        several = made if isinstance(made, tuple) else (made,)
+        checked = []
+        for value, theirs in zip(several, _tensors(node), strict=False):
+            if value.shape != theirs.shape:
+                raise WiringError(f"makes {dims(value.shape)}, where torch makes {dims(tuple(theirs.shape))}")
+            wanted = self._type(theirs)
+            fits = not isinstance(value, Tensor) or value.dtype == wanted
+            checked.append(value if fits else self._place(node).then(Cast(wanted), value, part="cast"))
+        return tuple(checked) if isinstance(made, tuple) else checked[0]
 
     def _taken(self, node: Any, maps: Mapping[Any, Tensor] = MappingProxyType({})) -> Any:
         """The arguments of a call in order and by name: what its operands stand for, or ``maps`` instead."""
@@ -267,7 +307,9 @@ class Reader:
         learned = self._learned(taken)
         if learned and sum(map(prod, shapes)) > sum({value.name: value.elements for value in learned}.values()):
             return self._spread(node, learned[0], shapes[0])
-        return _as(node, [Constant(shape, name=learned[0].name if learned else "") for shape in shapes])
+        name = learned[0].name if learned else ""
+        types = [self._type(value) for value in _tensors(node)]
+        return _as(node, [Constant(shape, name=name, dtype=dtype) for shape, dtype in zip(shapes, types, strict=True)])
 
     def _spread(self, node: Any, value: Constant, shape: Shape) -> Any:
         """Copies of a learned value, such as a class token for each image: the only row of a table, taken so often."""
@@ -276,8 +318,8 @@ class Reader:
         times = prod(shape) // value.elements
         if shape[len(shape) - len(inner) :] != inner or times * value.elements != prod(shape):
             raise UnsupportedError("a learned value that is stretched along an inner axis is not supported")
-        apart = TorchNode.at(self.places.of(node), self.taken)
-        (rows,) = apart.apply(Input((times,), "float32"), part="rows")
+        apart = self._place(node)
+        (rows,) = apart.apply(Input((times,), "int64"), part="rows")
         return apart.then(Reshape(shape), apart.then(Embedding(1, value.elements), rows), part="reshape")
 
     def _map(self, node: Any) -> Tensor:
@@ -286,16 +328,35 @@ class Reader:
             target = self.buffers.get(node.name)
             path = target or self.places.of(node)
             value = self.values[node]
-            (self.maps[node],) = TorchNode.at(path, self.taken).apply(Input(value.shape, "float32"))
+            apart = TorchNode.at(path, self.taken, self.dtype)
+            (self.maps[node],) = apart.apply(Input(value.shape, value.dtype))
         return self.maps[node]
 
     def _left_out(self, node: Any) -> Any:
         """Go on behind a call that is not known, with the shapes that torch says it makes."""
         self.skipped[kind_of(node)] += 1
         shapes = tuple([_sizes(value) for value in _tensors(node)])
+        types = tuple([self._type(value) for value in _tensors(node)])
         taken = _flowing(self._taken(node))
-        apart = TorchNode.at(self.places.of(node), self.taken)
-        return _as(node, apart.apply(Opaque(kind_of(node), shapes), *taken))
+        return _as(node, self._place(node).apply(Opaque(kind_of(node), shapes, types), *taken))
+
+
+def type_of(tensor: Any) -> str:
+    """A tensor's element type by our name."""
+    name = str(tensor.dtype).removeprefix("torch.")
+    name = next((known for known in ("float8", "float4") if name.startswith(known)), name)
+    if name not in BITS:
+        raise UnsupportedError(f"the element type {name} is not supported; {suggestion(name, BITS)}")
+    return name
+
+
+def _network_type(module: Any) -> str:
+    """The element type of most of a module's weights."""
+    found = Counter({"float32": 0})
+    for weight in module.parameters():
+        if weight.is_floating_point():
+            found[type_of(weight)] += weight.numel()
+    return found.most_common(1)[0][0]
 
 
 def _tensors(node: Any) -> list[Any]:
