@@ -44,6 +44,13 @@ def network(name: str, *, batch: int = 1, dtype: str | None = None, **parameters
     return graph.replay(batch=batch if batch != 1 else None, dtype=dtype, name=title)
 
 
+def from_torch(module: Any, *inputs: Any, unknown: str = "error", **keywords: Any) -> "Graph":
+    """Read a ``torch.nn.Module`` as it runs on example inputs; see :func:`costmodel.importers.torch.from_torch`."""
+    from costmodel.importers.torch import from_torch as read
+
+    return read(module, *inputs, unknown=unknown, **keywords)
+
+
 def to_onnx(
     graph: "Graph", *, seed: int | None = None, weights: "Mapping[str, Mapping[str, Array]] | None" = None
 ) -> "ModelProto":

@@ -73,6 +73,11 @@ class Request:
 
     def run(self, folder: Path = Path()) -> Simulation:
         """Build and simulate it with today's code; files are looked for from the folder on."""
+        if importers.is_program(self.network):
+            raise CostModelError(
+                f"{self.network}: a snapshot is data and runs no code; write the network as a file first: "
+                f"costmodel export {self.network} -o network.yaml"
+            )
         network = str(folder / self.network) if importers.is_file(self.network) else self.network
         graph = costmodel.network(network, batch=self.batch, dtype=self.dtype, **self.parameters)
         name = str(folder / self.machine) if self.machine.endswith((".yaml", ".yml")) else self.machine

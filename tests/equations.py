@@ -9,6 +9,7 @@ import functools
 import itertools
 import math
 import operator
+import types
 
 import numpy as np
 import onnxruntime
@@ -241,6 +242,8 @@ LAYER_NORM = affine(of_rows(centered, last_axes), channels=False)
 RMS_NORM = affine(of_rows(by_root, last_axes), channels=False)
 GROUP_NORM = affine(of_groups, channels=True)
 INSTANCE_NORM = affine(of_rows(centered, lambda _, x: range(2, x.ndim)), channels=True)
+
+TRAINING_BATCH_NORM = affine(of_rows(centered, lambda _, x: (0, *range(2, x.ndim))), channels=True)
 
 
 def reduced(formula):
@@ -549,6 +552,7 @@ EXACT = {
     "Softplus": value_by_value(lambda _, x: max(x, 0) + math.log1p(math.exp(-abs(x)))),
     "Sub": of_two(lambda a, b: a - b),
     "Tanh": value_by_value(lambda _, x: math.tanh(x)),
+    "TrainingBatchNorm": TRAINING_BATCH_NORM,
     "Transpose": permuted,
     "Abs": value_by_value(lambda _, x: math.fabs(x)),
     "And": value_pairs(lambda a, b: a != 0 and b != 0),
@@ -742,6 +746,14 @@ def off_by_statistics(op, u, y, inputs, weights):
     return np.where(np.isnan(off), np.inf, off) * 1.5 + 4 * u * (abs(y) + abs(weights.get("beta", np.zeros(1))).max())
 
 
+def off_by_statistics_of_batch(op, u, y, inputs, weights):
+    """As one image with the positions of all of them."""
+    x, y = (np.moveaxis(values, 1, 0) for values in (inputs[0], y))
+    alike = types.SimpleNamespace(kind="InstanceNorm", epsilon=op.epsilon)
+    one = off_by_statistics(alike, u, y.reshape(1, len(x), -1), [x.reshape(1, len(x), -1)], weights)
+    return np.moveaxis(one.reshape(x.shape), 0, 1)
+
+
 def off_by_squares(op, u, y, inputs, weights):
     """All terms are positive: their sum is off by a factor, and nothing cancels."""
     (x,) = inputs
@@ -834,6 +846,7 @@ OFF = {
     **dict.fromkeys(["GroupNorm", "InstanceNorm", "LayerNorm"], off_by_statistics),
     **dict.fromkeys(["ReduceL1", "ReduceMean", "ReduceSum"], off_by_reduction()),
     **dict.fromkeys(["ReduceL2", "ReduceProd", "ReduceSumSquare"], off_by_reduction(first=2)),
+    "TrainingBatchNorm": off_by_statistics_of_batch,
     "Attention": off_by_attention,
     "ConvTranspose": off_by_spreading,
     "CumSum": off_by_running_sum,

@@ -38,7 +38,7 @@ HOMES = {
     "matplotlib": {"report"},
     "highspy": {"place"},
     "onnx": {"costmodel", "exporters", "importers"},
-    "torch": set(),
+    "torch": {"importers"},
 }
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 

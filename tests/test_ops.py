@@ -102,6 +102,7 @@ from costmodel.ops import (
     Tanh,
     TanhGelu,
     Tile,
+    TrainingBatchNorm,
     Transpose,
     Trilu,
     Where,
@@ -552,6 +553,17 @@ case(
     multiply=6 * (1 + 25 + 1 + 25 + 25),
     special=6,
     divide=6,
+)
+case(
+    "trainingbatchnorm",
+    TrainingBatchNorm(),
+    [(2, 3, 5, 5)],
+    (2, 3, 5, 5),
+    weights={"gamma": (3,), "beta": (3,)},
+    add=3 * (49 + 50 + 49 + 1 + 50),  # 2 maps of 25
+    multiply=3 * (1 + 50 + 1 + 50 + 50),
+    special=3,
+    divide=3,
 )
 case("logsoftmax", LogSoftmax(), [(2, 10)], (2, 10), special=2 * 10 + 2, add=2 * 10 + 2 * 10)
 case("logsoftmax-in-the-middle", LogSoftmax(-2), [(2, 3, 4)], (2, 3, 4), special=24 + 8, add=48)

@@ -110,6 +110,7 @@ from costmodel.ops import (
     Tanh,
     TanhGelu,
     Tile,
+    TrainingBatchNorm,
     Transpose,
     Trilu,
     Where,
@@ -540,6 +541,9 @@ DRAWN |= {
         lambda op: maps(least=3).map(lambda shape: (op, [shape]))
     ),
     "LayerNorm": last_axes(LayerNorm, scale=True, bias=True),
+    "TrainingBatchNorm": st.builds(TrainingBatchNorm, st.just(0.1), st.booleans(), st.booleans()).flatmap(
+        lambda op: maps(least=2).map(lambda shape: (op, [shape]))
+    ),
     "LogSoftmax": with_axis(LogSoftmax),
     "Pow": powers(),
     "RMSNorm": last_axes(RMSNorm, scale=True),

@@ -68,14 +68,16 @@ def complete_dtype(incomplete: str) -> list[str]:
 NetworkArgument = Annotated[
     str,
     typer.Argument(
-        help="A network of the zoo (see 'costmodel list'), or the path of an .onnx or a .yaml file.",
+        help="A network of the zoo (see 'costmodel list'), the path of an .onnx or .yaml file, or module.py:function, "
+        "which runs your code: it returns a torch module or (module, example inputs).",
         autocompletion=complete_network,
     ),
 ]
 NetworksArgument = Annotated[
     list[str],
     typer.Argument(
-        help="Networks of the zoo or the paths of .onnx or .yaml files; or 'all' of the zoo.",
+        help="Networks of the zoo, paths of .onnx or .yaml files, or module.py:function, which runs your code; or "
+        "'all' of the zoo.",
         autocompletion=complete_network,
     ),
 ]
@@ -109,13 +111,15 @@ ParamOption = Annotated[
 ]
 ShapeOption = Annotated[
     list[str] | None,
-    typer.Option("--shape", help="Of a file's input: input=1x3x224x224. May be repeated.", metavar="INPUT=SIZES"),
+    typer.Option(
+        "--shape", help="Of a file's or a module's input: input=1x3x224x224. May be repeated.", metavar="INPUT=SIZES"
+    ),
 ]
 UnknownOption = Annotated[
     str | None,
     typer.Option(
         "--unknown",
-        help="Operators of a file that are not known: error, or skip to leave them out and say so.",
+        help="Operators of a file or a module that are not known: error, or skip to leave them out and say so.",
         autocompletion=complete_words("error", "skip"),
     ),
 ]

@@ -49,19 +49,20 @@ def parameters_of(param: Sequence[str] | None, **chosen: Any) -> dict[str, Any]:
     return parameters
 
 
-def _is_file(source: Path | str) -> bool:
-    """Whether an input is a file, and not a name of something shipped."""
+def _file(source: Path | str) -> str | None:
+    """The file that an input is, or whose code it runs; None for the name of something shipped."""
     from costmodel import importers
 
-    named = isinstance(source, Path) or source.lower().endswith((".yaml", ".yml", *importers.FORMATS))
-    return named and os.path.exists(source)  # noqa: PTH110 - never raises
+    path = source.rpartition(":")[0] if isinstance(source, str) and importers.is_program(source) else str(source)
+    named = isinstance(source, Path) or path.lower().endswith((".yaml", ".yml", ".py", *importers.FORMATS))
+    return path if named and os.path.exists(path) else None  # noqa: PTH110 - never raises
 
 
 def distinct(outputs: Mapping[str, Path | None], inputs: Sequence[Path | str] = ()) -> None:
     """Refuse two outputs in one place, and an output in the place of an input."""
     given = [path for path in outputs.values() if path is not None]
     places = [os.path.abspath(path) for path in given]  # noqa: PTH100 - "." and ".." go, links stay
-    read = {os.path.realpath(source) for source in inputs if _is_file(source)}
+    read = {os.path.realpath(file) for source in inputs if (file := _file(source))}
     for path, place in zip(given, places, strict=True):
         if str(path) != "-" and os.path.realpath(path) in read:
             raise CostModelError(f"{path}: it is what this command reads, and would be overwritten")

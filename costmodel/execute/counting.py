@@ -270,6 +270,15 @@ def _instance_norm(op: Any, run: Run, x: Array) -> Array:
     return _norm_of_groups(op, run, x, x.shape[1])
 
 
+@implements("TrainingBatchNorm")
+def _training_batch_norm(op: Any, run: Run, x: Array) -> Array:
+    channels, length = x.shape[1], x.size // x.shape[1]
+    turned = np.ascontiguousarray(np.moveaxis(x, 1, 0))
+    affine = _affine(op, run, (channels,))
+    sizes = (channels, length, 1 / length, op.epsilon, channels, length)
+    return np.moveaxis(run.loop(loops.layer_norm, (turned, *affine), turned.shape, *sizes), 0, 1)
+
+
 def _norm_of_groups(op: Any, run: Run, x: Array, groups: int) -> Array:
     images, channels, size = _per_channel(x)
     rows, length = images * groups, channels // groups * size

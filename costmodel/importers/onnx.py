@@ -7,7 +7,6 @@ shapes are used for nothing but operators that are left out on purpose.
 import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, partial
 from math import prod
 from pathlib import Path
@@ -19,6 +18,8 @@ from costmodel.errors import CostModelError, UnsupportedError, WiringError, sugg
 from costmodel.graph import FRACTIONS, Graph, Input, Op, Shape, Tensor, Type, dims
 from costmodel.importers import plan
 from costmodel.importers.folding import COMPUTED, LIMIT, SHAPED, SOURCES, attribute, fold, passes
+from costmodel.importers.opaque import UNKNOWN, Opaque, left_out
+from costmodel.importers.shapes import Shapes, given, titled
 from costmodel.ops.onnx import TYPES, Constant, OnnxNode, Operand, own
 
 try:
@@ -29,9 +30,6 @@ except ImportError:
 
 FILE_LIMIT: Final = 2**31 - 1
 """Bytes; protobuf reads no more."""
-
-UNKNOWN: Final = ("error", "skip")
-"""What to do with an operator that is not known."""
 
 DOMAINS: Final = ("", "ai.onnx")
 
@@ -47,31 +45,8 @@ READABLE: Final[Mapping[int, int]] = {6: LIMIT, 7: LIMIT, 9: LIMIT, 1: 64, 10: 6
 MALFORMED: Final = (AssertionError, AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
 """What attributes and inputs of wrong types or numbers end in."""
 
-_Shapes = Mapping[str, Shape] | Sequence[str] | str
 
-
-@dataclass(frozen=True)
-class Opaque(Op, abstract=True):
-    """y = an operator that is not known, with the shapes that its file declares; its arithmetic and weights are not."""
-
-    operator: str
-    made: tuple[Shape, ...]
-    made_types: tuple[Type, ...]
-
-    def types(self, *inputs: Type) -> tuple[Type, ...]:  # noqa: ARG002
-        """The declared types."""
-        return self.made_types
-
-    def shapes(self, *inputs: Shape) -> tuple[Shape, ...]:  # noqa: ARG002
-        """The declared shapes."""
-        return self.made
-
-    def shape(self, *inputs: Shape) -> Shape:  # noqa: ARG002
-        """The first of them."""
-        return self.made[0]
-
-
-def load(path: Path, *, batch: int = 1, shape: _Shapes | None = None, unknown: str = "error", **others: Any) -> Graph:
+def load(path: Path, *, batch: int = 1, shape: Shapes | None = None, unknown: str = "error", **others: Any) -> Graph:
     """Read a network; ``shape`` gives inputs theirs, as {"input": (1, 3, 224, 224)} or "input=1x3x224x224".
 
     A ``batch`` goes to the first dimension of every input that leaves it open, or of all inputs if none does. With
@@ -83,12 +58,11 @@ def load(path: Path, *, batch: int = 1, shape: _Shapes | None = None, unknown: s
     if unknown not in UNKNOWN:
         raise CostModelError(f"{path}: unknown must be one of {', '.join(UNKNOWN)}, not {unknown!r}")
     model = read(path)
-    given = _given(path, shape)
-    reader = Reader(path, model, skip=unknown == "skip", fixed=not given and batch == 1)
-    reader.inputs(given, batch)
+    shapes = given(path, shape)
+    reader = Reader(path, model, skip=unknown == "skip", fixed=not shapes and batch == 1)
+    reader.inputs(shapes, batch)
     reader.nodes()
-    sizes = [f"{name}={dims(size)}" for name, size in given.items()] + ([f"batch={batch}"] if batch != 1 else [])
-    return reader.graph(f"{path.stem}({', '.join(sizes)})" if sizes else path.stem)
+    return reader.graph(titled(path.stem, {}, shapes, batch))
 
 
 def read(path: Path) -> ModelProto:
@@ -111,28 +85,6 @@ def read(path: Path) -> ModelProto:
     if not model.graph.node or not model.opset_import:
         raise CostModelError(f"{path}: not an ONNX model: it has no nodes, or names no operator set")
     return model
-
-
-def _given(path: Path, shape: _Shapes | None) -> dict[str, Shape]:
-    """Shapes of inputs as they were given -> by name; a shape without a name has the name ''."""
-    if shape is None:
-        return {}
-    if isinstance(shape, Mapping):
-        return {str(name): _checked(path, str(name), sizes, sizes) for name, sizes in shape.items()}
-    found: dict[str, Shape] = {}
-    for text in [shape] if isinstance(shape, str) else shape:
-        name, _, sizes = str(text).rpartition("=")
-        if name in found:
-            raise CostModelError(f"{path}: the shape of {name!r} is given twice")
-        numbers = [int(size) if size.isdecimal() else 0 for size in sizes[:200].split("x")]
-        found[name] = _checked(path, name, numbers, sizes)
-    return found
-
-
-def _checked(path: Path, name: str, sizes: Any, given: Any) -> Shape:
-    if isinstance(sizes, list | tuple) and sizes and all(type(size) is int and size > 0 for size in sizes):
-        return tuple(sizes)
-    raise CostModelError(f"{path}: the shape of {name!r} must be sizes such as 1x3x224x224, not {given!r:.40}")
 
 
 class Reader:
@@ -298,16 +250,7 @@ class Reader:
         wanted = [value for value in (*outputs, *self.ends) if isinstance(value, Tensor)]
         if not wanted:
             raise CostModelError(f"{self.path}: none of its outputs follows from its inputs")
-        notes = []
-        if self.skipped:
-            total = sum(self.skipped.values())
-            named = ", ".join(f"{kind} ({count})" for kind, count in sorted(self.skipped.items()) if count)
-            behind = f", and {self.behind} behind them whose shapes are not known" if self.behind else ""
-            notes.append(
-                f"left out {total} operator{'s that are' if total > 1 else ' that is'} not known: {named}{behind}; "
-                "all totals are lower bounds"
-            )
-        return Graph(list(dict.fromkeys(wanted)), title, dtype=self.dtype, notes=notes)
+        return Graph(list(dict.fromkeys(wanted)), title, dtype=self.dtype, notes=left_out(self.skipped, self.behind))
 
 
 def _made(node: OnnxNode) -> Sequence[Operand]:

@@ -81,6 +81,7 @@ from costmodel.ops.normalization import LogSoftmax as LogSoftmax
 from costmodel.ops.normalization import Lrn as Lrn
 from costmodel.ops.normalization import RMSNorm as RMSNorm
 from costmodel.ops.normalization import Softmax as Softmax
+from costmodel.ops.normalization import TrainingBatchNorm as TrainingBatchNorm
 from costmodel.ops.pooling import AveragePool as AveragePool
 from costmodel.ops.pooling import GlobalAveragePool as GlobalAveragePool
 from costmodel.ops.pooling import GlobalMaxPool as GlobalMaxPool

@@ -58,22 +58,19 @@ class BatchNorm(Op):
             beta, x
         )
 
-    def train(self, x: Array, gamma: Array, beta: Array) -> Array:
-        """With the statistics of x itself, over the batch and the positions of each channel, as in training."""
-        axes = (0, *range(2, x.ndim))
-        return self.run(x, gamma, beta, x.mean(axis=axes), x.var(axis=axes))
-
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
-        """At inference: of its outputs only the first is made."""
-        if node.get("training_mode") or any(node.outputs[1:]):
-            raise UnsupportedError("training is not supported")
+        """Of its outputs only the first is made; in training it is another operator."""
+        if any(node.outputs[1:]):
+            raise UnsupportedError("its running statistics are used, which is not supported")
         if not node.get("spatial", 1):
             raise UnsupportedError("statistics for each position (spatial = 0) are not supported")
         (channels,) = node.weight(1, None).shape
         for index in (2, 3, 4):
             node.weight(index, channels)
-        return node.apply(cls(float(node.get("epsilon", 1e-5)), channels), node.tensor())
+        epsilon = float(node.get("epsilon", 1e-5))
+        op = TrainingBatchNorm(epsilon) if node.get("training_mode") else cls(epsilon, channels)
+        return node.apply(op, node.tensor())
 
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
         """With its epsilon."""
@@ -318,6 +315,47 @@ class InstanceNorm(Norm):
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
         """With a gamma of ones and a beta of zeros, where there are none."""
         return form.apply("InstanceNormalization", *self.stated(form), epsilon=self.epsilon)
+
+
+@dataclass(frozen=True)
+class TrainingBatchNorm(Norm):
+    """y = (x - mean) * (1 / sqrt(variance + epsilon)) * gamma[c] + beta[c], with the statistics of the whole batch.
+
+    x, y: N x C x any; gamma and beta: C. A batch norm in training; the running statistics, which are brought up to date
+    beside it, are no part of y and are not counted. Source: Ioffe and Szegedy 2015, algorithm 1.
+    """
+
+    epsilon: float = 1e-5
+    scale: bool = True
+    bias: bool = True
+
+    def shape(self, x: Shape) -> Shape:
+        """N x C x any -> the same."""
+        if len(x) < 2:
+            raise WiringError(f"needs batch x channels, not {dims(x)}")
+        return x
+
+    def rows(self, x: Shape) -> int:
+        """Means."""
+        _, c, *_ = x
+        return c
+
+    def run(self, x: Array, gamma: Array | None = None, beta: Array | None = None) -> Array:
+        """With the statistics of each channel."""
+        y = standard(x, (0, *range(2, x.ndim)), self.epsilon)
+        y = y if gamma is None else y * along_channels(gamma, x)
+        return y if beta is None else y + along_channels(beta, x)
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """As the norm of one image's channels, which have the values of all images."""
+        (shape,) = form.shapes
+        n, c, *rest = shape
+        swapped = (1, 0, *range(2, len(shape)))
+        _, *affine = self.stated(form)
+        turned = form.then("Transpose", *form.operands, perm=swapped)
+        whole = form.then("Reshape", turned, (1, c, -1))
+        y = form.then("InstanceNormalization", whole, *affine, epsilon=self.epsilon)
+        return form.apply("Transpose", form.then("Reshape", y, (c, n, *rest)), perm=swapped)
 
 
 def learned(node: OnnxNode, op: OfLastAxes, bare: OfLastAxes) -> tuple[Tensor, ...]:

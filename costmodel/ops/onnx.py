@@ -73,9 +73,14 @@ class OnnxNode:
         """The operands that flow."""
         return tuple([operand for operand in self.inputs if isinstance(operand, Tensor)])
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """The block and the name of its layer."""
+        return place(self.path, self.kind.rpartition(".")[2])
+
     def apply(self, op: Op, *operands: Tensor, part: str = "") -> tuple[Tensor, ...]:
         """Apply an operator, without ``operands`` to all that flow; ``part`` names what is not the node itself."""
-        block, name = place(self.path, self.kind.rpartition(".")[2])
+        block, name = self.place
         wanted = f"{name}_{part}" if part else name
         return Node(op, operands or self.tensors, unique(wanted, block, self.taken), block).outputs
 

@@ -1,0 +1,669 @@
+"""A call of torch -> the node of ONNX that does the same, and what that makes: one table, by the names of aten.
+
+Nothing here needs torch. A tensor is an operand as ONNX has it: one that flows, or a constant of a known shape.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any, Final, Self
+
+from costmodel.arrays import np
+from costmodel.errors import UnsupportedError
+from costmodel.graph import Input, Op, Shape, Tensor, dims
+from costmodel.ops import ChannelShuffle, GroupNorm, InstanceNorm, LayerNorm, Linear, RMSNorm, TrainingBatchNorm
+from costmodel.ops.onnx import Constant, OnnxNode, Operand
+
+Made = Operand | tuple[Operand, ...]
+"""What a call makes: a tensor, or several."""
+
+
+OPSET: Final = 24
+"""The operator set of ONNX whose rules the nodes follow."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call: its arguments by the names that torch's schema gives them, and the shapes that torch says it makes."""
+
+    arguments: Mapping[str, Any]
+    plain: tuple[str, ...]
+    """The names of the arguments that have no default."""
+    shapes: tuple[Shape, ...]
+    node: OnnxNode
+    """A node at its place in the module, to be made one of ONNX."""
+
+    def __getitem__(self, name: str) -> Any:
+        return self.arguments[name]
+
+    @property
+    def first(self) -> Any:
+        """The first argument, which schemas call self or input."""
+        return self[self.plain[0]]
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of the first of what it makes."""
+        return self.shapes[0]
+
+    def several(self, name: str, count: int) -> tuple[int, ...]:
+        """A number for all of ``count`` axes, or one for each."""
+        given = self[name]
+        numbers = tuple(given) if isinstance(given, list | tuple) else (given,)
+        return numbers * count if len(numbers) == 1 else numbers
+
+    def axis(self, name: str, rank: int) -> int:
+        """An axis that may count from the end -> counted from the start."""
+        return int(self[name]) % rank if rank else 0
+
+    def onnx(self, kind: str, *inputs: Operand, outputs: int = 1, **attributes: Any) -> tuple[Tensor, ...]:
+        """What ONNX's operator makes of the operands."""
+        if kind not in Op.onnx_registry:
+            raise UnsupportedError(f"ONNX's {kind} is not known")
+        given = {name: value for name, value in attributes.items() if value is not None}
+        node = replace(self.node, kind=kind, attributes=given, inputs=inputs, outputs=(True,) * outputs)
+        return Op.onnx_registry[kind].from_onnx(node)
+
+    def one(self, kind: str, *inputs: Operand, **attributes: Any) -> Tensor:
+        """The first of what ONNX's operator makes."""
+        return self.onnx(kind, *inputs, **attributes)[0]
+
+    def reshaped(self, x: Operand, shape: Shape) -> Operand:
+        """A view; the number of images stays open where it is the first axis of both."""
+        if x is None or x.shape == shape:
+            return x
+        to = (0, *shape[1:]) if shape and x.shape and shape[0] == x.shape[0] else shape
+        return self.one("Reshape", x, numbers(to))
+
+
+@dataclass(frozen=True)
+class TorchNode(OnnxNode):
+    """A node of ONNX in the place of a call: its layer has the call's path."""
+
+    @classmethod
+    def at(cls, path: str, taken: dict[str, int], dtype: str) -> Self:
+        """A node at a place, with nothing else yet."""
+        return cls("", OPSET, {}, (), (True,), path, taken, dtype)
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The module and the last part of the path."""
+        block, _, name = self.path.rpartition(".")
+        return block, name
+
+
+Rule = Callable[[Call], Made]
+
+
+def numbers(values: Sequence[float] | float) -> Constant:
+    """Numbers that a node is told by."""
+    array = np.asarray(values)
+    return Constant(array.shape, lambda: array)
+
+
+def _operand(value: Any) -> Operand:
+    """An argument as an operand; a plain number is a constant."""
+    return numbers(value) if isinstance(value, bool | int | float) else value
+
+
+def _plain(kind: str) -> Rule:
+    """ONNX's operator on the arguments that have no default."""
+    return lambda call: call.one(kind, *[_operand(call[name]) for name in call.plain])
+
+
+def _with(kind: str, **renamed: str) -> Rule:
+    """ONNX's operator on the first argument, with attributes that torch calls otherwise."""
+    return lambda call: call.one(kind, call.first, **{onnx: float(call[torch]) for onnx, torch in renamed.items()})
+
+
+def _same(call: Call) -> Made:
+    """The operand itself, in another place, order or type of the same width."""
+    x: Operand = call.first
+    return x
+
+
+def _view(call: Call) -> Made:
+    return call.reshaped(call.first, call.shape)
+
+
+def _scaled(kind: str) -> Rule:
+    """A sum or difference, whose second operand torch may scale."""
+
+    def rule(call: Call) -> Made:
+        other = call["other"]
+        if call.arguments.get("alpha", 1) != 1:
+            other = call.one("Mul", other, numbers(call["alpha"]))
+        return call.one(kind, call.first, _operand(other))
+
+    return rule
+
+
+def _divide(call: Call) -> Made:
+    y = call.one("Div", _operand(call.first), _operand(call["other"]))
+    mode = call.arguments.get("rounding_mode")
+    if mode not in (None, "floor"):
+        raise UnsupportedError(f"rounding_mode {mode!r} is not supported; known: None, floor")
+    return call.one("Floor", y) if mode else y
+
+
+def _convolution(call: Call) -> Made:
+    x, weight = call.first, call["weight"]
+    rank = len(weight.shape) - 2
+    dilation, pads = call.several("dilation", rank), call["padding"]
+    if isinstance(pads, str):
+        whole = [0 if pads == "valid" else d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
+        pads = [*[size // 2 for size in whole], *[-(-size // 2) for size in whole]]
+    else:
+        pads = call.several("padding", rank) * 2
+    if not isinstance(weight, Constant):
+        raise UnsupportedError("its weights are computed from what comes in, where weights of the module are supported")
+    return call.one(
+        "Conv", x, weight, call["bias"], strides=call.several("stride", rank), pads=tuple(pads), dilations=dilation,
+        group=call["groups"],
+    )  # fmt: skip
+
+
+def _batch_norm(call: Call) -> Made:
+    x, scale, shift = call.first, call["weight"], call["bias"]
+    if scale is None or shift is None:
+        raise UnsupportedError("a batch norm without weight and bias (affine=False) is not supported")
+    if call["training"] or call["running_mean"] is None:
+        return call.node.then(TrainingBatchNorm(call["eps"]), x)
+    return call.one(
+        "BatchNormalization", x, scale, shift, call["running_mean"], call["running_var"], epsilon=call["eps"]
+    )
+
+
+def _pool(kind: str) -> Rule:
+    def rule(call: Call) -> Made:
+        x: Tensor = call.first
+        rank = len(x.shape) - 2
+        if call.arguments.get("divisor_override") is not None:
+            raise UnsupportedError("divisor_override is not supported")
+        further: dict[str, Any] = {}
+        if "dilation" in call.arguments:
+            further["dilations"] = call.several("dilation", rank)
+        if "count_include_pad" in call.arguments:
+            further["count_include_pad"] = int(call["count_include_pad"])
+        return call.one(
+            kind, x, kernel_shape=call.several("kernel_size", rank), pads=call.several("padding", rank) * 2,
+            strides=call.several("stride" if call["stride"] else "kernel_size", rank),
+            ceil_mode=int(call["ceil_mode"]), **further,
+        )  # fmt: skip
+
+    return rule
+
+
+def _adaptive(kind: str) -> Rule:
+    """A pool to a given size: of the whole map, or with windows of one size that do not overlap."""
+
+    def rule(call: Call) -> Made:
+        x: Tensor = call.first
+        (*_, _, _), spatial, wanted = x.shape, x.shape[2:], call.shape[2:]
+        if spatial == wanted:
+            return x
+        if set(wanted) == {1}:
+            return call.one(f"Global{kind}", x)
+        if any(size % parts for size, parts in zip(spatial, wanted, strict=True)):
+            raise UnsupportedError(f"a pool of {dims(spatial)} to {dims(wanted)} has windows of several sizes")
+        kernel = tuple(size // parts for size, parts in zip(spatial, wanted, strict=True))
+        return call.one(kind, x, kernel_shape=kernel, strides=kernel)
+
+    return rule
+
+
+def _linear(call: Call) -> Made:
+    x, weight, bias = call.first, call["weight"], call["bias"]
+    if isinstance(x, Tensor) and isinstance(weight, Constant) and not isinstance(bias, Tensor):
+        features, channels = weight.shape
+        return call.node.then(Linear(features, bias=bias is not None, channels=channels), x)
+    turned = call.one("Transpose", weight, perm=(1, 0)) if isinstance(weight, Tensor) else Constant(weight.shape[::-1])
+    y = call.one("MatMul", x, turned)
+    return y if bias is None else call.one("Add", y, bias)
+
+
+def _addmm(call: Call) -> Made:
+    return call.one(
+        "Gemm", call["mat1"], call["mat2"], call["self"], alpha=float(call["alpha"]), beta=float(call["beta"])
+    )
+
+
+def _dropout(call: Call) -> Made:
+    return _dropped(call, call.first) if call["train"] and call["p"] else call.one("Dropout", call.first)
+
+
+def _dropped(call: Call, x: Tensor) -> Tensor:
+    """In training a product with a mask that is drawn outside, of 0 and 1/(1 - p)."""
+    (mask,) = call.node.apply(Input(x.shape), part="mask")
+    return call.one("Mul", x, mask)
+
+
+def _clamp(low: str, high: str) -> Rule:
+    def rule(call: Call) -> Made:
+        bounds = {"min": call.arguments.get(low), "max": call.arguments.get(high)}
+        if any(isinstance(bound, Tensor | Constant) for bound in bounds.values()):
+            raise UnsupportedError("bounds that are tensors are not supported")
+        return call.one("Clip", call.first, **{name: float(b) for name, b in bounds.items() if b is not None})
+
+    return rule
+
+
+def _prelu(call: Call) -> Made:
+    slope = call["weight"]
+    if isinstance(slope, Constant):  # one for each channel, which ONNX aligns at the end
+        slope = slope._replace(shape=(slope.elements, *(1,) * (len(call.shape) - 2)))
+    return call.one("PRelu", call.first, slope)
+
+
+def _elu(call: Call) -> Made:
+    if (call["scale"], call["input_scale"]) != (1, 1):
+        raise UnsupportedError("an ELU with other scales than 1 is not supported")
+    return call.one("Elu", call.first, alpha=float(call["alpha"]))
+
+
+def _softmax(kind: str) -> Rule:
+    return lambda call: call.one(kind, call.first, axis=call.axis("dim", len(call.shape)))
+
+
+def _gelu(call: Call) -> Made:
+    return call.one("Gelu", call.first, approximate=call["approximate"])
+
+
+def _turn(call: Call) -> Made:
+    """The axes in another order, as the call's own arguments say it."""
+    x: Tensor = call.first
+    rank = len(x.shape)
+    axes = list(range(rank))
+    if "dims" in call.arguments:
+        axes = [axis % rank for axis in call["dims"]]
+    elif "source" in call.arguments:
+        moved = dict(zip(call.several("destination", 1), call.several("source", 1), strict=True))
+        moved = {to % rank: axis % rank for to, axis in moved.items()}
+        others = iter([axis for axis in axes if axis not in moved.values()])
+        axes = [moved[axis] if axis in moved else next(others) for axis in axes]
+    else:
+        one, two = [call.axis(name, rank) for name in call.plain[1:]] or (0, -1)
+        axes[one], axes[two] = axes[two], axes[one]
+    return x if axes == sorted(axes) else call.one("Transpose", x, perm=tuple(axes))
+
+
+def _slice(call: Call) -> Made:
+    x: Tensor = call.first
+    axis = call.axis("dim", len(x.shape))
+    start, stop, step = slice(call["start"], call["end"], call["step"]).indices(x.shape[axis])
+    if (start, stop, step) == (0, x.shape[axis], 1):
+        return x
+    return call.one("Slice", x, *map(numbers, ([start], [stop], [axis], [step])))
+
+
+def _select(call: Call) -> Made:
+    x: Tensor = call.first
+    return call.one("Gather", x, numbers(int(call["index"])), axis=call.axis("dim", len(x.shape)))
+
+
+def _split(call: Call) -> Made:
+    x: Tensor = call.first
+    axis = call.axis("dim", len(x.shape))
+    sizes = [shape[axis] for shape in call.shapes]
+    return (x,) if len(sizes) == 1 else call.onnx("Split", x, numbers(sizes), outputs=len(sizes), axis=axis)
+
+
+def _unbind(call: Call) -> Made:
+    x: Tensor = call.first
+    axis = call.axis("dim", len(x.shape))
+    return tuple([call.one("Gather", x, numbers(index), axis=axis) for index in range(x.shape[axis])])
+
+
+def _flatten(call: Call) -> Made:
+    x: Tensor = call.first
+    behind = call.axis("end_dim", len(x.shape)) == len(x.shape) - 1
+    return call.one("Flatten", x) if call["start_dim"] == 1 and behind else _view(call)
+
+
+def _concat(call: Call) -> Made:
+    parts = [part for part in call["tensors"] if part.elements]
+    return call.one("Concat", *parts, axis=call.axis("dim", len(call.shape)))
+
+
+def _stack(call: Call) -> Made:
+    axis = call.axis("dim", len(call.shape))
+    apart = (*call.shape[:axis], 1, *call.shape[axis + 1 :])
+    return call.one("Concat", *[call.reshaped(part, apart) for part in call["tensors"]], axis=axis)
+
+
+def _reduce(kind: str) -> Rule:
+    """Over the axes ``dim``, or over all of them."""
+
+    def rule(call: Call) -> Made:
+        x: Tensor = call.first
+        given = call.arguments.get("dim")
+        axes = [given] if isinstance(given, int) else list(given or range(len(x.shape)))
+        kept = int(bool(call.arguments.get("keepdim")))
+        return call.one(kind, x, axes=tuple(axis % len(x.shape) for axis in axes), keepdims=kept)
+
+    return rule
+
+
+def _pad(call: Call) -> Made:
+    x: Tensor = call.first
+    pads = list(call["pad"])
+    modes = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+    rank = len(x.shape)
+    before, after = [0] * rank, [0] * rank
+    for number, (less, more) in enumerate(zip(pads[::2], pads[1::2], strict=True)):
+        before[rank - 1 - number], after[rank - 1 - number] = less, more
+    if not any(pads):
+        return x
+    value = numbers(float(call.arguments.get("value") or 0))
+    return call.one("Pad", x, numbers([*before, *after]), value, mode=modes[call.arguments.get("mode", "constant")])
+
+
+def _expand(call: Call) -> Made:
+    x: Tensor = call.first
+    return x if x.shape == call.shape else call.one("Expand", x, numbers(call.shape))
+
+
+def _narrow(call: Call) -> Made:
+    x: Tensor = call.first
+    start = call["start"] % x.shape[call.axis("dim", len(x.shape))]
+    return call.one("Slice", x, *map(numbers, ([start], [start + call["length"]], [call["dim"]])))
+
+
+def _norm(call: Call) -> Made:
+    order = call.arguments.get("ord", call.arguments.get("p"))
+    if order not in (1, 2):
+        raise UnsupportedError(f"a norm of order {order} is not supported; known: 1, 2")
+    return _reduce(f"ReduceL{int(order)}")(call)
+
+
+def _repeat(call: Call) -> Made:
+    x, times = call.first, tuple(call["repeats"])
+    apart = call.reshaped(x, (1,) * (len(times) - len(x.shape)) + x.shape)
+    return apart if set(times) == {1} else call.one("Tile", apart, numbers(times))
+
+
+def _roll(call: Call) -> Made:
+    """Along each axis its end before its beginning."""
+    x: Tensor = call.first
+    for shift, dim in zip(call["shifts"], call["dims"], strict=True):
+        size = x.shape[dim]
+        cut, axis = (-shift) % size, numbers([dim])
+        if cut:
+            parts = [call.one("Slice", x, *map(numbers, ends), axis) for ends in (([cut], [size]), ([0], [cut]))]
+            x = call.one("Concat", *parts, axis=dim)
+    return x
+
+
+def _index(call: Call) -> Made:
+    """Places along one axis."""
+    given = [(axis, indices) for axis, indices in enumerate(call["indices"]) if indices is not None]
+    if len(given) != 1:
+        raise UnsupportedError("indices along several axes at once are not supported; known: along one")
+    ((axis, indices),) = given
+    return call.one("Gather", call.first, indices, axis=axis)
+
+
+def _embedding(call: Call) -> Made:
+    return call.one("Gather", call["weight"], call["indices"], axis=0)
+
+
+def _index_select(call: Call) -> Made:
+    return call.one("Gather", call.first, call["index"], axis=call.axis("dim", len(call.shape)))
+
+
+def _learned(call: Call) -> dict[str, bool]:
+    """Whether a norm has a gamma and a beta, which must be weights of the module."""
+    weights = {"scale": call["weight"], "bias": call.arguments.get("bias")}
+    if any(isinstance(weight, Tensor) for weight in weights.values()):
+        raise UnsupportedError("its weight or bias is computed, where weights of the module are supported")
+    return {name: weight is not None for name, weight in weights.items()}
+
+
+def _layer_norm(call: Call) -> Made:
+    return call.node.then(LayerNorm(-len(call["normalized_shape"]), call["eps"], **_learned(call)), call.first)
+
+
+def _rms_norm(call: Call) -> Made:
+    epsilon = 2**-23 if call["eps"] is None else call["eps"]  # torch's usual one is that of 32 bits
+    return call.node.then(RMSNorm(-len(call["normalized_shape"]), epsilon, scale=_learned(call)["scale"]), call.first)
+
+
+def _group_norm(call: Call) -> Made:
+    return call.node.then(GroupNorm(call["num_groups"], call["eps"], **_learned(call)), call.first)
+
+
+def _instance_norm(call: Call) -> Made:
+    if not call["use_input_stats"]:
+        raise UnsupportedError("an instance norm with running statistics is not supported")
+    return call.node.then(InstanceNorm(call["eps"], **_learned(call)), call.first)
+
+
+def _attention(call: Call) -> Made:
+    """Heads before the length, and before them the images, of which torch has any number of axes."""
+    parts: list[Tensor] = [call["query"], call["key"], call["value"]]
+    if any(not isinstance(part, Tensor) for part in parts):
+        raise UnsupportedError("queries, keys or values that are constants are not supported")
+    query, key, value = (_with_heads(call, part) for part in parts)
+    mask = (call["attn_mask"],) if call["attn_mask"] is not None else ()
+    if call["dropout_p"]:
+        y = _attention_in_training(call, query, key, value, *mask)
+    else:
+        y = call.one("Attention", query, key, value, *mask, is_causal=int(call["is_causal"]), scale=call["scale"])
+    return call.reshaped(y, call.shape)
+
+
+def _with_heads(call: Call, x: Tensor) -> Any:
+    *images, heads = x.shape[:-2] if len(x.shape) > 3 else (*x.shape[:-2], 1)
+    return call.reshaped(x, (prod(images), heads, *x.shape[-2:]))
+
+
+def _attention_in_training(call: Call, query: Tensor, key: Tensor, value: Tensor, *mask: Tensor) -> Tensor:
+    """Step by step, because shares are dropped between the two products."""
+    if query.shape[1] != key.shape[1]:
+        raise UnsupportedError("dropout in attention with grouped heads is not supported; call eval() on the module")
+    turned = call.one("Transpose", key, perm=(0, 1, 3, 2))
+    scores = call.one("Mul", call.one("MatMul", query, turned), numbers(1.0))
+    if call["is_causal"]:
+        mask = call.node.apply(Input(scores.shape[2:]), part="causal")
+    for each in mask:
+        scores = call.one("Add", scores, each)
+    return call.one("MatMul", _dropped(call, call.one("Softmax", scores, axis=3)), value)
+
+
+def _transposed_convolution(call: Call) -> Made:
+    x, weight = call.first, call["weight"]
+    rank = len(weight.shape) - 2
+    return call.one(
+        "ConvTranspose", x, weight, call["bias"], strides=call.several("stride", rank),
+        pads=call.several("padding", rank) * 2, output_padding=call.several("output_padding", rank),
+        dilations=call.several("dilation", rank), group=call["groups"],
+    )  # fmt: skip
+
+
+def _resize(mode: str) -> Rule:
+    """To the size that torch says it makes."""
+
+    def rule(call: Call) -> Made:
+        if mode == "nearest":
+            how = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        else:
+            aligned = call["align_corners"]
+            how = {"coordinate_transformation_mode": "align_corners" if aligned else "pytorch_half_pixel"}
+        return call.one("Resize", call.first, None, None, numbers(call.shape), mode=mode, **how)
+
+    return rule
+
+
+def _pixel_shuffle(call: Call) -> Made:
+    return call.one("DepthToSpace", call.first, blocksize=call["upscale_factor"], mode="CRD")
+
+
+def _channel_shuffle(call: Call) -> Made:
+    return call.node.then(ChannelShuffle(call["groups"]), call.first)
+
+
+def _where(call: Call) -> Made:
+    return call.one("Where", _operand(call["condition"]), _operand(call["self"]), _operand(call["other"]))
+
+
+def _masked_fill(call: Call) -> Made:
+    return call.one("Where", call["mask"], _operand(call["value"]), call["self"])
+
+
+def _chain(*kinds: str) -> Rule:
+    """One of ONNX's operators behind the other."""
+
+    def rule(call: Call) -> Made:
+        y: Made = call.first
+        for kind in kinds:
+            y = call.one(kind, y)  # type: ignore[arg-type]
+        return y
+
+    return rule
+
+
+def _less_self(call: Call) -> Made:
+    if call["alpha"] != 1:
+        raise UnsupportedError("a factor of what is subtracted is not supported")
+    return call.one("Sub", _operand(call["other"]), call["self"])
+
+
+def _square(call: Call) -> Made:
+    return call.one("Mul", call.first, call.first)
+
+
+def _extreme(value: str, place: str) -> Rule:
+    """The largest or smallest of all, of two maps, or along an axis with its place."""
+
+    def rule(call: Call) -> Made:
+        if "other" in call.arguments:
+            return call.one(value.removeprefix("Reduce"), call.first, call["other"])
+        if "dim" not in call.arguments:
+            return _reduce(value)(call)
+        axis, kept = call.axis("dim", len(call.first.shape)), int(call["keepdim"])
+        largest = call.one(value, call.first, axes=(axis,), keepdims=kept)
+        return (largest, call.one(place, call.first, axis=axis, keepdims=kept))
+
+    return rule
+
+
+def _place(kind: str) -> Rule:
+    def rule(call: Call) -> Made:
+        if call["dim"] is None:
+            raise UnsupportedError("a place among all values is not supported; known: along an axis")
+        return call.one(kind, call.first, axis=call.axis("dim", len(call.first.shape)), keepdims=int(call["keepdim"]))
+
+    return rule
+
+
+def _cumulate(call: Call) -> Made:
+    return call.one("CumSum", call.first, numbers(call.axis("dim", len(call.shape))))
+
+
+def _triangle(*, upper: bool) -> Rule:
+    return lambda call: call.one("Trilu", call.first, numbers(int(call["diagonal"])), upper=int(upper))
+
+
+def _einsum(call: Call) -> Made:
+    return call.one("Einsum", *call["tensors"], equation=call["equation"].replace(" ", ""))
+
+
+def _added_product(call: Call) -> Made:
+    y = call.one("MatMul", call["batch1"], call["batch2"])
+    if call["alpha"] != 1:
+        y = call.one("Mul", y, numbers(call["alpha"]))
+    if not call["beta"]:
+        return y
+    x = call["self"] if call["beta"] == 1 else call.one("Mul", call["self"], numbers(call["beta"]))
+    return call.one("Add", y, x)
+
+
+def _gated(call: Call) -> Made:
+    x: Tensor = call.first
+    axis = call.axis("dim", len(x.shape))
+    values, gates = call.onnx("Split", x, numbers([x.shape[axis] // 2] * 2), outputs=2, axis=axis)
+    return call.one("Mul", values, call.one("Sigmoid", gates))
+
+
+def _unequal(call: Call) -> Made:
+    return call.one("Not", call.one("Equal", call.first, _operand(call["other"])))
+
+
+CALLS: Final[Mapping[str, Rule]] = {
+    **dict.fromkeys(
+        ("_to_copy", "alias", "clone", "contiguous", "detach", "lift_fresh_copy", "positive", "to", "type_as"), _same
+    ),
+    **dict.fromkeys(
+        ("_unsafe_view", "ravel", "reshape", "reshape_as", "squeeze", "unflatten", "unsqueeze", "view",
+         "view_as"), _view,
+    ),
+    **dict.fromkeys(("adjoint", "movedim", "permute", "swapaxes", "swapdims", "t", "transpose"), _turn),
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), _convolution),
+    **dict.fromkeys(("avg_pool1d", "avg_pool2d", "avg_pool3d"), _pool("AveragePool")),
+    **dict.fromkeys(("max_pool1d", "max_pool2d", "max_pool3d"), _pool("MaxPool")),
+    **dict.fromkeys(("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"), _adaptive("AveragePool")),
+    **dict.fromkeys(("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"), _adaptive("MaxPool")),
+    **dict.fromkeys(("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"), _dropout),
+    **dict.fromkeys(("chunk", "split", "split_with_sizes"), _split),
+    **dict.fromkeys(("bmm", "matmul", "mm"), _plain("MatMul")),
+    **{name: _plain(kind) for name, kind in {
+        "abs": "Abs", "ceil": "Ceil", "cos": "Cos", "erf": "Erf", "exp": "Exp", "floor": "Floor", "log": "Log",
+        "logical_not": "Not", "mish": "Mish", "neg": "Neg", "reciprocal": "Reciprocal", "round": "Round",
+        "sign": "Sign", "sin": "Sin", "sqrt": "Sqrt", "eq": "Equal", "ge": "GreaterOrEqual", "gt": "Greater",
+        "le": "LessOrEqual", "logical_and": "And", "logical_or": "Or", "logical_xor": "Xor", "lt": "Less",
+        "maximum": "Max", "minimum": "Min", "pow": "Pow", "remainder": "Mod",
+    }.items()},
+    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), _transposed_convolution),
+    **dict.fromkeys(("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d"), _resize("nearest")),
+    **dict.fromkeys(("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d"), _resize("linear")),
+    "upsample_bicubic2d": _resize("cubic"),
+    "ne": _unequal, "rsqrt": _chain("Sqrt", "Reciprocal"), "rsub": _less_self, "square": _square,
+    "layer_norm": _layer_norm, "rms_norm": _rms_norm, "group_norm": _group_norm, "instance_norm": _instance_norm,
+    "scaled_dot_product_attention": _attention, "embedding": _embedding, "index": _index,
+    "index_select": _index_select, "pixel_shuffle": _pixel_shuffle, "channel_shuffle": _channel_shuffle,
+    "where": _where, "masked_fill": _masked_fill, "repeat": _repeat, "roll": _roll, "einsum": _einsum,
+    "baddbmm": _added_product, "glu": _gated, "cumsum": _cumulate, "tril": _triangle(upper=False),
+    "triu": _triangle(upper=True), "argmax": _place("ArgMax"), "argmin": _place("ArgMin"),
+    "max": _extreme("ReduceMax", "ArgMax"), "min": _extreme("ReduceMin", "ArgMin"), "amax": _reduce("ReduceMax"),
+    "amin": _reduce("ReduceMin"), "sum": _reduce("ReduceSum"), "prod": _reduce("ReduceProd"),
+    "logsumexp": _reduce("ReduceLogSumExp"), "log_softmax": _softmax("LogSoftmax"),
+    "relu": _plain("Relu"), "sigmoid": _plain("Sigmoid"), "tanh": _plain("Tanh"), "silu": _plain("Swish"),
+    "hardswish": _plain("HardSwish"), "softplus": _with("Softplus"), "mul": _plain("Mul"),
+    "add": _scaled("Add"), "sub": _scaled("Sub"), "div": _divide,
+    "relu6": lambda call: call.one("Clip", call.first, min=0.0, max=6.0),
+    "hardsigmoid": lambda call: call.one("HardSigmoid", call.first, alpha=1 / 6, beta=0.5),
+    "leaky_relu": _with("LeakyRelu", alpha="negative_slope"),
+    "hardtanh": _clamp("min_val", "max_val"), "clamp": _clamp("min", "max"), "clamp_min": _clamp("min", ""),
+    "clamp_max": _clamp("", "max"), "prelu": _prelu, "elu": _elu, "gelu": _gelu,
+    "softmax": _softmax("Softmax"), "batch_norm": _batch_norm, "linear": _linear, "addmm": _addmm,
+    "cat": _concat, "concat": _concat, "stack": _stack, "slice": _slice, "select": _select, "unbind": _unbind,
+    "flatten": _flatten, "pad": _pad, "constant_pad_nd": _pad, "expand": _expand, "expand_as": _expand,
+    "narrow": _narrow, "linalg_vector_norm": _norm, "norm": _norm, "mean": _reduce("ReduceMean"),
+}  # fmt: skip
+"""aten's name of a function, which its form in place shares -> how it is read."""
+
+UNCHANGED: Final = frozenset({_same, _view})
+"""Rules that make no layer of their own, or only another view."""
+
+CONSTANT: Final = frozenset(
+    {
+        "empty_like", "full_like", "new_empty", "new_full", "new_ones", "new_zeros", "ones_like", "rand_like",
+        "randn_like", "zeros_like",
+    }
+)  # fmt: skip
+"""Functions that take only a shape and a type from a map: what they make does not flow."""
+
+KEEPS_BUFFERS: Final = frozenset({"batch_norm"})
+"""Functions whose operands that are not learned stay weights; for all others they are maps from outside."""
+
+COMPARING: Final = frozenset({"eq", "ge", "gt", "le", "lt", "ne"})
+"""Functions whose operands are brought to one element type, while what they make is true or false."""
+
+PROMOTING: Final = COMPARING | {
+    "add", "cat", "concat", "div", "masked_fill", "maximum", "minimum", "mul", "pow", "remainder", "rsub", "stack",
+    "sub", "where",
+}  # fmt: skip
+"""Functions whose operands are brought to one element type."""
+
+CHOOSING: Final = frozenset({"condition", "mask"})
+"""Arguments that are true or false, and choose."""
