@@ -64,7 +64,8 @@ class Reduce(Op, abstract=True):
             axes = tuple(range(len(x.shape)))
         if not axes:
             return (x,)
-        return node.apply(cls(axes, bool(node.get("keepdims", 1))), x)
+        places = tuple(sorted(axis_of(axis, x.shape) for axis in axes))
+        return node.apply(cls(places, bool(node.get("keepdims", 1))), x)
 
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
         """The axes are an input."""
