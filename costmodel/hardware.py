@@ -12,7 +12,7 @@ from costmodel.document import NAME, TEXT, Item, Named, Reader, accepts, key, na
 from costmodel.errors import CostModelError, suggestion
 
 PACKAGE: Final = "costmodel.hardware_profiles"
-OVERLAPS: Final = ("none", "layer")
+OVERLAPS: Final = ("none", "layer", "prefetch")
 REST: Final = "rest"
 
 

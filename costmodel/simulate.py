@@ -2,8 +2,9 @@
 
 Every resource of the machine takes amount / rate: a memory its bytes over its bandwidth, an engine its operations over
 its peak. Each operator of a fused layer runs on its own engine. Within a layer, transfers follow one another, and so do
-engines and, with ``overlap: none``, transfer and compute; with ``overlap: layer`` the longer of the two counts. Every
-layer that touches a memory takes the machine's ``overhead`` besides.
+engines and, with ``overlap: none``, transfer and compute; with ``overlap: layer`` the longer of the two counts; with
+``overlap: prefetch`` part of the next layer's transfers goes on besides (:mod:`costmodel.schedule`). Every layer that
+touches a memory takes the machine's ``overhead`` besides.
 """
 
 import math
@@ -17,6 +18,7 @@ from costmodel.errors import CostModelError, suggestion
 from costmodel.hardware import OVERLAPS, Hardware, Memory
 from costmodel.place.placement import Flow, Placement, Traffic, flow, live_bytes, traffic
 from costmodel.profile import MAPS, Profile
+from costmodel.schedule import NOTHING_EARLY, Early, prefetched, spans
 from costmodel.table import Column, Table
 
 if TYPE_CHECKING:
@@ -60,6 +62,9 @@ class Simulation:
     overlap: str
     flow: Flow
     traffic: Traffic
+    early: tuple[Early, ...]
+    worked: list[list[int]]
+    """Operations by engine and layer."""
     layers: Table
     resources: Table
 
@@ -125,15 +130,20 @@ def simulate(profile: Profile, placement: Placement, hardware: Hardware, overlap
     waits = [list(map(memory.seconds, *amounts)) for memory, *amounts in zip(memories, *moves, strict=True)]
     moved = [[sum(both) for both in zip(*amounts, strict=True)] for amounts in zip(*moves, strict=True)]
     transfer = [math.fsum(times) for times in zip(*waits, strict=True)]
-    combine = max if overlap == "layer" else operator.add
-    busy = [combine(*times) for times in zip(transfer, compute, strict=True)]
     starts = [
         hardware.overhead if read or written else 0.0
         for read, written in zip(homes["read"], homes["write"], strict=True)
     ]
-    total = [seconds + start for seconds, start in zip(busy, starts, strict=True)]
-    latency = math.fsum(total)
     live = [live_bytes(profile, [copy for copy in placement.copies if copy.memory == n]) for n in range(len(memories))]
+    early = prefetched(profile, hardware, flowing, live[0]) if overlap == "prefetch" else [NOTHING_EARLY] * count
+    if overlap == "prefetch":
+        sooner = [some.seconds(hardware) for some in early]
+        total = [span.end - span.start for span in spans(transfer, compute, starts, sooner, overlap)]
+    else:
+        combine = max if overlap == "layer" else operator.add
+        busy = [combine(*times) for times in zip(transfer, compute, strict=True)]
+        total = [seconds + start for seconds, start in zip(busy, starts, strict=True)]
+    latency = math.fsum(total)
     full = [[memory.name if held > memory.size else "" for held in live[n]] for n, memory in enumerate(memories)]
     timed = [moved[n] if min(memory.rates) < math.inf else [0] * count for n, memory in enumerate(memories)]
     resource_names = [*names, *(engine.name for engine in engines)]
@@ -158,7 +168,7 @@ def simulate(profile: Profile, placement: Placement, hardware: Hardware, overlap
         *((e.name, "engine", sum(worked[n]), e.peak, sum(worked[n]) / e.peak) for n, e in enumerate(engines)),
     ]
     return Simulation(
-        profile, hardware, placement, overlap, flowing, moves,
+        profile, hardware, placement, overlap, flowing, moves, tuple(early), worked,
         layers.extend(COLUMNS, columns), Table.of(RESOURCE_COLUMNS, resources),
     )  # fmt: skip
 

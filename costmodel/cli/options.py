@@ -127,8 +127,9 @@ OverlapOption = Annotated[
     str | None,
     typer.Option(
         "--overlap",
-        help="none: transfer + compute; layer: the larger of the two, per layer.",
-        autocompletion=complete_words("none", "layer"),
+        help="none: transfer + compute; layer: the larger of the two, per layer; prefetch: and the next layer's "
+        "weights and maps are fetched meanwhile, where there is room.",
+        autocompletion=complete_words("none", "layer", "prefetch"),
     ),
 ]
 PlaceOption = Annotated[

@@ -74,9 +74,18 @@ def profile(
     columns: Annotated[
         str | None, typer.Option(help="Columns to show, separated by commas; 'all' for every one.", metavar="A,B,...")
     ] = None,
+    timeline: Annotated[
+        bool, typer.Option("--timeline", help="Show when each layer's transfers and computations run, not the table.")
+    ] = False,
     csv: CsvOption = None,
     json: Annotated[
         Path | None, typer.Option(help="Write rows, totals and columns as JSON; - is standard output.")
+    ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the timeline as a trace that Perfetto and chrome://tracing open; - is standard output."
+        ),
     ] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the table as Markdown; - is standard output.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no table and no summary, only warnings.")] = False,
@@ -94,7 +103,8 @@ def profile(
 
         counting = tools.convention(convention)
 
-    distinct({"--csv": csv, "--json": json, "--markdown": markdown}, [hw, network])
+    outputs = {"--csv": csv, "--json": json, "--markdown": markdown, "--trace": trace}
+    distinct(outputs, [hw, network])
     graph = graph_of(
         network, batch, dtype, param=param, notes=False,
         size=size, classes=classes, width=width, shape=shape, unknown=unknown,
@@ -113,7 +123,11 @@ def profile(
         files.write(json, formats.to_json(simulation, machine_view, alerts))
     if markdown:
         files.write(markdown, formats.to_markdown(table))
-    if quiet or "-" in {str(csv), str(json), str(markdown)}:
+    if trace:
+        from costmodel import timeline as times
+
+        files.write(trace, times.trace(simulation))
+    if quiet or "-" in set(map(str, outputs.values())):
         for alert in alerts:
             typer.echo(f"warning: {alert}", err=True)
         return
@@ -121,7 +135,7 @@ def profile(
 
     overfull = shown["overfull"] if group_by == "layer" else ()
     marked = {row for row, memory in enumerate(overfull) if memory}
-    pages.run(simulation, table, view, marked)
+    pages.run(simulation, table, view, marked, timeline=timeline)
 
 
 def _grouped(simulation: "Simulation", group_by: str) -> "Table":

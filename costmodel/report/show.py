@@ -169,11 +169,19 @@ def left_out(hidden: Sequence[str]) -> list[Line]:
     return [plain(f"left out for width: {', '.join(hidden)}", "dim")] if hidden else []
 
 
-def run(simulation: Simulation, table: Cells, drop: Mapping[str, int], marked: Collection[int]) -> None:
-    """Print a network's cost on a machine: the table, the summary, the warnings."""
+def run(
+    simulation: Simulation, table: Cells, drop: Mapping[str, int], marked: Collection[int], *, timeline: bool = False
+) -> None:
+    """Print a network's cost on a machine: the table, or what runs when; the summary, the warnings."""
     how = f"overlap {simulation.overlap}, placement {simulation.placement.policy}"
     title = f"{simulation.profile.network} on {simulation.hardware.title}, {how}"
-    lines, hidden = layout(table, drop=drop, marked=marked, available=room())
+    if timeline:
+        from costmodel.report.gantt import gantt
+
+        lines, marked = gantt(simulation), ()
+        hidden: list[str] = []
+    else:
+        lines, hidden = layout(table, drop=drop, marked=marked, available=room())
     show(
         [
             plain(title, "bold"),
