@@ -22,6 +22,7 @@ LEVELS = [
     {"exporters", "simulate"},
     {"costmodel"},
     {"compare", "guard", "measure", "papers", "parity", "placements", "roofline", "schema", "timeline"},
+    {"sizing"},
     {"report"},
     {"pytest_plugin"},
     {"cli"},

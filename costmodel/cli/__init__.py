@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from costmodel.cli import costs, guard, measure, pages, parity, place, profile, roofline, verify
+from costmodel.cli import costs, guard, measure, pages, parity, place, profile, roofline, size, verify
 from costmodel.errors import CostModelError
 
 app = typer.Typer(
@@ -47,6 +47,7 @@ COMMANDS: Final = (
     (parity.parity, "parity resnet50 --tool fvcore --tool onnx-tool"),
     (costs.memory, "memory squeezenet --keep 'fire*.e3x3=33%'"),
     (place.place, "place hairnet --hw paper-2012 --place threshold,liveness"),
+    (size.size_, "size hairnet --hw paper-2012 --place liveness --target 'latency=100 ms'"),
     (roofline.roofline, "roofline hairnet --hw paper-2012 -o hairnet.svg"),
     (guard.snapshot, "snapshot hairnet mobilenet_v2 --hw paper-2012 -o costs.json"),
     (guard.check, "check costs.json --rtol time=1e-6 --max latency=0.2s --max params=5M"),
