@@ -79,13 +79,20 @@ class Point(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """The points of the grid and those of the search in order, and the smallest that reaches the target, if any."""
+    """The points of the grid, those of the search, and the smallest that reaches the target, if any."""
 
     memory: str
     varied: str
+    policy: str
     target: Target
-    points: list[Point]
+    grid: list[Point]
+    searched: list[Point]
     found: Point | None
+
+    @property
+    def points(self) -> list[Point]:
+        """All of them, in order."""
+        return sorted({*self.grid, *self.searched})
 
     @property
     def table(self) -> Table:
@@ -124,24 +131,29 @@ def sized(
     number = names.index(name)
     policy = policy or hardware.placement
 
+    refusals: list[CostModelError] = []
+
     def point(value: float) -> Point:
         machine = _with(hardware, number, varied, value)
         tick(human(value, VARIED[varied]))
         try:
             simulation, verdict, _ = run(profile, machine, policy, options, overlap)
-        except CostModelError:  # not even one layer fits
+        except CostModelError as error:  # not even one layer fits, or nothing will do
+            refusals.append(error)
             return Point(value, 0, math.inf, accepted=False)
         moved = sum(sum(amounts[-1]) for amounts in simulation.traffic)
         return Point(value, moved, simulation.seconds, verdict.accepted)
 
     points = [point(value) for value in grid(profile, hardware, number, varied)]
+    if len(refusals) == len(points):
+        raise refusals[-1]
     found = next((place for place, one in enumerate(points) if one.reaches(target)), None)
     if found is None:
-        return Curve(name, varied, target, points, None)
+        return Curve(name, varied, policy, target, points, [], None)
     best = points[found]
     searched = _narrowed(points[found - 1], best, varied, target, point) if found else []
     best = min([best, *(one for one in searched if one.reaches(target))])
-    return Curve(name, varied, target, sorted({*points, *searched}), best)
+    return Curve(name, varied, policy, target, points, searched, best)
 
 
 def _narrowed(low: Point, high: Point, varied: str, target: Target, point: Callable[[float], Point]) -> list[Point]:

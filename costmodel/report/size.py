@@ -17,21 +17,19 @@ SHOWN = 24
 def show_curve(curve: Curve, network: str, machine: Hardware) -> None:
     """Print some of the points, evenly spread, and what suffices."""
     unit = VARIED[curve.varied]
-    runs = [point for point in curve.points if math.isfinite(point.seconds)]
-    step = max(1, math.ceil(len(runs) / SHOWN))
-    chosen = [point for place, point in enumerate(runs) if place % step == 0 or point == curve.found]
+    runs = [point for point in curve.grid if math.isfinite(point.seconds)]
+    chosen = sorted({*runs[:: max(1, math.ceil(len(runs) / SHOWN))], *([curve.found] if curve.found else [])})
     rows = [
         (human(one.value, unit), human(one.traffic, "B"), human(one.seconds, "s"), _verdict(one, curve))
         for one in chosen
     ]
     heads = (curve.varied, "external\ntraffic", "total", "")
     table = Cells(("value", "traffic", "seconds", "verdict"), heads, (True, True, True, False), rows, ())
-    marked = {place for place, point in enumerate(chosen) if point == curve.found}
-    lines, _ = layout(table, drop={}, marked=marked, available=room())
+    lines, _ = layout(table, drop={}, available=room())
     what = f"the {curve.varied} of {curve.memory!r}"
     show(
         [
-            plain(f"{network} on {machine.title}: {what} for a {curve.target}", "bold"),
+            plain(f"{network} on {machine.title}, placement {curve.policy}: {what} for a {curve.target}", "bold"),
             *lines,
             *paragraph("found", _found(curve)),
         ]
@@ -41,19 +39,18 @@ def show_curve(curve: Curve, network: str, machine: Hardware) -> None:
 def _verdict(point: Point, curve: Curve) -> str:
     if not point.accepted:
         return "does not fit"
+    if point == curve.found:
+        return "reached, the smallest"
     return "reached" if point.reaches(curve.target) else ""
 
 
 def _found(curve: Curve) -> str:
     unit = VARIED[curve.varied]
     if curve.found is None:
-        best = min(
-            [one for one in curve.points if one.accepted], key=lambda one: (one.seconds, one.traffic), default=None
-        )
+        fitting = [point for point in curve.grid if point.accepted]
+        best = min(fitting, key=lambda point: (point.seconds, point.traffic), default=None)
         reached = f"the best is {human(best.seconds, 's')} and {human(best.traffic, 'B')}" if best else "none fits"
         return f"no {curve.varied} reaches it; {reached}"
     exactly = exact(curve.found.value, unit) if curve.varied == "size" else human(curve.found.value, unit)
-    return (
-        f"{exactly} suffices: {human(curve.found.seconds, 's')}, {human(curve.found.traffic, 'B')} of external traffic; "
-        f"no smaller {curve.varied} of {len(curve.points)} that were tried does"
-    )
+    reached = f"{human(curve.found.seconds, 's')}, {human(curve.found.traffic, 'B')} of external traffic"
+    return f"{exactly} suffices: {reached}; no smaller {curve.varied} of {len(curve.points)} that were tried does"

@@ -23,7 +23,8 @@ def draw(curve: Curve, network: str, machine: Hardware) -> Figure:
     with style():
         figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=DPI, layout="constrained")
         axes = figure.subplots(2, 1, sharex=True)
-        figure.suptitle(f"{printable(network)} on {printable(machine.title)}", x=0.01, ha="left", fontsize=9)
+        title = f"{network} on {machine.title}, placement {curve.policy}"
+        figure.suptitle(printable(title), x=0.01, ha="left", fontsize=9)
         for axis, (kind, (label, measure)) in zip(axes, PANELS.items(), strict=True):
             values = [point.seconds if kind == "latency" else point.traffic for point in points]
             _panel(axis, curve, [point.value for point in points], values, kind)
