@@ -119,7 +119,8 @@ class Hardware:
     fuse: tuple[tuple[str, ...], ...] = key(_patterns, "operators that run as one pass", default=())
     overlap: str = key(
         one_of(OVERLAPS),
-        "none: transfer and compute add up; layer: each layer takes the larger of the two",
+        "none: transfer and compute add up; layer: each layer takes the larger of the two; prefetch: and what the next "
+        "layer reads is fetched meanwhile, where there is room",
         default="none",
     )
     overhead: float = key(quantity("s"), "what each layer takes besides, such as 5 us to start it", default=0.0)

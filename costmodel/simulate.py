@@ -18,7 +18,7 @@ from costmodel.errors import CostModelError, suggestion
 from costmodel.hardware import OVERLAPS, Hardware, Memory
 from costmodel.place.placement import Flow, Placement, Traffic, flow, live_bytes, traffic
 from costmodel.profile import MAPS, Profile
-from costmodel.schedule import NOTHING_EARLY, Early, prefetched, spans
+from costmodel.schedule import NOTHING_EARLY, Early, Span, prefetched, spans
 from costmodel.table import Column, Table
 
 if TYPE_CHECKING:
@@ -84,6 +84,13 @@ class Simulation:
         return _longest(self.resources["resource"], self.resources["seconds"])
 
     @cached_property
+    def spans(self) -> list[Span]:
+        """When each layer begins and ends."""
+        transfer, compute, overhead = (self.layers[f"{what}_seconds"] for what in ("transfer", "compute", "overhead"))
+        early = [some.seconds(self.hardware) for some in self.early]
+        return spans(transfer, compute, overhead, early, self.overlap)
+
+    @cached_property
     def overfull(self) -> tuple[str, ...]:
         """Layers whose live maps exceed a memory that the placement puts them in."""
         pairs = zip(self.layers["layer"], self.layers["overfull"], strict=True)
@@ -138,7 +145,12 @@ def simulate(profile: Profile, placement: Placement, hardware: Hardware, overlap
     early = prefetched(profile, hardware, flowing, live[0]) if overlap == "prefetch" else [NOTHING_EARLY] * count
     if overlap == "prefetch":
         sooner = [some.seconds(hardware) for some in early]
-        total = [span.end - span.start for span in spans(transfer, compute, starts, sooner, overlap)]
+        when = spans(transfer, compute, starts, sooner, overlap)
+        parts = zip(when, transfer, sooner, compute, starts, strict=True)
+        total = [
+            max(s.transfer - s.start + (moving - early), working + begins)
+            for s, moving, early, working, begins in parts
+        ]
     else:
         combine = max if overlap == "layer" else operator.add
         busy = [combine(*times) for times in zip(transfer, compute, strict=True)]

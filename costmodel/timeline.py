@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
-from costmodel.schedule import Early, spans
+from costmodel.schedule import Early
 from costmodel.simulate import Simulation
 from costmodel.table import Column, Table
 
@@ -26,12 +26,9 @@ def timeline(simulation: Simulation) -> Table:
     The rows of a memory never overlap each other, nor do those of the engines; the last end is the latency.
     """
     layers = simulation.layers
-    transfer, compute, overheads = (layers[f"{name}_seconds"] for name in ("transfer", "compute", "overhead"))
-    early = [some.seconds(simulation.hardware) for some in simulation.early]
-    when = spans(transfer, compute, overheads, early, simulation.overlap)
     rows: list[tuple[Any, ...]] = []
-    for number, span in enumerate(when):
-        name, overhead = layers["layer"][number], overheads[number]
+    for number, span in enumerate(simulation.spans):
+        name, overhead = layers["layer"][number], layers["overhead_seconds"][number]
 
         def lay(at: float, tasks: Iterator[tuple[str, str, float, int]], layer: str = name) -> float:
             for resource, what, seconds, amount in tasks:

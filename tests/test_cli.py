@@ -350,7 +350,7 @@ def test_markdown_is_one_table_with_the_totals(main):
 
 
 def test_one_format_only_can_go_to_standard_output():
-    assert "--csv, --json and --markdown" in refused(*MAIN, "--csv", "-", "--json", "-")
+    assert "--csv, --json, --markdown and --trace" in refused(*MAIN, "--csv", "-", "--json", "-")
 
 
 def test_two_formats_cannot_go_to_one_file(tmp_path):

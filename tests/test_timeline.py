@@ -145,3 +145,10 @@ def test_the_command_line_draws_and_writes(tmp_path, three):
     assert len(shown) >= 8
     assert json.loads(path.read_text(encoding="utf-8"))["traceEvents"]
     assert json.loads(test_cli.run("profile", "lenet5", "--hw", three, "--trace", "-").stdout)
+
+
+def test_the_explanation_adds_up(three):
+    for layer in costmodel.cost("resnet18", three).layers["layer"][:12]:
+        done = test_cli.run("explain", "resnet18", layer, "--hw", three)
+        assert done.returncode == 0, done.stderr
+        assert "early" in done.stdout

@@ -99,6 +99,18 @@ def explain(simulation: Simulation, graph: Graph, row: int) -> list[Figure]:
     ]
 
 
+def _took(simulation: Simulation, row: int) -> Term:
+    """A layer's time out of its parts, as the overlap has it."""
+    layers, names = simulation.layers, ("transfer", "compute", "overhead")
+    transfer, compute, overhead = (number(name, layers[f"{name}_seconds"][row]) for name in names)
+    if simulation.overlap == "prefetch":  # the layer's own transfers may begin late, behind what was fetched early
+        span, early = simulation.spans[row], number("early", simulation.early[row].seconds(simulation.hardware))
+        begin = number("begin", span.transfer - span.start)
+        return (begin + (transfer - early)).larger(overhead + compute if overhead.value else compute)
+    took = transfer.larger(compute) if simulation.overlap == "layer" else transfer + compute
+    return took + overhead if overhead.value else took
+
+
 def _checked(quantity: str, term: Term, expected: float, unit: str, note: str = "") -> Figure:
     if not math.isclose(term.value, expected, rel_tol=1e-12, abs_tol=0.0):
         raise AssertionError(
@@ -292,10 +304,7 @@ def _times(simulation: Simulation, row: int) -> Iterator[Figure]:
     ]
     runs = "; ".join(f"{engine.name!r} runs {', '.join(operators)}" for engine, operators in done.items())
     yield _checked("compute", total(shares), layers["compute_seconds"][row], "s", f"engine {runs}")
-    parts = [number("transfer", layers["transfer_seconds"][row]), number("compute", layers["compute_seconds"][row])]
-    took = parts[0].larger(parts[1]) if simulation.overlap == "layer" else parts[0] + parts[1]
-    if layers["overhead_seconds"][row]:
-        took = took + number("overhead", layers["overhead_seconds"][row])
+    took = _took(simulation, row)
     yield _checked("total", took, layers["total_seconds"][row], "s", f"overlap: {simulation.overlap}")
     if simulation.seconds:
         share = number("total", layers["total_seconds"][row]) / number("network", simulation.seconds)

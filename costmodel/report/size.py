@@ -1,6 +1,7 @@
 """A curve of memory sizes or bandwidths -> a page: the points, and the one that was asked for."""
 
 import math
+from typing import Final
 
 from costmodel.hardware import Hardware
 from costmodel.report.cells import Cells
@@ -10,7 +11,9 @@ from costmodel.report.text import table as layout
 from costmodel.sizing import VARIED, Curve, Point
 from costmodel.units import exact, human
 
-SHOWN = 24
+NOTHING_FITS: Final = "the checker refuses all of them; --place liveness puts nothing where it does not fit"
+
+SHOWN: Final = 24
 """Points of a page, besides the one that was found; the CSV has all."""
 
 
@@ -49,7 +52,7 @@ def _found(curve: Curve) -> str:
     if curve.found is None:
         fitting = [point for point in curve.grid if point.accepted]
         best = min(fitting, key=lambda point: (point.seconds, point.traffic), default=None)
-        reached = f"the best is {human(best.seconds, 's')} and {human(best.traffic, 'B')}" if best else "none fits"
+        reached = f"the best is {human(best.seconds, 's')} and {human(best.traffic, 'B')}" if best else NOTHING_FITS
         return f"no {curve.varied} reaches it; {reached}"
     exactly = exact(curve.found.value, unit) if curve.varied == "size" else human(curve.found.value, unit)
     reached = f"{human(curve.found.seconds, 's')}, {human(curve.found.traffic, 'B')} of external traffic"
