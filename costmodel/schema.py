@@ -54,7 +54,8 @@ def operator(cls: type[Op]) -> Schema:
         }
         for attribute in known.values()
     }
-    several = ["inputs"] if cls.operands not in (0, 1) else []
+    # An operator that holds the others as weights takes one operand, which may be the layer before it.
+    several = [] if cls.operands in (0, 1) or "held" in attributes(cls) else ["inputs"]
     return {
         "description": inspect.cleandoc(cls.__doc__ or ""),
         "type": "object",
