@@ -55,19 +55,22 @@ def operator(cls: type[Op]) -> Schema:
         for attribute in known.values()
     }
     several = ["inputs"] if cls.operands not in (0, 1) else []
+    # One that holds the other operands takes one, which may be the layer before it.
+    instead = [name for name in ("held", "exponent") if several and name in known]
+    several = [] if instead else several
     return {
         "description": inspect.cleandoc(cls.__doc__ or ""),
         "type": "object",
         "required": ["op", *(attribute.key for attribute in known.values() if attribute.required), *several],
         "properties": common | {"op": {"const": cls.kind}} | own,
         "additionalProperties": False,
-    }
+    } | ({"anyOf": [{"required": [name]} for name in ("inputs", *instead)]} if instead else {})
 
 
 def network() -> Schema:
     """A network's file."""
     operators = {name: operator(cls) for name, cls in sorted(Op.registry.items())}
-    bare = [name for name, schema in operators.items() if schema["required"] == ["op"]]
+    bare = [name for name, schema in operators.items() if schema["required"] == ["op"] and "anyOf" not in schema]
     layer = {
         "type": "object",
         "required": ["op"],

@@ -28,6 +28,18 @@ def onnx_runtime(made, inputs, *, plain=False):
     return session.run(None, dict(zip((tensor.name for tensor in made.graph.input), inputs, strict=True)))
 
 
+def types_of(op, count):
+    """The element types of an operator's operands, None for that of the numbers that it works on."""
+    if op.kind in ("And", "Or", "Xor", "Not"):
+        return ["bool"] * count
+    if op.kind == "Embedding" or getattr(op, "positions", False):
+        return [None] * (count - 1) + ["int64"]
+    names = getattr(op, "names", ())
+    held = getattr(op, "held", ()) if names else ()
+    flowing = [name for name, shape in zip(names, held or [None] * len(names), strict=True) if shape is None]
+    return [getattr(op, "fixed", {}).get(name) for name in flowing] or [None] * count
+
+
 def wide(arrays):
     """The same values in float64."""
     if isinstance(arrays, dict):
@@ -738,7 +750,8 @@ def off_by_statistics(op, u, y, inputs, weights):
     apart = abs(rows - center)
     each = (length + 1) * u * size + u * apart
     variance = (apart**2).mean(axis=1, keepdims=True) + op.epsilon
-    wrong = (2 * apart * each + each**2).mean(axis=1, keepdims=True) / variance + (length + 3) * u
+    squares = (length + 3) * u * (1 + center**2 / variance)  # as the mean square less the square of the mean, too
+    wrong = (2 * apart * each + each**2).mean(axis=1, keepdims=True) / variance + squares
     relative = np.where(wrong < 0.5, wrong + 6 * u, np.inf)
     off = ((each + apart * relative) / np.sqrt(variance)).reshape(x.shape)
     if gamma is not None:

@@ -10,7 +10,29 @@ from costmodel import zoo
 from costmodel.counting.tools import CONVENTIONS, TOOLS, convention
 from costmodel.errors import CostModelError
 from costmodel.graph import Graph, Input, Op
-from costmodel.ops import Conv, Lrn, Softmax, Tanh
+from costmodel.ops import (
+    Attention,
+    Conv,
+    ConvTranspose,
+    Einsum,
+    Embedding,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    Log,
+    LogSoftmax,
+    Lrn,
+    Mish,
+    Pow,
+    ReduceL2,
+    ReduceMean,
+    Resize,
+    RMSNorm,
+    Softmax,
+    Sqrt,
+    Tanh,
+    TanhGelu,
+)
 from costmodel.profile import profile
 
 
@@ -106,6 +128,7 @@ def test_an_operator_without_a_rule_is_named_and_not_silently_zero():
 
 
 # What the tools print for one operator on 2 x 8 x 10 x 10, that is 1600 values, measured with torch 2.13.
+MAP = (2, 8, 10, 10)
 MEASURED = {
     "Elu": {"fvcore": 0, "torchinfo": 0, "ptflops": 3200, "thop": 0, "calflops": 1600},
     "LeakyRelu": {"fvcore": 0, "torchinfo": 0, "ptflops": 1600, "thop": 0, "calflops": 1600},
@@ -130,6 +153,60 @@ MEASURED = {
 def test_single_operators_as_the_tools_print_them(operator, tool, printed):
     x = Input((2, 8, 10, 10))()
     assert total(Graph(Op.registry[operator]()(x)), tool) == printed
+
+
+# The same of other shapes: 2 x 10 x 16 for the norm of rows, 2 x 8 x 10 x 10 for the others; onnx-tool 1.0.1.
+KERNEL = {"kernel": 3, "stride": 2}
+TRANSFORMERS = [
+    (LayerNorm(), (2, 10, 16), {"fvcore": 1600, "flop_counter": 0, "torchinfo": 64, "ptflops": 320, "thop": 1280,
+                                "calflops": 1600, "calflops-macs": 0}),
+    (LayerNorm(scale=False, bias=False), (2, 10, 16), {"fvcore": 1280, "torchinfo": 0, "ptflops": 320, "thop": 640,
+                                                       "calflops": 1280}),
+    (LayerNorm(), (2, 8, 10, 10), {"onnx-tool": 15840}),
+    (RMSNorm(), (2, 10, 16), {"fvcore": 0, "torchinfo": 32, "ptflops": 0, "thop": 0, "calflops": 0}),
+    (GroupNorm(2), MAP, {"fvcore": 8000, "torchinfo": 32, "ptflops": 3200, "thop": 0, "calflops": 8000}),
+    (GroupNorm(2, scale=False, bias=False), MAP, {"fvcore": 6400, "ptflops": 1600, "calflops": 6400}),
+    (InstanceNorm(), MAP, {"fvcore": 8000, "torchinfo": 32, "ptflops": 3200, "thop": 6400, "calflops": 8000,
+                           "onnx-tool": 11200}),
+    (InstanceNorm(scale=False, bias=False), MAP, {"fvcore": 6400, "ptflops": 1600, "thop": 3200, "calflops": 6400}),
+    (ConvTranspose(6, **KERNEL), MAP, {"fvcore": 86400, "flop_counter": 172800, "torchinfo": 386316, "ptflops": 91692,
+                                       "thop": 381024, "onnx-tool": 291060}),
+    (ConvTranspose(6, **KERNEL, groups=2, bias=False), MAP, {
+        "fvcore": 43200, "flop_counter": 86400, "torchinfo": 190512, "ptflops": 43200, "thop": 190512,
+        "onnx-tool": 142884}),
+    (Resize((2, 8, 20, 20)), MAP, {"fvcore": 6400, "torchinfo": 0, "thop": 6400, "calflops": 1600, "onnx-tool": 0}),
+    (Resize((2, 8, 20, 20), "linear"), MAP, {"fvcore": 25600, "thop": 70400, "calflops": 1600, "onnx-tool": 25600}),
+    (Resize((2, 8, 20, 20), "cubic"), MAP, {"fvcore": 0, "thop": 1657600, "calflops": 1600, "onnx-tool": 51200}),
+    (TanhGelu(), MAP, {"fvcore": 0, "torchinfo": 0, "ptflops": 3200, "thop": 0, "calflops": 1600}),
+    (Mish(), MAP, {"fvcore": 0, "torchinfo": 0, "ptflops": 0, "thop": 0, "calflops": 0}),
+    (LogSoftmax(), MAP, {"fvcore": 0, "ptflops": 0, "thop": 0, "calflops": 0, "onnx-tool": 128000}),
+    (ReduceMean((2, 3)), MAP, {"fvcore": 0, "ptflops": 0, "thop": 0, "calflops": 0, "onnx-tool": 1600}),
+    (ReduceL2((1,)), MAP, {"fvcore": 0, "calflops": 0, "onnx-tool": 40000}),
+    (Pow(exponent=2.0), MAP, {"fvcore": 0, "calflops": 0, "onnx-tool": 51200}),
+    (Log(), MAP, {"onnx-tool": 68800}),
+    (Sqrt(), MAP, {"fvcore": 0, "calflops": 0, "onnx-tool": 38400}),
+    (Embedding(50, 16), (2, 10), {"fvcore": 0, "torchinfo": 1600, "ptflops": 0, "thop": 0, "calflops": 0}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("op", "shape", "printed"), TRANSFORMERS, ids=repr)
+def test_operators_of_transformers_as_the_tools_print_them(op, shape, printed):
+    graph = Graph(op(Input(shape)()))
+    assert {tool: total(graph, tool) for tool in printed} == printed
+    assert not {tool for tool in printed if profile(graph, CONVENTIONS[tool]).uncounted}
+
+
+def test_products_of_two_maps_as_the_tools_print_them():
+    heads = [Input((2, 4, 10, 8))() for _ in "qkv"]
+    products = Graph(Einsum("bhqd,bhkd->bhqk")(*heads[:2]))
+    printed = {"fvcore": 6400, "flop_counter": 12800, "torchinfo": 0, "ptflops": 0, "thop": 0, "calflops": 12800,
+               "calflops-macs": 0, "onnx-tool": 6400}  # fmt: skip
+    assert {tool: total(products, tool) for tool in printed} == printed
+    attention = Graph(Attention()(*heads))
+    unseen = ("fvcore", "torchinfo", "ptflops", "thop", "calflops")
+    assert {total(attention, tool) for tool in unseen} == {0}
+    assert total(attention, "flop_counter") == 2 * 2 * 2 * 4 * 10 * 10 * 8  # two products; on meta tensors
+    assert profile(attention, CONVENTIONS["onnx-tool"]).uncounted == ("Attention",)
 
 
 def test_a_convention_changes_no_time():

@@ -293,7 +293,7 @@ CASES = {
     "mean over the map, squeezed": (
         [one("ReduceMean", axes=[-1, -2], keepdims=0)],
         {},
-        ["ReduceMean(axes=(2, 3), keepdims=False)"],
+        ["ReduceMean(axes=(-1, -2), keepdims=False)"],
     ),
     "hard sigmoid": ([one("HardSigmoid")], {}, ["HardSigmoid(alpha=0.2, beta=0.5)"]),
     "slopes": (
@@ -366,8 +366,9 @@ def same_as_onnx_runtime(made, folder):
             weights[layer]["indices"] = numpy_helper.to_array(tensor).astype(np.float32)
     ours = execute(graph, [x], weights)
     assert [array.shape for array in ours] == [array.shape for array in theirs]
+    largest = max(1, *[abs(other).max() for other in theirs])  # of what may have cancelled
     for own, other in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(own, other, rtol=2e-4, atol=2e-5)
+        np.testing.assert_allclose(own, other, rtol=2e-4, atol=2e-5 * largest)
 
 
 @st.composite
@@ -536,9 +537,9 @@ def _linear(draw, x, shape, y):
 
 
 def _function(draw, x, shape, y):
-    kinds = ["Abs", "Neg", "Sin", "Cos", "Erf", "LogSoftmax"]
+    kinds = ["Abs", "Neg", "Erf", "LogSoftmax"]
     if x == "x":  # where the arguments are the same, so that none is just beyond a step
-        kinds = ["Sign", "Floor", "Ceil", "Round"]
+        kinds = ["Sign", "Floor", "Ceil", "Round", "Sin", "Cos"]
     return [one(draw(st.sampled_from(kinds)), (x,), (y,))], {}
 
 

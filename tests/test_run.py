@@ -6,7 +6,7 @@ import math
 import numpy as np
 import onnx.reference
 import pytest
-from equations import EXACT, MOVED, OFF, U, assert_same, inputs_under, onnx_runtime, wide
+from equations import EXACT, MOVED, OFF, U, assert_same, inputs_under, onnx_runtime, types_of, wide
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
@@ -122,21 +122,30 @@ quick = settings(max_examples=30, deadline=None)
 thorough = settings(max_examples=120, deadline=None)
 
 
-def single(op, inputs):
+def number_type(arrays):
+    """The element type of the numbers among arrays, beside which there may be truths and places."""
+    return next(array.dtype.name for array in arrays if array.dtype.kind == "f")
+
+
+def single(op, inputs, weights=()):
     """One operator as a network of its own."""
-    return Graph(op(*(Input(x.shape)() for x in inputs), name="op"), dtype=inputs[0].dtype.name)
+    own = [None if x.dtype.kind == "f" else x.dtype.name for x in inputs]
+    made = op(*(Input(x.shape, dtype)() for x, dtype in zip(inputs, own, strict=True)), name="op")
+    everything = [*inputs, *(weights.values() if weights else ()), np.zeros(0, np.float32)]
+    return Graph(made, dtype=number_type(everything))
 
 
 def ours(op, inputs, weights):
-    """What it makes, which has the type of its operands; its shape is checked by ``execute``."""
-    (y,) = execute(single(op, inputs), inputs, {"op": weights})
-    assert y.dtype == inputs[0].dtype
+    """What it makes, in the type that it declares; its shape is checked by ``execute``."""
+    graph = single(op, inputs, weights)
+    (y,) = execute(graph, inputs, {"op": weights})
+    assert y.dtype == (graph.outputs[0].dtype or graph.dtype)
     return y
 
 
 def compared(op, inputs, weights):
     """Our result, the exact one, and how far it may be off; what is smaller than all normal numbers may be lost."""
-    dtype = inputs[0].dtype.name
+    dtype = number_type([*inputs, *weights.values(), np.zeros(0, np.float32)])
     operands, constants = wide(inputs), wide(weights)
     exact = EXACT[op.kind](op, *operands, **constants)
     # the exact result is itself one in float64
@@ -616,17 +625,18 @@ def truths_apart(rng, shape, dtype, name=""):
     return np.where(rng.random(shape) < 0.5, np.nan, 1).astype(dtype)
 
 
-def in_range(rng, shape, dtype, name=""):
-    return rng.integers(-1, 1, shape).astype(dtype)
-
-
-TAKING = ("Embedding", "Gather", "GatherND", "ScatterND")
 FILLS = {
     **dict.fromkeys(["Log", "Sqrt", "Pow", "ReduceLogSum", "Mod"], above_zero),
-    **dict.fromkeys(["And", "Or", "Xor", "Not", "Equal", "Where", "GatherND", "ScatterND"], whole),
+    "Equal": whole,
     "IsNaN": truths_apart,
 }
 """Values that an operator's answers are not all the same for, or that it has one for."""
+
+
+OWN = {
+    "bool": lambda rng, shape: rng.integers(0, 2, shape).astype(bool),
+    "int64": lambda rng, shape: rng.integers(-1, 1, shape),  # places that every axis has
+}
 
 
 def filled(drawn, seed, dtype, fill=None):
@@ -634,8 +644,15 @@ def filled(drawn, seed, dtype, fill=None):
     op, shapes = drawn
     fill = fill or FILLS.get(op.kind, values)
     rng = np.random.default_rng(seed)
-    inputs = [fill(rng, shape, dtype) for shape in shapes]
-    return op, inputs, {weight.name: fill(rng, weight.shape, dtype, weight.name) for weight in op.weights(*shapes)}
+
+    def array(shape, own, name=""):
+        return OWN[own](rng, shape) if own else fill(rng, shape, dtype, name)
+
+    types = types_of(op, len(shapes))
+    inputs = [array(shape, own) for shape, own in zip(shapes, types, strict=True)]
+    truth = types[0] if types[0] == "bool" and not getattr(op, "fixed", {}) else None  # as of the other operand
+    weights = op.weights(*shapes)
+    return op, inputs, {weight.name: array(weight.shape, weight.dtype or truth, weight.name) for weight in weights}
 
 
 # The operators themselves.
@@ -674,8 +691,8 @@ def test_an_operator_is_that_of_onnx_runtime(kind):
     @(thorough if kind in WINDOWED else quick)
     @given(DRAWN_FOR_RUNTIME[kind], seeds)
     def check(drawn, seed):
-        op, inputs, weights = filled(drawn, seed, "float32", in_range if kind in TAKING else None)
-        (theirs,) = onnx_runtime(assembled(single(op, inputs), {"op": weights}), inputs)
+        op, inputs, weights = filled(drawn, seed, "float32")
+        (theirs,) = onnx_runtime(assembled(single(op, inputs, weights), {"op": weights}), inputs)
         assert_same(op, ours(op, inputs, weights), theirs, inputs, weights)
 
     check()
@@ -685,8 +702,8 @@ def test_an_operator_is_that_of_onnx_runtime(kind):
 @given(DRAWN["RotaryEmbedding"], seeds)
 def test_rotation_is_that_of_onnx(drawn, seed):
     # ONNX Runtime reads beside its operands where a head is not rotated as a whole
-    op, inputs, weights = filled(drawn, seed, "float32", in_range if drawn[0].positions else None)
-    made = onnx.reference.ReferenceEvaluator(assembled(single(op, inputs), {"op": weights}))
+    op, inputs, weights = filled(drawn, seed, "float32")
+    made = onnx.reference.ReferenceEvaluator(assembled(single(op, inputs, weights), {"op": weights}))
     (theirs,) = made.run(None, dict(zip(made.input_names, inputs, strict=True)))
     assert_same(op, ours(op, inputs, weights), theirs, inputs, weights)
 

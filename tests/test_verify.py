@@ -9,6 +9,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 import test_cli
+from equations import types_of
 from hypothesis import given, settings
 from test_ops import CASES
 from test_run import DRAWN
@@ -72,7 +73,9 @@ def agrees(graph, patterns=(), **options):
 
 
 def single(op, *shapes, **options):
-    return agrees(Graph(op(*[Input(shape)() for shape in shapes]), "single"), **options)
+    types = types_of(op, len(shapes))
+    maps = [Input(shape, dtype)() for shape, dtype in zip(shapes, types, strict=True)]
+    return agrees(Graph(op(*maps), "single"), **options)
 
 
 # Every network, every operator

@@ -643,6 +643,8 @@ def graphs(draw):
             make(Input(draw(shapes), dtype), [])
             continue
         source = draw(st.sampled_from([tensors[-1]] * 3 + tensors))
+        if not source.shape:
+            continue
         same = [tensor for tensor in tensors if tensor.shape == source.shape]
         op = draw(operator(kind, source.shape))
         others = [draw(st.sampled_from(same)) for _ in range(draw(WHOLE) if op.operands is None else op.operands - 1)]

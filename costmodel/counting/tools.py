@@ -58,29 +58,71 @@ ROWS_IGNORED: Final = PARAMETERS._replace(
 UNSEEN: Final = NOTHING._replace(wrong="products of two maps are functions, not modules, and are not seen")
 
 
+UNSEEN_ATTENTION: Final = NOTHING._replace(wrong="fused attention is one function, whose products are not seen")
+
+
+def _affine(count: int, bare: int) -> Count:
+    """So many for each input of a norm with a gamma or a beta, fewer for one without."""
+    return Count(
+        f"{count} inputs, {bare} without gamma and beta",
+        lambda node: (count if node.op.weights(*node.input_shapes) else bare) * _inputs(node),
+    )
+
+
+def _of_outputs(channels: bool) -> Count:
+    """What a transposed convolution of so many outputs would be, were each of them the sum of a whole window."""
+
+    def count(node: Node) -> int:
+        (weight, *_) = node.op.weights(*node.input_shapes)
+        inputs = weight.shape[0] // int(getattr(node.op, "groups", 1))
+        return _outputs(node) * prod(weight.shape[2:]) * (inputs if channels else weight.shape[1]) + (
+            0 if channels else _bias(node)
+        )
+
+    wrong = "a product for each output and weight of its channel, and not for each input"
+    return Count("outputs * kernel * channels" if channels else "outputs * kernel * filters + outputs if bias", count,
+                 wrong, at=lambda node: max(getattr(node.op, "stride", (1,))) > 1)  # fmt: skip
+
+
+def _resized(**taps: int) -> Count:
+    """So many for each output, by the mode of a resize."""
+    words = ", ".join(f"{count} outputs if {mode}" for mode, count in taps.items())
+    return Count(words, lambda node: taps[str(getattr(node.op, "mode", "nearest"))] * _outputs(node))
+
+
+POSITIONS: Final = Count(
+    "parameters * output positions",
+    lambda node: node.parameters * _images(node) * prod(node.outputs[0].shape[2:]),
+    "a transposed convolution's products are one for each input, not for each output",
+    lambda node: max(getattr(node.op, "stride", (1,))) > 1,
+)
+ON_META: Final = Count("2 MAC (on meta tensors; 0 on the CPU)", lambda node: 2 * _macs(node))
+
+
 def _each(count: int, of: str) -> Count:
     amount = {"inputs": _inputs, "outputs": _outputs}[of]
     return Count(of if count == 1 else f"{count} {of}", lambda node: count * amount(node))
 
 
 MOVES: Final = (
-    "Cast",
-    "ChannelShuffle",
-    "Concat",
-    "Dropout",
-    "Flatten",
-    "Input",
-    "Pad",
-    "Reshape",
-    "Slice",
-    "Transpose",
-)
+    "Cast", "ChannelShuffle", "Concat", "DepthToSpace", "Dropout", "Expand", "Flatten", "Gather", "GatherND", "Input",
+    "Pad", "Reshape", "ScatterND", "Slice", "SpaceToDepth", "Tile", "Transpose", "Trilu",
+)  # fmt: skip
 ACTIVATIONS: Final = (
     "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "PRelu", "Relu", "Relu6", "Sigmoid", "Silu", "Softplus",
     "Tanh",
 )  # fmt: skip
 ELEMENTWISE: Final = ("Add", "Div", "Mul", "Sub")
+TRUTHS: Final = ("And", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "Or", "Xor")
+REDUCTIONS: Final = ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum")
+FUNCTIONS: Final = (
+    *TRUTHS, *REDUCTIONS, "Abs", "ArgMax", "ArgMin", "Ceil", "Cos", "CumSum", "Erf", "Exp", "Floor", "IsNaN", "Log",
+    "LogSoftmax", "Max", "Min", "Mish", "Mod", "Neg", "Pow", "Reciprocal", "ReduceL1", "ReduceL2", "ReduceLogSum",
+    "ReduceLogSumExp", "ReduceSumSquare", "Round", "Sign", "Sin", "Sqrt", "Where",
+)  # fmt: skip
+"""What the tools for PyTorch have no rule for, be it a function or a module: they count nothing, and most say so."""
 POOLS: Final = ("AveragePool", "MaxPool")
+NORMS: Final = ("GroupNorm", "InstanceNorm", "LayerNorm", "RMSNorm")
 
 
 def _tool(
@@ -99,22 +141,30 @@ def _tool(
 TOOLS: Final[tuple[Convention, ...]] = (
     _tool(
         "fvcore", "FLOPs (one per MAC)", "fvcore 0.1.5, FlopCountAnalysis",
-        (*ACTIVATIONS, *POOLS, "Softmax", *ELEMENTWISE, "Lrn"),
+        (*ACTIVATIONS, *FUNCTIONS, *POOLS, "Softmax", *ELEMENTWISE, "Lrn", "TanhGelu", "RMSNorm", "Embedding"),
         Conv=MAC, Linear=MAC, MatMul=MAC, BatchNorm=_each(2, "inputs"), GlobalAveragePool=_each(1, "inputs"),
+        ConvTranspose=MAC, Einsum=MAC, Attention=UNSEEN_ATTENTION, LayerNorm=_affine(5, 4), GroupNorm=_affine(5, 4),
+        InstanceNorm=_affine(5, 4), Resize=_resized(nearest=1, linear=4, cubic=0),
     ),
     _tool(
         "flop_counter", "FLOPs (two per MAC)", "torch.utils.flop_counter of torch 2.13",
-        (*ACTIVATIONS, *POOLS, "GlobalAveragePool", "BatchNorm", "Softmax", *ELEMENTWISE, "Lrn"),
-        Conv=TWICE_MAC, Linear=TWICE_MAC, MatMul=TWICE_MAC, per_mac=2, stored=None,
+        (*ACTIVATIONS, *FUNCTIONS, *POOLS, "GlobalAveragePool", "BatchNorm", "Softmax", *ELEMENTWISE, "Lrn", *NORMS,
+         "TanhGelu", "Embedding", "Resize"),
+        Conv=TWICE_MAC, Linear=TWICE_MAC, MatMul=TWICE_MAC, ConvTranspose=TWICE_MAC, Einsum=TWICE_MAC,
+        Attention=ON_META, per_mac=2, stored=None,
     ),
     _tool(
         "torchinfo", "mult-adds", "torchinfo 1.8.0; a linear layer ignores its rows, a matrix product is not seen",
-        (*ACTIVATIONS, *POOLS, "GlobalAveragePool", "Softmax", *ELEMENTWISE, "Lrn"),
+        (*ACTIVATIONS, *FUNCTIONS, *POOLS, "GlobalAveragePool", "Softmax", *ELEMENTWISE, "Lrn", "TanhGelu", "Resize"),
         Conv=MAC_AND_BIAS, Linear=ROWS_IGNORED, MatMul=UNSEEN, BatchNorm=PARAMETERS, PRelu=PARAMETERS,
+        ConvTranspose=POSITIONS, Einsum=UNSEEN, Attention=UNSEEN_ATTENTION, Embedding=PARAMETERS,
+        **dict.fromkeys(NORMS, PARAMETERS),
     ),
     _tool(
         "ptflops", "MACs and extras", "ptflops 0.7.5; a product by the @ operator is not seen",
-        ("HardSigmoid", "HardSwish", "Sigmoid", "Softplus", "Tanh", *ELEMENTWISE),
+        ("HardSigmoid", "HardSwish", "Sigmoid", "Softplus", "Tanh", *ELEMENTWISE, *FUNCTIONS, "Embedding", "RMSNorm"),
+        ConvTranspose=MAC_AND_BIAS, Einsum=UNSEEN, Attention=UNSEEN_ATTENTION, LayerNorm=_each(1, "inputs"),
+        GroupNorm=_affine(2, 1), InstanceNorm=_affine(2, 1), TanhGelu=_each(2, "inputs"),
         Conv=MAC_AND_BIAS, Linear=MAC_AND_BIAS, MatMul=MAC, BatchNorm=_each(2, "inputs"), Relu=_each(2, "inputs"),
         Elu=_each(2, "inputs"), LeakyRelu=_each(1, "inputs"), PRelu=_each(2, "inputs"),
         Relu6=_each(1, "inputs"), Gelu=_each(2, "inputs"), Silu=_each(1, "inputs"), Softmax=_each(1, "inputs"),
@@ -122,7 +172,10 @@ TOOLS: Final[tuple[Convention, ...]] = (
     ),
     _tool(
         "thop", "MACs and extras", "thop 0.1.1; matches exact module classes only",
-        (*(name for name in ACTIVATIONS if name != "PRelu"), "MaxPool", *ELEMENTWISE, "Lrn"),
+        (*(name for name in ACTIVATIONS if name != "PRelu"), "MaxPool", *ELEMENTWISE, "Lrn", *FUNCTIONS, "TanhGelu",
+         "GroupNorm", "RMSNorm", "Embedding"),
+        ConvTranspose=_of_outputs(channels=True), Einsum=UNSEEN, Attention=UNSEEN_ATTENTION, LayerNorm=_affine(4, 2),
+        InstanceNorm=_affine(4, 2), Resize=_resized(nearest=1, linear=11, cubic=259),
         Conv=MAC, MatMul=UNSEEN, PRelu=_each(1, "inputs"), Linear=MAC, BatchNorm=_each(4, "inputs"),
         AveragePool=_each(1, "outputs"),
         GlobalAveragePool=Count("inputs + outputs", lambda node: _inputs(node) + _outputs(node)),
@@ -130,7 +183,10 @@ TOOLS: Final[tuple[Convention, ...]] = (
     ),
     _tool(
         "calflops", "FLOPs (two per MAC, and extras)", "calflops 0.3.2; a product by the @ operator is not seen",
-        ("Relu6", "HardSigmoid", "HardSwish", "Sigmoid", "Softplus", "Tanh", *ELEMENTWISE),
+        ("Relu6", "HardSigmoid", "HardSwish", "Sigmoid", "Softplus", "Tanh", *ELEMENTWISE, *FUNCTIONS, "Embedding",
+         "RMSNorm"),
+        Einsum=TWICE_MAC, Attention=UNSEEN_ATTENTION, LayerNorm=_affine(5, 4), GroupNorm=_affine(5, 4),
+        InstanceNorm=_affine(5, 4), TanhGelu=_each(1, "inputs"), Resize=_each(1, "inputs"),
         Elu=_each(1, "inputs"), LeakyRelu=_each(1, "inputs"), PRelu=_each(1, "inputs"),
         Conv=TWICE_MAC_AND_BIAS, Linear=TWICE_MAC, MatMul=TWICE_MAC, BatchNorm=_each(2, "inputs"),
         Relu=_each(1, "inputs"), Gelu=_each(1, "inputs"), Silu=_each(1, "inputs"), Softmax=_each(1, "inputs"),
@@ -138,12 +194,24 @@ TOOLS: Final[tuple[Convention, ...]] = (
     ),
     _tool(
         "calflops-macs", "MACs", "calflops 0.3.2, its second number; a product by the @ operator is not seen",
-        (*ACTIVATIONS, *POOLS, "GlobalAveragePool", "BatchNorm", "Softmax", *ELEMENTWISE, "Lrn"),
-        Conv=MAC, Linear=MAC, MatMul=MAC,
+        (*ACTIVATIONS, *FUNCTIONS, *POOLS, "GlobalAveragePool", "BatchNorm", "Softmax", *ELEMENTWISE, "Lrn", *NORMS,
+         "TanhGelu", "Embedding", "Resize", "Einsum"),
+        Conv=MAC, Linear=MAC, MatMul=MAC, Attention=UNSEEN_ATTENTION,
     ),
     _tool(
         "onnx-tool", "MACs and extras", "onnx-tool 1.0.1",
-        (),
+        ("ArgMax", "Embedding", "Erf", "Where"),
+        **dict.fromkeys((*TRUTHS, "Abs", "Ceil", "Floor", "Max", "Min", "Neg", "Round", "Sign", "Sub"),
+                        _each(1, "outputs")),
+        **dict.fromkeys((*REDUCTIONS, "CumSum"), _each(1, "inputs")), ReduceL2=_each(25, "inputs"),
+        Div=_each(4, "outputs"), Reciprocal=_each(4, "outputs"), Sqrt=_each(24, "outputs"), Exp=_each(32, "outputs"),
+        Pow=_each(32, "outputs"), Cos=_each(39, "outputs"), Sin=_each(39, "outputs"), Log=_each(43, "outputs"),
+        LogSoftmax=_each(80, "outputs"), Einsum=MAC, InstanceNorm=_each(7, "inputs"),
+        LayerNorm=Count(
+            "7 inputs + 29 inputs / size of the first axis of the mean",
+            lambda node: 7 * _inputs(node) + 29 * _inputs(node) // node.input_shapes[0][getattr(node.op, "axis", -1)],
+        ),
+        ConvTranspose=_of_outputs(channels=False), Resize=_resized(nearest=0, linear=4, cubic=8),
         Conv=MAC_AND_BIAS, Linear=MAC_AND_BIAS, MatMul=MAC, BatchNorm=_each(31, "outputs"), Relu=_each(1, "outputs"),
         Relu6=_each(2, "outputs"), Gelu=_each(34, "outputs"), Silu=_each(33, "outputs"), HardSwish=_each(5, "outputs"),
         Sigmoid=_each(32, "outputs"), HardSigmoid=_each(4, "outputs"), Softmax=_each(36, "outputs"),
@@ -165,8 +233,9 @@ TOOLS: Final[tuple[Convention, ...]] = (
     ),
     _tool(
         "torchvision", "MACs", "torchvision's _ops: products of convolutions, linear layers and matrices",
-        (*ACTIVATIONS, *POOLS, "GlobalAveragePool", "BatchNorm", "Softmax", *ELEMENTWISE, "Lrn"),
-        Conv=MAC, Linear=MAC, MatMul=MAC,
+        (*ACTIVATIONS, *FUNCTIONS, *POOLS, "GlobalAveragePool", "BatchNorm", "Softmax", *ELEMENTWISE, "Lrn", *NORMS,
+         "TanhGelu", "Embedding", "Resize"),
+        Conv=MAC, Linear=MAC, MatMul=MAC, ConvTranspose=MAC, Attention=MAC,
     ),
 )  # fmt: skip
 

@@ -10,7 +10,7 @@ from costmodel.errors import UnsupportedError, WiringError
 from costmodel.graph import Loops, Op, Shape, Tensor, Type, Weight, Work, dims
 from costmodel.ops.checks import broadcast, positive
 from costmodel.ops.layout import Concat, Reshape, Transpose
-from costmodel.ops.onnx import NUMBERS, Constant, OnnxForm, OnnxNode
+from costmodel.ops.onnx import Constant, OnnxForm, OnnxNode
 
 
 def heads_apart(x: Shape, heads: int | None) -> tuple[int, int, int, int]:
@@ -272,10 +272,9 @@ class RotaryEmbedding(Op):
         return node.apply(op, x, *more)
 
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
-        """With positions as whole numbers."""
+        """With its cosines and sines before the positions."""
         x, *given = form.operands
         cos, sin, *positions = (*form.weights, *given)
-        places = [form.then("Cast", name, to=NUMBERS["int64"]) for name in positions]
         heads = {"num_heads": self.heads} if self.heads and len(form.shapes[0]) == 3 else {}
         told = {"rotary_embedding_dim": self.rotated or 0, "interleaved": int(self.interleaved)}
-        return form.apply("RotaryEmbedding", x, cos, sin, *places, **heads, **told)
+        return form.apply("RotaryEmbedding", x, cos, sin, *positions, **heads, **told)

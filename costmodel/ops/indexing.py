@@ -14,12 +14,7 @@ from costmodel.graph import Op, Shape, Tensor, Type, Weight, Work, dims
 from costmodel.ops.checks import axis_of, broadcast, positive
 from costmodel.ops.held import Several, held_by
 from costmodel.ops.layout import Reshape, Slice
-from costmodel.ops.onnx import NUMBERS, Constant, OnnxForm, OnnxNode
-
-
-def as_whole(form: OnnxForm, indices: str) -> str:
-    """Indices as whole numbers, which ONNX wants them to be."""
-    return form.then("Cast", indices, to=NUMBERS["int64"])
+from costmodel.ops.onnx import Constant, OnnxForm, OnnxNode
 
 
 def whole(indices: Array) -> Array:
@@ -58,7 +53,7 @@ class Embedding(Op):
 
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
         """A Gather of rows."""
-        return form.apply("Gather", *form.weights, as_whole(form, *form.operands))
+        return form.apply("Gather", *form.weights, *form.operands)
 
 
 @dataclass(frozen=True, repr=False)
@@ -110,8 +105,7 @@ class Gather(Several):
 
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
         """Along the axis."""
-        data, indices = self.all_of(form)
-        return form.apply("Gather", data, as_whole(form, indices), axis=self.axis)
+        return form.apply("Gather", *self.all_of(form), axis=self.axis)
 
 
 @dataclass(frozen=True, repr=False)
@@ -154,8 +148,7 @@ class GatherND(Several):
 
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
         """With the batch's axes."""
-        data, indices = self.all_of(form)
-        return form.apply("GatherND", data, as_whole(form, indices), batch_dims=self.batch)
+        return form.apply("GatherND", *self.all_of(form), batch_dims=self.batch)
 
 
 def wrapped(places: Array, x: Array) -> tuple[Array, ...]:
@@ -200,9 +193,8 @@ class ScatterND(Several):
         return node.apply(cls(held_by(node, 3)))
 
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
-        """At whole numbers."""
-        data, indices, updates = self.all_of(form)
-        return form.apply("ScatterND", data, as_whole(form, indices), updates)
+        """Of its operands."""
+        return form.apply("ScatterND", *self.all_of(form))
 
 
 @dataclass(frozen=True, repr=False)
@@ -233,9 +225,8 @@ class Where(Several):
         return node.apply(cls(held_by(node, 3)))
 
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
-        """With a condition of truths."""
-        condition, *choice = self.all_of(form)
-        return form.apply("Where", form.then("Cast", condition, to=NUMBERS["bool"]), *choice)
+        """Of its operands."""
+        return form.apply("Where", *self.all_of(form))
 
 
 @dataclass(frozen=True)
