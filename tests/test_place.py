@@ -19,7 +19,7 @@ from costmodel.cli import app
 from costmodel.errors import CostModelError
 from costmodel.graph import Graph, Input
 from costmodel.hardware import Engine, Hardware, Memory
-from costmodel.ops import Add, BatchNorm, Concat, Conv, Flatten, Linear, MaxPool, Relu, Sigmoid
+from costmodel.ops import Add, BatchNorm, Concat, Conv, Flatten, Linear, MaxPool, Not, Relu, Sigmoid
 from costmodel.place import POLICIES, place
 from costmodel.place.check import check
 from costmodel.place.lives import assemble, lives
@@ -231,6 +231,11 @@ def test_an_operand_that_broadcasts_is_not_overwritten():
     }
 
 
+def test_a_narrower_result_takes_no_place():
+    x = Relu()(Input((1, 4, 2, 2))(), name="numbers")
+    assert replaceable(Graph(Not()(x, name="truths"), "t")) == {("numbers", "input")}
+
+
 def test_a_result_takes_the_place_of_its_operand():
     x = Conv(4, 1, bias=False)(Input((1, 4, 2, 2))(), name="conv")
     needs = profile(Graph(Conv(4, 1, bias=False)(Relu()(x, name="relu"), name="last"), "chain"))
@@ -310,6 +315,14 @@ def test_optimal_is_the_least_of_all_placements_and_evictions(graph, size, make)
     assert found == pytest.approx(least(needs, hardware), rel=1e-9)
     assert placement.bound == pytest.approx(found, rel=1e-9)
     assert found <= transferred(needs, hardware, place(needs, hardware, "liveness")) * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("halves", range(1, 8))
+def test_an_operand_that_is_read_again_keeps_its_bytes(halves):
+    needs, hardware = chain(), two(halves * 2 * 2 * 4 * 2)  # in halves of a map
+    placement = place(needs, hardware, "optimal")
+    assert accepted(needs, hardware, placement).accepted
+    assert transferred(needs, hardware, placement) == pytest.approx(least(needs, hardware), rel=1e-9)
 
 
 def test_a_map_is_evicted_and_fetched_back():
