@@ -10,7 +10,7 @@ from costmodel import zoo
 from costmodel.counting.tools import CONVENTIONS, TOOLS, convention
 from costmodel.errors import CostModelError
 from costmodel.graph import Graph, Input, Op
-from costmodel.ops import Conv, Lrn, Softmax, Tanh
+from costmodel.ops import Conv, ConvTranspose, GroupNorm, LayerNorm, Linear, Lrn, Softmax, Tanh
 from costmodel.profile import profile
 
 
@@ -130,6 +130,42 @@ MEASURED = {
 def test_single_operators_as_the_tools_print_them(operator, tool, printed):
     x = Input((2, 8, 10, 10))()
     assert total(Graph(Op.registry[operator]()(x)), tool) == printed
+
+
+# The same on 2 x 8 x 5 x 7, that is 560 values: transposed convolutions with 3x3 kernels and stride 2 to 6 channels,
+# norms, and a linear layer of 5 rows of 7.
+BLOCKS = {
+    "transposed": (
+        ConvTranspose(6, 3, stride=2), (2, 8, 5, 7),
+        {"fvcore": 30240, "flop_counter": 60480, "torchinfo": 144540, "ptflops": 32220, "thop": 142560},
+    ),
+    "grouped": (
+        ConvTranspose(6, 3, stride=2, groups=2, bias=False), (2, 8, 5, 7),
+        {"fvcore": 15120, "flop_counter": 30240, "torchinfo": 71280, "ptflops": 15120, "thop": 71280},
+    ),
+    "layer norm": (
+        LayerNorm(), (2, 8, 5, 7),
+        {"fvcore": 2800, "flop_counter": 0, "torchinfo": 28, "ptflops": 560, "thop": 2240, "calflops": 2800,
+         "calflops-macs": 0},
+    ),
+    "group norm": (
+        GroupNorm(4), (2, 8, 5, 7),
+        {"fvcore": 2800, "flop_counter": 0, "torchinfo": 32, "ptflops": 1120, "thop": 0, "calflops": 2800,
+         "calflops-macs": 0},
+    ),
+    "linear": (
+        Linear(3), (2, 5, 7),
+        {"fvcore": 210, "flop_counter": 420, "torchinfo": 48, "ptflops": 240, "thop": 210, "calflops": 420,
+         "calflops-macs": 210},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_layers_as_the_tools_print_them(name):
+    op, shape, printed = BLOCKS[name]
+    graph = Graph(op(Input(shape)()))
+    assert {tool: total(graph, tool) for tool in printed} == printed
 
 
 def test_a_convention_changes_no_time():

@@ -55,6 +55,38 @@ ROWS_IGNORED: Final = PARAMETERS._replace(
     wrong="a linear layer is counted once per image, not once per row of its input",
     at=lambda node: len(node.input_shapes[0]) > 2,
 )
+FUSED: Final = NOTHING._replace(wrong="the two products of fused attention are not seen")
+ON_META: Final = TWICE_MAC._replace(formula="2 MAC; 0 on a CPU")
+
+
+def _spread_over_outputs(node: Node) -> int:
+    """What a transposed convolution would do if it was one the other way: outputs by the weights of each."""
+    groups = int(getattr(node.op, "groups", 1))
+    _, channels, *_ = node.input_shapes[0]
+    (weights,) = [weight for weight in node.op.weights(*node.input_shapes) if weight.name == "weight"]
+    return _outputs(node) * (channels // groups) * prod(weights.shape[2:])
+
+
+OVER_OUTPUTS: Final = Count(
+    "outputs * channels / groups * kernel",
+    _spread_over_outputs,
+    wrong="a transposed convolution multiplies inputs, and not outputs, by its kernel",
+)
+PARAMETERS_OVER_OUTPUTS: Final = Count(
+    "images * parameters * output positions",
+    lambda node: _images(node) * node.parameters * prod(node.outputs[0].shape[2:]),
+    wrong="a transposed convolution multiplies inputs, and not outputs, by its weights",
+)
+
+
+def _normed(with_weights: int, without: int) -> Count:
+    """So many for each value of a norm, fewer without gamma and beta."""
+    return Count(
+        f"{with_weights} inputs ({without} without weights)",
+        lambda node: _inputs(node) * (with_weights if node.parameters else without),
+    )
+
+
 UNSEEN: Final = NOTHING._replace(wrong="products of two maps are functions, not modules, and are not seen")
 
 
@@ -101,16 +133,20 @@ TOOLS: Final[tuple[Convention, ...]] = (
         "fvcore", "FLOPs (one per MAC)", "fvcore 0.1.5, FlopCountAnalysis",
         (*ACTIVATIONS, *POOLS, "Softmax", *ELEMENTWISE, "Lrn"),
         Conv=MAC, Linear=MAC, MatMul=MAC, BatchNorm=_each(2, "inputs"), GlobalAveragePool=_each(1, "inputs"),
+        ConvTranspose=MAC, LayerNorm=_normed(5, 4), GroupNorm=_each(5, "inputs"), Attention=FUSED, ReduceMean=NOTHING,
     ),
     _tool(
         "flop_counter", "FLOPs (two per MAC)", "torch.utils.flop_counter of torch 2.13",
         (*ACTIVATIONS, *POOLS, "GlobalAveragePool", "BatchNorm", "Softmax", *ELEMENTWISE, "Lrn"),
-        Conv=TWICE_MAC, Linear=TWICE_MAC, MatMul=TWICE_MAC, per_mac=2, stored=None,
+        Conv=TWICE_MAC, Linear=TWICE_MAC, MatMul=TWICE_MAC, ConvTranspose=TWICE_MAC, LayerNorm=NOTHING,
+        GroupNorm=NOTHING, Attention=ON_META, ReduceMean=NOTHING, per_mac=2, stored=None,
     ),
     _tool(
         "torchinfo", "mult-adds", "torchinfo 1.8.0; a linear layer ignores its rows, a matrix product is not seen",
         (*ACTIVATIONS, *POOLS, "GlobalAveragePool", "Softmax", *ELEMENTWISE, "Lrn"),
         Conv=MAC_AND_BIAS, Linear=ROWS_IGNORED, MatMul=UNSEEN, BatchNorm=PARAMETERS, PRelu=PARAMETERS,
+        ConvTranspose=PARAMETERS_OVER_OUTPUTS, LayerNorm=PARAMETERS, GroupNorm=PARAMETERS, Attention=FUSED,
+        ReduceMean=NOTHING,
     ),
     _tool(
         "ptflops", "MACs and extras", "ptflops 0.7.5; a product by the @ operator is not seen",
@@ -119,6 +155,8 @@ TOOLS: Final[tuple[Convention, ...]] = (
         Elu=_each(2, "inputs"), LeakyRelu=_each(1, "inputs"), PRelu=_each(2, "inputs"),
         Relu6=_each(1, "inputs"), Gelu=_each(2, "inputs"), Silu=_each(1, "inputs"), Softmax=_each(1, "inputs"),
         AveragePool=_each(2, "inputs"), MaxPool=_each(2, "inputs"), GlobalAveragePool=_each(2, "inputs"),
+        ConvTranspose=MAC_AND_BIAS, LayerNorm=_each(1, "inputs"), GroupNorm=_each(2, "inputs"), Attention=FUSED,
+        ReduceMean=NOTHING,
     ),
     _tool(
         "thop", "MACs and extras", "thop 0.1.1; matches exact module classes only",
@@ -127,6 +165,7 @@ TOOLS: Final[tuple[Convention, ...]] = (
         AveragePool=_each(1, "outputs"),
         GlobalAveragePool=Count("inputs + outputs", lambda node: _inputs(node) + _outputs(node)),
         Softmax=Count("rows * (3 length - 1)", lambda node: _inputs(node) * 3 - _softmax_rows(node)),
+        ConvTranspose=OVER_OUTPUTS, LayerNorm=_normed(4, 2), GroupNorm=NOTHING, Attention=FUSED, ReduceMean=NOTHING,
     ),
     _tool(
         "calflops", "FLOPs (two per MAC, and extras)", "calflops 0.3.2; a product by the @ operator is not seen",
@@ -135,11 +174,13 @@ TOOLS: Final[tuple[Convention, ...]] = (
         Conv=TWICE_MAC_AND_BIAS, Linear=TWICE_MAC, MatMul=TWICE_MAC, BatchNorm=_each(2, "inputs"),
         Relu=_each(1, "inputs"), Gelu=_each(1, "inputs"), Silu=_each(1, "inputs"), Softmax=_each(1, "inputs"),
         AveragePool=_each(1, "inputs"), MaxPool=_each(1, "inputs"), GlobalAveragePool=_each(1, "inputs"), per_mac=2,
+        LayerNorm=_normed(5, 4), GroupNorm=_each(5, "inputs"), Attention=FUSED, ReduceMean=NOTHING,
     ),
     _tool(
         "calflops-macs", "MACs", "calflops 0.3.2, its second number; a product by the @ operator is not seen",
         (*ACTIVATIONS, *POOLS, "GlobalAveragePool", "BatchNorm", "Softmax", *ELEMENTWISE, "Lrn"),
         Conv=MAC, Linear=MAC, MatMul=MAC,
+        LayerNorm=NOTHING, GroupNorm=NOTHING, Attention=FUSED, ReduceMean=NOTHING,
     ),
     _tool(
         "onnx-tool", "MACs and extras", "onnx-tool 1.0.1",
@@ -152,6 +193,7 @@ TOOLS: Final[tuple[Convention, ...]] = (
         GlobalAveragePool=Count("inputs + 4 outputs", lambda node: _inputs(node) + 4 * _outputs(node)),
         Add=_each(1, "outputs"), Mul=_each(1, "outputs"), Clip=_each(2, "outputs"),
         Lrn=Count("outputs * (37 + size)", lambda node: _outputs(node) * (37 + int(getattr(node.op, "size", 0)))),
+        ConvTranspose=OVER_OUTPUTS, ReduceMean=_each(1, "inputs"),
         stored="constants",
     ),
     _tool(
