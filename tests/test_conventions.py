@@ -19,6 +19,7 @@ from costmodel.ops import (
     GroupNorm,
     InstanceNorm,
     LayerNorm,
+    Linear,
     Log,
     LogSoftmax,
     Lrn,
@@ -207,6 +208,42 @@ def test_products_of_two_maps_as_the_tools_print_them():
     assert {total(attention, tool) for tool in unseen} == {0}
     assert total(attention, "flop_counter") == 2 * 2 * 2 * 4 * 10 * 10 * 8  # two products; on meta tensors
     assert profile(attention, CONVENTIONS["onnx-tool"]).uncounted == ("Attention",)
+
+
+# The same on 2 x 8 x 5 x 7, that is 560 values: transposed convolutions with 3x3 kernels and stride 2 to 6 channels,
+# norms, and a linear layer of 5 rows of 7.
+BLOCKS = {
+    "transposed": (
+        ConvTranspose(6, 3, stride=2), (2, 8, 5, 7),
+        {"fvcore": 30240, "flop_counter": 60480, "torchinfo": 144540, "ptflops": 32220, "thop": 142560},
+    ),
+    "grouped": (
+        ConvTranspose(6, 3, stride=2, groups=2, bias=False), (2, 8, 5, 7),
+        {"fvcore": 15120, "flop_counter": 30240, "torchinfo": 71280, "ptflops": 15120, "thop": 71280},
+    ),
+    "layer norm": (
+        LayerNorm(), (2, 8, 5, 7),
+        {"fvcore": 2800, "flop_counter": 0, "torchinfo": 28, "ptflops": 560, "thop": 2240, "calflops": 2800,
+         "calflops-macs": 0},
+    ),
+    "group norm": (
+        GroupNorm(4), (2, 8, 5, 7),
+        {"fvcore": 2800, "flop_counter": 0, "torchinfo": 32, "ptflops": 1120, "thop": 0, "calflops": 2800,
+         "calflops-macs": 0},
+    ),
+    "linear": (
+        Linear(3), (2, 5, 7),
+        {"fvcore": 210, "flop_counter": 420, "torchinfo": 48, "ptflops": 240, "thop": 210, "calflops": 420,
+         "calflops-macs": 210},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_layers_as_the_tools_print_them(name):
+    op, shape, printed = BLOCKS[name]
+    graph = Graph(op(Input(shape)()))
+    assert {tool: total(graph, tool) for tool in printed} == printed
 
 
 def test_a_convention_changes_no_time():

@@ -5,6 +5,7 @@ Nothing here needs torch. A tensor is an operand as ONNX has it: one that flows,
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from math import prod
 from typing import Any, Final, Self
 
@@ -12,6 +13,7 @@ from costmodel.arrays import np
 from costmodel.errors import UnsupportedError
 from costmodel.graph import Input, Op, Shape, Tensor, dims
 from costmodel.ops import ChannelShuffle, GroupNorm, InstanceNorm, LayerNorm, Linear, RMSNorm, TrainingBatchNorm
+from costmodel.ops.checks import broadcast
 from costmodel.ops.onnx import Constant, OnnxNode, Operand
 
 Made = Operand | tuple[Operand, ...]
@@ -395,12 +397,22 @@ def _roll(call: Call) -> Made:
 
 
 def _index(call: Call) -> Made:
-    """Places along one axis."""
+    """Places along one axis, or along the first ones at once."""
     given = [(axis, indices) for axis, indices in enumerate(call["indices"]) if indices is not None]
-    if len(given) != 1:
-        raise UnsupportedError("indices along several axes at once are not supported; known: along one")
-    ((axis, indices),) = given
-    return call.one("Gather", call.first, indices, axis=axis)
+    if len(given) == 1:
+        ((axis, indices),) = given
+        return call.one("Gather", call.first, indices, axis=axis)
+    if any(axis != number for number, (axis, _) in enumerate(given)):
+        raise UnsupportedError("indices along several axes but the first ones are not supported")
+    places = reduce(broadcast, [indices.shape for _, indices in given])
+    parts = []
+    for _, indices in given:
+        flows = indices
+        if isinstance(indices, Constant):
+            (flows,) = call.node.apply(Input(indices.shape or (1,), indices.dtype), part="indices")
+        whole = flows if flows.shape == places else call.one("Expand", flows, numbers(places))
+        parts.append(call.reshaped(whole, (*places, 1)))
+    return call.one("GatherND", call.first, call.one("Concat", *parts, axis=len(places)))
 
 
 def _embedding(call: Call) -> Made:
@@ -556,6 +568,17 @@ def _place(kind: str) -> Rule:
     return rule
 
 
+def _logical(kind: str) -> Rule:
+    """What is done bit by bit, to what is true or false."""
+
+    def rule(call: Call) -> Made:
+        if getattr(call.first, "dtype", None) != "bool":
+            raise UnsupportedError("whole numbers bit by bit are not supported; known: true and false")
+        return call.one(kind, *[_operand(call[name]) for name in call.plain])
+
+    return rule
+
+
 def _cumulate(call: Call) -> Made:
     return call.one("CumSum", call.first, numbers(call.axis("dim", len(call.shape))))
 
@@ -613,6 +636,9 @@ CALLS: Final[Mapping[str, Rule]] = {
         "le": "LessOrEqual", "logical_and": "And", "logical_or": "Or", "logical_xor": "Xor", "lt": "Less",
         "maximum": "Max", "minimum": "Min", "pow": "Pow", "remainder": "Mod",
     }.items()},
+    **dict.fromkeys(("__and__", "bitwise_and"), _logical("And")), "bitwise_not": _logical("Not"),
+    **dict.fromkeys(("__or__", "bitwise_or"), _logical("Or")),
+    **dict.fromkeys(("__xor__", "bitwise_xor"), _logical("Xor")),
     **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), _transposed_convolution),
     **dict.fromkeys(("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d"), _resize("nearest")),
     **dict.fromkeys(("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d"), _resize("linear")),

@@ -266,7 +266,7 @@ class Reader:
 
     def _promoted(self, node: Any, name: str, value: Any) -> Any:
         """An operand in the element type that all operands of the function come to, but for what only chooses."""
-        if isinstance(value, list | tuple):
+        if isinstance(value, list):
             return [self._promoted(node, name, each) for each in value]
         if not isinstance(value, Tensor) or name in CHOOSING:
             return value
