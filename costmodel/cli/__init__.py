@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from costmodel.cli import costs, guard, measure, pages, parity, place, profile, roofline, verify
+from costmodel.cli import costs, export, guard, measure, pages, parity, place, profile, roofline, verify
 from costmodel.errors import CostModelError
 
 app = typer.Typer(
@@ -56,7 +56,7 @@ COMMANDS: Final = (
     (pages.reproduce, "reproduce hairnet --output reports"),
     (pages.list_, "list"),
     (pages.show, "show paper-2012"),
-    (pages.export, "export resnet18 -o resnet18.yaml"),
+    (export.export, "export resnet18 -o resnet18.yaml"),
     (pages.schema, "schema network -o network.schema.json"),
 )
 """Each command with an example, in the order in which they are listed."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 from costmodel import document
 from costmodel.arrays import Array
 from costmodel.errors import CostModelError, UnsupportedError, WiringError, suggestion
-from costmodel.graph import FRACTIONS, Graph, Input, Op, Shape, Tensor, Type, dims
+from costmodel.graph import FRACTIONS, Graph, Input, Op, Shape, Source, Tensor, Type, dims
 from costmodel.importers import plan
 from costmodel.importers.folding import COMPUTED, LIMIT, SHAPED, SOURCES, attribute, fold, passes
 from costmodel.importers.opaque import UNKNOWN, Opaque, left_out
@@ -102,6 +102,7 @@ class Reader:
         self.ends: Final[list[Tensor]] = []
         """Tensors that only what was left out reads."""
         self.taken: Final[dict[str, int]] = {}
+        self.sources: Final[dict[str, Source]] = {}
         self.skipped: Final[Counter[str]] = Counter()
         self.behind = 0
         self.declared: Final[Mapping[str, tuple[Shape, Type]]] = self._declared() if skip and fixed else {}
@@ -139,7 +140,7 @@ class Reader:
             name = value.name
             if name in unset or (batch != 1 and not unset and sizes[name]):
                 sizes[name][0] = batch
-            apart = OnnxNode("Input", self.opset, {}, (), (True,), name, self.taken)
+            apart = OnnxNode("Input", self.opset, {}, (), (True,), name, self.taken, named=False, sources=self.sources)
             (self.values[name],) = apart.apply(self._input(value, sizes[name]))
 
     def _input(self, value: Any, sizes: Sequence[int | str]) -> Input:
@@ -221,6 +222,8 @@ class Reader:
             node.name or next(filter(None, outputs), kind),
             self.taken,
             self.dtype,
+            bool(node.name),
+            self.sources,
         )
         made = _own(seen) if node.domain == OWN else _made(seen)
         for name, value in zip(outputs, made, strict=False):
@@ -240,7 +243,8 @@ class Reader:
             self.ends.extend(tensors)
             return
         self.behind -= not self.held.isdisjoint(node.input)
-        apart = OnnxNode(node.op_type, self.opset, {}, (), (), node.name or names[0], self.taken)
+        name, sources = node.name or names[0], self.sources
+        apart = OnnxNode(node.op_type, self.opset, {}, (), (), name, self.taken, named=bool(node.name), sources=sources)
         shapes, types = zip(*whole, strict=True)
         self.values.update(zip(names, apart.apply(Opaque(node.op_type, shapes, types), *tensors), strict=True))
 
@@ -250,7 +254,8 @@ class Reader:
         wanted = [value for value in (*outputs, *self.ends) if isinstance(value, Tensor)]
         if not wanted:
             raise CostModelError(f"{self.path}: none of its outputs follows from its inputs")
-        return Graph(list(dict.fromkeys(wanted)), title, dtype=self.dtype, notes=left_out(self.skipped, self.behind))
+        notes = left_out(self.skipped, self.behind)
+        return Graph(list(dict.fromkeys(wanted)), title, dtype=self.dtype, notes=notes, sources=self.sources)
 
 
 def _made(node: OnnxNode) -> Sequence[Operand]:
