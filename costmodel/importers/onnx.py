@@ -31,6 +31,9 @@ except ImportError:
 FILE_LIMIT: Final = 2**31 - 1
 """Bytes; protobuf reads no more."""
 
+NODE_LIMIT: Final = 250_000
+"""How many nodes a file may have."""
+
 DOMAINS: Final = ("", "ai.onnx")
 
 OWN: Final = "costmodel"
@@ -84,6 +87,8 @@ def read(path: Path) -> ModelProto:
         raise CostModelError(f"{path}: not an ONNX model") from None
     if not model.graph.node or not model.opset_import:
         raise CostModelError(f"{path}: not an ONNX model: it has no nodes, or names no operator set")
+    if len(model.graph.node) > NODE_LIMIT:
+        raise CostModelError(f"{path}: {len(model.graph.node)} nodes are too many; at most {NODE_LIMIT}")
     return model
 
 
