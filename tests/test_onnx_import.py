@@ -14,9 +14,12 @@ from equations import onnx_runtime
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
+from random_models import random_model, shapes_of
 
 import costmodel
-from costmodel import zoo
+import costmodel.exporters.layers
+import costmodel.exporters.onnx
+from costmodel import exporters, zoo
 from costmodel.counting.tools import CONVENTIONS
 from costmodel.errors import CostModelError, WiringError
 from costmodel.execute import execute, walk
@@ -349,9 +352,9 @@ def same_as_onnx_runtime(made, folder):
     path = saved(folder, made)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     graph = costmodel.network(path)
-    (given,) = graph.inputs
-    x = np.random.default_rng(0).normal(size=given.shape).astype(np.float32)
-    theirs = session.run(None, {"x": x})
+    rng = np.random.default_rng(0)
+    inputs = [rng.normal(size=given.shape).astype(np.float32) for given in graph.inputs]
+    theirs = session.run(None, dict(zip(("x", "x2"), inputs, strict=False)))
     numbers = {"alpha": 0.5, "beta": 2.0}  # of a Gemm
     weights = {
         name: {
@@ -364,7 +367,7 @@ def same_as_onnx_runtime(made, folder):
         layer, _, what = tensor.name.rpartition(".")
         if what == "i" and "indices" in weights.get(layer, {}):
             weights[layer]["indices"] = numpy_helper.to_array(tensor).astype(np.float32)
-    ours = execute(graph, [x], weights)
+    ours = execute(graph, inputs, weights)
     assert [array.shape for array in ours] == [array.shape for array in theirs]
     for own, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(own, other, rtol=2e-4, atol=2e-5)
@@ -705,11 +708,41 @@ FOUR = (_conv, _conv, _pool, _norm, _of_map, _spread, _spread, _instances, _dept
 TWO = (_linear, _triangle)
 
 
-@settings(max_examples=100, deadline=None)
-@given(models())
-def test_random_models_make_what_onnx_runtime_makes(tmp_path_factory, made):
-    note(onnx.printer.to_text(made))
-    same_as_onnx_runtime(made, tmp_path_factory.mktemp("random"))
+def of_random(check):
+    """Run a test on random chains and on random models with branches, which a failure prints."""
+
+    @settings(max_examples=80, deadline=None)
+    @given(st.one_of(models(), st.randoms(use_true_random=False).map(random_model)))
+    def run(folder, made):
+        note(onnx.printer.to_text(made))
+        check(made, folder)
+
+    return lambda tmp_path_factory: run(tmp_path_factory.mktemp("random"))
+
+
+test_random_models_make_what_onnx_runtime_makes = of_random(same_as_onnx_runtime)
+
+
+@of_random
+def test_random_models_have_the_shapes_that_onnx_infers(made, folder):
+    reader = Reader(Path("random.onnx"), made, skip=False, fixed=True)
+    reader.inputs({}, 1)
+    reader.nodes()
+    inferred = shapes_of(made)
+    assert {name: reader.values[name].shape for name in inferred} == inferred
+
+
+@of_random
+def test_random_models_do_what_the_executor_counts(made, folder):
+    assert not len(verify(costmodel.network(saved(folder, made))).differences)
+
+
+@of_random
+def test_random_models_go_around(made, folder):
+    graph = costmodel.network(saved(folder, made))
+    (folder / "again.onnx").write_bytes(exporters.onnx.encode(graph))
+    (folder / "again.yaml").write_bytes(exporters.layers.encode(graph))
+    assert costmodel.network(str(folder / "again.onnx")) == costmodel.network(str(folder / "again.yaml")) == graph
 
 
 # Arithmetic with constants
