@@ -134,7 +134,6 @@ CURVES: Final = (
     "HardSigmoid",
     "HardSwish",
     "Softplus",
-    "Identity",
     "Dropout",
 )
 

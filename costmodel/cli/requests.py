@@ -30,6 +30,8 @@ def graph_of(
 ) -> "Graph":
     """The network that was named, with the parameters that were given; its ``notes`` are warnings."""
     graph = costmodel.network(network, batch=batch, dtype=dtype, **parameters_of(param, **chosen))
+    if len(graph.nodes) == len(graph.inputs):
+        raise CostModelError(f"{network}: a network needs at least one layer")
     for note in graph.notes if notes else ():
         typer.echo(f"warning: {note}", err=True)
     return graph

@@ -73,10 +73,10 @@ def read(path: Path) -> ModelProto:
     try:
         with path.open("rb") as file:
             size = path.stat().st_size
-            data = b"" if size > FILE_LIMIT else file.read(FILE_LIMIT + 1)
+            data = b"" if size > FILE_LIMIT else file.read(size)  # a limit would be set aside as a whole
     except OSError as error:
         raise CostModelError(f"{path}: cannot read it: {error.strerror}") from None
-    if size > FILE_LIMIT or len(data) > FILE_LIMIT:
+    if size > FILE_LIMIT:
         raise CostModelError(
             f"{path}: larger than {FILE_LIMIT} bytes, more than the format allows; save its weights as external data"
         )
@@ -113,8 +113,10 @@ class Reader:
         self.declared: Final[Mapping[str, tuple[Shape, Type]]] = self._declared() if skip and fixed else {}
         self.read: Final = {name for node in self.model.node for name in node.input}
         self.read.update(output.name for output in self.model.output)
-        for tensor in self.model.initializer:
-            self.values[tensor.name] = constant(tensor, self.dtype)
+        try:
+            self.values.update((tensor.name, constant(tensor, self.dtype)) for tensor in self.model.initializer)
+        except WiringError as error:
+            raise WiringError(f"{path}: {error}") from None
         for sparse in self.model.sparse_initializer:
             self.values[sparse.values.name] = Constant(tuple(sparse.dims), name=sparse.values.name)
 
@@ -312,7 +314,7 @@ def constant(tensor: TensorProto, network: str) -> Constant:
     """A tensor of a file: its declared shape, and its values only if it is small and in the file itself."""
     shape = tuple(tensor.dims)
     if min(shape, default=0) < 0:
-        raise CostModelError(f"constant {tensor.name!r} has the shape {shape}")
+        raise WiringError(f"constant {tensor.name!r} has the shape {shape}")
     dtype = own(TYPES.get(tensor.data_type, network), network)
     return Constant(shape, cache(partial(_values, tensor)), tensor.name, dtype)
 
