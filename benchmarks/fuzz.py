@@ -51,10 +51,10 @@ NUMBERS: Final = (
     0, 1, -1, 2, 3, 7, 255, 65536, 2**31 - 1, 2**31, -(2**31), 2**32, 2**40, 10**9, 10**12, 2**62, 2**63 - 1, -(2**63),
 )  # fmt: skip
 WORDS: Final = (
-    "", " ", "0", "-1", "1e999", "-0.0", ".nan", "NaN", ".inf", "1e-400", "0x10", "1_000", "true", "null", "~", "[]", "{}",
+    "", " ", "0", "-1", "1e999", "-0.0", ".nan", "NaN", ".inf", "1e-400", "0x10", "1_000", "true", "null", "~", "[]",
     "[[[[]]]]", "{a: {b: c}}", "'", '"', "&a [*a]", "*a", "!!python/object/apply:os.system [id]", "<<: *a", "? a", "|",
-    "99999999999999999999999999", "9" * 5000, "1 GB", "1 GB/s", "inf", "-1 GB", "1 TFLOPS", "../../../etc/passwd", "/dev/zero",
-    "a" * 300, "\u0000", "\ufeff", "\ud7ff", "\U0001f600", "\t", "Conv", "Relu", "Concat", "Input", "Pad", "rest", "all", "x",
+    "99999999999999999999999999", "9" * 5000, "1 GB", "1 GB/s", "inf", "-1 GB", "1 TFLOPS", "../../../etc/passwd", "{}",
+    "a" * 300, "\u0000", "\ufeff", "\ud7ff", "\U0001f600", "\t", "Conv", "Relu", "Concat", "Input", "rest", "all", "x",
     "input", "conv1", "2020-01-01", "2**64", "%d%s%n", "${HOME}", "a: b: c", "- - -", "#", "@", "`", "%", "---", "...",
 )  # fmt: skip
 """Scalars that have surprised readers of files."""
@@ -107,16 +107,19 @@ def snapshots() -> list[bytes]:
 @cache
 def measured() -> list[bytes]:
     """Measured layers of LeNet-5."""
-    rows = [f"{layer},{number + 1}e-6" for number, layer in enumerate(costmodel.cost("lenet5", "paper-2012").layers["layer"])]
+    rows = [
+        f"{layer},{number + 1}e-6"
+        for number, layer in enumerate(costmodel.cost("lenet5", "paper-2012").layers["layer"])
+    ]
     return ["\n".join(["layer,measured_seconds", *rows, ""]).encode()]
 
 
 # Broken files
 
 
-def broken_bytes(rng: Random, data: bytes) -> bytes:
-    """Cut, flip bits, copy a part elsewhere, insert noise, or join two halves."""
-    data = bytearray(data)
+def broken_bytes(rng: Random, whole: bytes) -> bytes:
+    """Cut, flip bits, repeat a part, insert noise, or leave a part out."""
+    data = bytearray(whole)
     for _ in range(rng.choice([1, 1, 2, 5, 30])):
         place, end = sorted(rng.randrange(len(data) + 1) for _ in range(2))
         how = rng.randrange(6)
@@ -129,9 +132,7 @@ def broken_bytes(rng: Random, data: bytes) -> bytes:
         elif how == 3:
             del data[place : min(end, place + rng.choice([1, 4, 100]))]
         elif how == 4:
-            part = data[place : min(end, place + 200)]
-            data[rng.randrange(len(data) + 1) :][:0] = part
-            data += part
+            data[rng.randrange(len(data) + 1) :] += data[place : min(end, place + 200)]
         elif data:
             data[rng.randrange(len(data))] = rng.choice([0, 1, 0x7F, 0x80, 0xFF])
     return bytes(data)
@@ -166,13 +167,14 @@ def broken_text(rng: Random, data: bytes) -> bytes:
 def bomb(rng: Random) -> bytes:
     """YAML that is small and stands for much, or is nested deep."""
     depth = rng.choice([50, 1000, 100_000])
+    head, few = "name: n\ninputs: {x: [1, 2]}\nlayers:", min(depth, 30)
     return rng.choice([
-        "a: &a [x, x]\n" + "".join(f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join([f'*{chr(97 + n)}'] * 9)}]\n" for n in range(20)),
+        "a0: &a0 [x, x]\n" + "".join(f"a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 9)}]\n" for n in range(20)),
         "layers: " + "[" * depth,
         "layers: " + "{a: " * depth,
-        "name: n\ninputs: {x: [1, 2]}\nlayers:\n" + "".join(f"{'  ' * n}- b{n}:\n" for n in range(1, min(depth, 2000))),
-        "name: n\ninputs: {x: [1, 2]}\nlayers: [" + "r: {repeat: 99999, layers: [" * min(depth, 30) + "Relu" + "]}" * min(depth, 30) + "]",
-        "name: n\ninputs: {x: [1, 2]}\nlayers:\n" + "  - Relu\n" * depth,
+        f"{head}\n" + "".join(f"{'  ' * n}- b{n}:\n" for n in range(1, min(depth, 2000))),
+        f"{head} [{'r: {repeat: 99999, layers: [' * few}Relu{']}' * few}]",
+        f"{head}\n" + "  - Relu\n" * depth,
         f"name: n\ninputs: {{x: [{', '.join(['2'] * depth)}]}}\nlayers: [Relu]",
         "name: " + "n" * depth + "\n" + "---\n" * depth,
         "? " * depth,
@@ -199,7 +201,9 @@ def broken_json(rng: Random, data: bytes) -> bytes:
                 if rng.random() < 0.2:
                     del inner[key]
                 else:
-                    inner[key] = rng.choice([*NUMBERS, *WORDS[:40], None, True, 1.5, 1e300, [], {}, [[]], {"a": 1}, 10**40])
+                    inner[key] = rng.choice(
+                        [*NUMBERS, *WORDS[:40], None, True, 1.5, 1e300, [], {}, [[]], {"a": 1}, 10**40]
+                    )
                 break
             inner = inner[key]
     return json.dumps(document).encode("utf-8", "replace")
@@ -280,7 +284,8 @@ def _attribute(rng: Random, model: ModelProto) -> None:
     item = rng.choice(node.attribute)
     value = rng.choice([
         rng.choice(NUMBERS), [rng.choice(NUMBERS) for _ in range(rng.choice([1, 2, 3, 4, 6, 100]))], rng.random() * 10,
-        float("nan"), float("inf"), [0.5], rng.choice(WORDS), ["a", "b"], helper.make_tensor("", TensorProto.INT64, [1], [7]),
+        float("nan"), float("inf"), [0.5], rng.choice(WORDS), ["a", "b"],
+        helper.make_tensor("", TensorProto.INT64, [1], [7]),
     ])  # fmt: skip
     how = rng.randrange(4)
     if how == 0:
@@ -294,7 +299,20 @@ def _attribute(rng: Random, model: ModelProto) -> None:
 
 
 def _new_attribute(rng: Random, model: ModelProto) -> None:
-    names = ["axis", "axes", "pads", "strides", "kernel_shape", "group", "auto_pad", "to", "perm", "split", "value", "ceil_mode"]
+    names = [
+        "axis",
+        "axes",
+        "pads",
+        "strides",
+        "kernel_shape",
+        "group",
+        "auto_pad",
+        "to",
+        "perm",
+        "split",
+        "value",
+        "ceil_mode",
+    ]
     value = rng.choice([rng.choice(NUMBERS), [rng.choice(NUMBERS)] * rng.randint(1, 5), 0.5, "SAME_UPPER"])
     _node(rng, model).attribute.append(helper.make_attribute(rng.choice(names), value))
 
@@ -338,7 +356,9 @@ def _constant(rng: Random, model: ModelProto) -> None:
     elif how == 4:
         tensor.data_location = TensorProto.EXTERNAL
         for key in ("location", "offset", "length"):
-            tensor.external_data.add(key=key, value=rng.choice(["../../../etc/passwd", "/dev/zero", "", "-1", "x\u0000"]))
+            tensor.external_data.add(
+                key=key, value=rng.choice(["../../../etc/passwd", "/dev/zero", "", "-1", "x\u0000"])
+            )
     elif how == 5:
         tensor.name = rng.choice(["", rng.choice(model.graph.initializer).name, "x" * 3000])
     else:
@@ -350,17 +370,17 @@ def _opset(rng: Random, model: ModelProto) -> None:
     if rng.random() < 0.2:
         del model.opset_import[:]
     else:
-        model.opset_import.add(domain=rng.choice(["", "ai.onnx", "x"]), version=rng.choice([*NUMBERS, 1, 6, 7, 11, 13, 18, 22]))
+        model.opset_import.add(
+            domain=rng.choice(["", "ai.onnx", "x"]), version=rng.choice([*NUMBERS, 1, 6, 7, 11, 13, 18, 22])
+        )
 
 
 def _subgraph(rng: Random, model: ModelProto) -> None:
     node = helper.make_node(rng.choice(["If", "Loop", "Scan"]), [model.graph.node[0].output[0]], ["inner"])
-    graph = helper.make_graph([node], "inner", [], [])
     for _ in range(rng.choice([1, 3, 30])):
-        outer = helper.make_node("If", [model.graph.node[0].output[0]], ["deep"])
-        outer.attribute.append(helper.make_attribute("then_branch", graph))
-        graph = helper.make_graph([outer], "deep", [], [])
-    model.graph.node.append(outer)
+        graph = helper.make_graph([node], "deep", [], [])
+        node = helper.make_node("If", [model.graph.node[0].output[0]], ["deep"], then_branch=graph)
+    model.graph.node.append(node)
     if rng.random() < 0.5:
         model.graph.output[0].name = "deep"
 
@@ -368,7 +388,9 @@ def _subgraph(rng: Random, model: ModelProto) -> None:
 def _function(rng: Random, model: ModelProto) -> None:
     calls = [helper.make_node(rng.choice(["f", "g", "Relu"]), ["a"], ["b"], domain=rng.choice(["", "f"]))]
     opsets = [*model.opset_import]
-    model.functions.append(helper.make_function("f", rng.choice(["f", "g"]), ["a"], ["b"], calls * rng.choice([1, 9]), opsets))
+    model.functions.append(
+        helper.make_function("f", rng.choice(["f", "g"]), ["a"], ["b"], calls * rng.choice([1, 9]), opsets)
+    )
     node = _node(rng, model)
     node.op_type, node.domain = "f", "f"
 
@@ -376,7 +398,20 @@ def _function(rng: Random, model: ModelProto) -> None:
 def _arithmetic(rng: Random, model: ModelProto) -> None:
     """Sizes computed from constants that lead nowhere good."""
     chosen = [rng.choice(NUMBERS) for _ in range(rng.randint(1, 4))]
-    kinds = ["ConstantOfShape", "Expand", "Tile", "Range", "Reshape", "Pad", "Slice", "Div", "Mod", "Concat", "Gather", "Pow"]
+    kinds = [
+        "ConstantOfShape",
+        "Expand",
+        "Tile",
+        "Range",
+        "Reshape",
+        "Pad",
+        "Slice",
+        "Div",
+        "Mod",
+        "Concat",
+        "Gather",
+        "Pow",
+    ]
     made = [
         helper.make_node("Constant", [], [name], value_ints=chosen if rng.random() < 0.7 else [rng.choice(NUMBERS)])
         for name in ("c0", "c1", "c2")
@@ -398,7 +433,9 @@ def huge(nodes: int) -> bytes:
     """A model of so many nodes."""
     chain = [helper.make_node("Relu", [f"t{n}"], [f"t{n + 1}"]) for n in range(nodes)]
     given, made = (helper.make_tensor_value_info(name, 1, [1, 4]) for name in ("t0", f"t{nodes}"))
-    model = helper.make_model(helper.make_graph(chain, "huge", [given], [made]), opset_imports=[helper.make_opsetid("", 17)])
+    model = helper.make_model(
+        helper.make_graph(chain, "huge", [given], [made]), opset_imports=[helper.make_opsetid("", 17)]
+    )
     return bytes(model.SerializeToString())
 
 
@@ -413,11 +450,12 @@ def _onnx(rng: Random) -> Case:
         data = broken_model(rng, data)
     else:
         data = broken_bytes(rng, data)
+    shape = rng.choice(["x=1x2x3", "data_0=1x3x9x9", "=0", "x=9x9x9x9x9"])
     command = rng.choice([
         ("profile", "{}", "--hw", "paper-2012"),
         ("profile", "{}", "--hw", "paper-2012", "--unknown", "skip", "--quiet"),
         ("profile", "{}", "--hw", "paper-2012", "--batch", rng.choice(["2", "1000000000"]), "--quiet"),
-        ("profile", "{}", "--hw", "paper-2012", "--shape", rng.choice(["x=1x2x3", "data_0=1x3x9x9", "=0", "x=9x9x9x9x9"]), "--quiet"),
+        ("profile", "{}", "--hw", "paper-2012", "--shape", shape, "--quiet"),
         ("profile", "{}", "--hw", "paper-2012", "--place", rng.choice(["liveness", "reuse"]), "--quiet"),
         ("export", "{}"),
         ("export", "{}", "--metrics", "-"),
@@ -432,7 +470,12 @@ def _network(rng: Random) -> Case:
     how = rng.random()
     data = rng.choice(networks())
     data = bomb(rng) if how < 0.03 else broken_text(rng, data) if how < 0.85 else broken_bytes(rng, data)
-    commands = [("profile", "{}", "--hw", "paper-2012", "--quiet"), ("show", "{}"), ("export", "{}"), ("export", "{}", "-o", "{}.onnx")]
+    commands = [
+        ("profile", "{}", "--hw", "paper-2012", "--quiet"),
+        ("show", "{}"),
+        ("export", "{}"),
+        ("export", "{}", "-o", "{}.onnx"),
+    ]
     return Case(".yaml", data, rng.choice(commands))
 
 
@@ -456,8 +499,12 @@ def _measured(rng: Random) -> Case:
 
 def _options(rng: Random) -> Case:
     word = rng.choice([*WORDS, *map(str, NUMBERS)]).replace("\u0000", "")
-    option = rng.choice(["--set", "--param", "--size", "--classes", "--width", "--batch", "--dtype", "--place", "--columns"])
-    text = rng.choice([word, f"memories.internal.size={word}", f"engines.matrix={word}", f"size={word}", f"{word}={word}"])
+    option = rng.choice(
+        ["--set", "--param", "--size", "--classes", "--width", "--batch", "--dtype", "--place", "--columns"]
+    )
+    text = rng.choice(
+        [word, f"memories.internal.size={word}", f"engines.matrix={word}", f"size={word}", f"{word}={word}"]
+    )
     return Case("", b"", ("profile", "lenet5", "--hw", "paper-2012", "--quiet", f"{option}={text}"))
 
 
@@ -491,7 +538,8 @@ def run(made: Case, folder: Path) -> tuple[str, str]:
     if made.suffix:
         path.write_bytes(made.data)
     words = [word.replace("{}", str(path)) for word in made.command]
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    errors = io.BytesIO()
+    out, err = (io.TextIOWrapper(data, encoding="utf-8", write_through=True) for data in (io.BytesIO(), errors))
     code: Any = 0
     signal.setitimer(signal.ITIMER_REAL, SECONDS)
     start = time.process_time()
@@ -509,7 +557,7 @@ def run(made: Case, folder: Path) -> tuple[str, str]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         sys.argv = before
-    printed = err.buffer.getvalue().decode("utf-8", "replace")  # type: ignore[attr-defined]
+    printed = errors.getvalue().decode("utf-8", "replace")
     return judged(code or 0, printed, str(path) if made.suffix else "", time.process_time() - start), printed
 
 
@@ -540,7 +588,10 @@ def worker(seed: int, tasks: Connection) -> None:
     with tempfile.TemporaryDirectory() as name:
         os.chdir(name)
         folder = Path(name)
-        for made in (Case(".onnx", models()[0], ("export", "{}", "-o", "{}.again.onnx")), Case(".yaml", networks()[0], ("show", "{}"))):
+        for made in (
+            Case(".onnx", models()[0], ("export", "{}", "-o", "{}.again.onnx")),
+            Case(".yaml", networks()[0], ("show", "{}")),
+        ):
             run(made, folder)  # so that what is imported late is there
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
         size = pages * resource.getpagesize() + MEMORY
@@ -620,8 +671,12 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=20_000, help="how many cases (default: 20000)")
     parser.add_argument("--seed", type=int, default=0, help="what all cases follow from (default: 0)")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="end after so many (default: never)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="how many processes (default: all cores)")
-    parser.add_argument("--keep", type=Path, default=Path("fuzz-found"), help="where cases are kept (default: fuzz-found)")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, help="how many processes (default: all cores)"
+    )
+    parser.add_argument(
+        "--keep", type=Path, default=Path("fuzz-found"), help="where cases are kept (default: fuzz-found)"
+    )
     arguments = parser.parse_args()
     for seeds in (models, networks, machines, snapshots, measured):
         seeds()  # once, before there are workers

@@ -1,7 +1,9 @@
 """Networks read from ONNX files: what counting tools print for the same files, and what ONNX Runtime makes of them."""
 
+import functools
 import subprocess
 import sys
+import tracemalloc
 from math import prod
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from costmodel.execute.verify import verify
 from costmodel.graph import Graph, Op
 from costmodel.importers.folding import COMPUTED, SHAPED, SOURCES
 from costmodel.importers.onnx import Reader
+from costmodel.importers.structure import LARGE, without_values
 from costmodel.ops.onnx import place
 from costmodel.profile import profile
 
@@ -743,6 +746,62 @@ def test_random_models_go_around(made, folder):
     (folder / "again.onnx").write_bytes(exporters.onnx.encode(graph))
     (folder / "again.yaml").write_bytes(exporters.layers.encode(graph))
     assert costmodel.network(str(folder / "again.onnx")) == costmodel.network(str(folder / "again.yaml")) == graph
+
+
+# Large files
+
+
+def with_weights(elements):
+    """A model whose weights are in it, as bytes and as numbers, also in a branch and as an attribute."""
+    raw = numpy_helper.from_array(np.ones((elements, 3, 1, 1), np.float32), "w")
+    listed = helper.make_tensor("v", TensorProto.FLOAT, [1, elements, 1, 1], [0.5] * elements)
+    nodes = [
+        one("Conv", ("x", "w"), ("t",)),
+        one("Constant", (), ("k",), value=numpy_helper.from_array(np.ones((elements, 1, 1), np.float32))),
+        one("Mul", ("t", "k"), ("u",)),
+        one("Conv", ("u", "v")),
+    ]
+    made = model(nodes)
+    made.graph.initializer.extend([raw, listed])
+    return made
+
+
+def test_large_weights_are_not_in_memory(tmp_path):
+    elements = 2_000_000
+    path = saved(tmp_path, with_weights(elements))
+    assert Path(path).stat().st_size > 5 * 4 * elements
+    tracemalloc.start()
+    try:
+        graph = costmodel.network(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert graph.parameters == 5 * elements
+    assert peak < 1_000_000
+
+
+@pytest.mark.parametrize("elements", [10, LARGE])
+def test_what_is_left_of_a_large_file_is_the_file_without_values(elements):
+    made = with_weights(elements)
+    left = onnx.ModelProto.FromString(without_values(memoryview(made.SerializeToString())))
+    constant = made.graph.node[1].attribute[0].t
+    for tensor in (*made.graph.initializer, constant) if elements >= LARGE else ():
+        tensor.ClearField("raw_data")
+        tensor.ClearField("float_data")
+    assert left == made
+
+
+@functools.cache
+def broken_later():
+    return with_weights(LARGE).SerializeToString()
+
+
+@given(st.integers(0, 2**16), st.binary(max_size=5))
+@settings(max_examples=50, deadline=None)
+def test_a_large_file_that_is_broken_is_handed_on(place, noise):
+    whole = broken_later()
+    for data in (whole[:place] + noise + whole[place:], whole[: place * 7], whole[place:]):
+        assert len(without_values(memoryview(data))) <= len(data)
 
 
 # Arithmetic with constants

@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from math import prod
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from costmodel import document
 from costmodel.arrays import Array
@@ -20,6 +21,7 @@ from costmodel.importers import plan
 from costmodel.importers.folding import COMPUTED, LIMIT, SHAPED, SOURCES, attribute, fold, passes
 from costmodel.importers.opaque import UNKNOWN, Opaque, left_out
 from costmodel.importers.shapes import Shapes, given, titled
+from costmodel.importers.structure import LARGE, without_values
 from costmodel.ops.onnx import TYPES, Constant, OnnxNode, Operand, own
 
 try:
@@ -73,7 +75,7 @@ def read(path: Path) -> ModelProto:
     try:
         with path.open("rb") as file:
             size = path.stat().st_size
-            data = b"" if size > FILE_LIMIT else file.read(size)  # a limit would be set aside as a whole
+            data = b"" if size > FILE_LIMIT else _data(file, size)
     except OSError as error:
         raise CostModelError(f"{path}: cannot read it: {error.strerror}") from None
     if size > FILE_LIMIT:
@@ -90,6 +92,14 @@ def read(path: Path) -> ModelProto:
     if len(model.graph.node) > NODE_LIMIT:
         raise CostModelError(f"{path}: {len(model.graph.node)} nodes are too many; at most {NODE_LIMIT}")
     return model
+
+
+def _data(file: BinaryIO, size: int) -> bytes:
+    """A file's bytes; of a large file without the values of its weights."""
+    if size <= LARGE:
+        return file.read(size)
+    with mmap(file.fileno(), size, access=ACCESS_READ) as mapped, memoryview(mapped) as whole:
+        return without_values(whole)
 
 
 class Reader:
