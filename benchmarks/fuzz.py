@@ -40,6 +40,11 @@ from costmodel import cli, exporters, hardware, zoo
 from costmodel.graph import Op
 
 SECONDS: Final = 10
+"""Of the processor, for one command."""
+
+PATIENCE: Final = 120
+"""Seconds by the clock until a process is given up."""
+
 MEMORY: Final = 10**9
 """Bytes beyond what a process takes that has read nothing yet."""
 
@@ -541,7 +546,7 @@ def run(made: Case, folder: Path) -> tuple[str, str]:
     errors = io.BytesIO()
     out, err = (io.TextIOWrapper(data, encoding="utf-8", write_through=True) for data in (io.BytesIO(), errors))
     code: Any = 0
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)  # of the processor: others may need it too
     start = time.process_time()
     before = sys.argv
     sys.argv = ["costmodel", *words]
@@ -555,7 +560,7 @@ def run(made: Case, folder: Path) -> tuple[str, str]:
     except BaseException:
         return "raises", traceback.format_exc()
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         sys.argv = before
     printed = errors.getvalue().decode("utf-8", "replace")
     return judged(code or 0, printed, str(path) if made.suffix else "", time.process_time() - start), printed
@@ -581,7 +586,7 @@ def judged(code: Any, printed: str, path: str, seconds: float) -> str:
 
 def worker(seed: int, tasks: Connection) -> None:
     """Run the cases whose numbers come in, in a process of its own with a limit on memory."""
-    signal.signal(signal.SIGALRM, _alarm)
+    signal.signal(signal.SIGPROF, _alarm)
     warnings.simplefilter("error")
     for module in ("matplotlib.figure", "matplotlib.backends.backend_svg", "onnx.checker", "costmodel.report.roofline"):
         importlib.import_module(module)
@@ -608,7 +613,6 @@ class Process:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.started = False
-        self.number = -1
 
     def start(self) -> None:
         """Start it, and wait until it is ready."""
@@ -623,12 +627,11 @@ class Process:
         """Have it run a case."""
         if not self.started:
             self.start()
-        self.number, self.since = number, time.monotonic()
         self.ours.send(number)
 
     def take(self) -> tuple[str, str]:
         """What came of the case."""
-        if self.ours.poll(4 * SECONDS):
+        if self.ours.poll(PATIENCE):
             try:
                 result: tuple[str, str] = self.ours.recv()
             except EOFError:

@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from costmodel.cli import costs, export, guard, measure, pages, parity, place, profile, roofline, verify
+from costmodel.cli.requests import message
 from costmodel.errors import CostModelError
 
 app = typer.Typer(
@@ -77,7 +78,7 @@ def main() -> None:
     try:
         app()
     except CostModelError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {message(error)}", err=True)
         raise SystemExit(2) from None
     except OSError as error:
         # Files report their own errors, so this is a full disk behind standard output. What is still in its buffer must

@@ -80,10 +80,7 @@ def export(
     )
     if format_ and wanted:
         options = {"seed": seed, "external": data.name if data else None}
-        try:
-            content = format_.encode(graph, **{name: value for name, value in options.items() if value is not None})
-        except CostModelError as error:
-            raise CostModelError(f"{network}: {error}".removeprefix(f"{graph.name}: ")) from None
+        content = format_.encode(graph, **{name: value for name, value in options.items() if value is not None})
         if data and seed is not None:
             from costmodel.exporters.onnx import encode_weights
 
