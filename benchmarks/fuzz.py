@@ -546,6 +546,7 @@ def run(made: Case, folder: Path) -> tuple[str, str]:
     errors = io.BytesIO()
     out, err = (io.TextIOWrapper(data, encoding="utf-8", write_through=True) for data in (io.BytesIO(), errors))
     code: Any = 0
+    signal.signal(signal.SIGPROF, _alarm)
     signal.setitimer(signal.ITIMER_PROF, SECONDS)  # of the processor: others may need it too
     start = time.process_time()
     before = sys.argv
@@ -586,7 +587,6 @@ def judged(code: Any, printed: str, path: str, seconds: float) -> str:
 
 def worker(seed: int, tasks: Connection) -> None:
     """Run the cases whose numbers come in, in a process of its own with a limit on memory."""
-    signal.signal(signal.SIGPROF, _alarm)
     warnings.simplefilter("error")
     for module in ("matplotlib.figure", "matplotlib.backends.backend_svg", "onnx.checker", "costmodel.report.roofline"):
         importlib.import_module(module)
