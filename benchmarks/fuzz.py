@@ -42,6 +42,9 @@ from costmodel.graph import Op
 SECONDS: Final = 10
 """Of the processor, for one command."""
 
+HUGE: Final = (50_000, 10**6)
+"""How many nodes a large model has."""
+
 PATIENCE: Final = 120
 """Seconds by the clock until a process is given up."""
 
@@ -435,13 +438,17 @@ CHANGES: Final[Sequence[Callable[[Random, ModelProto], None]]] = (
 
 @cache
 def huge(nodes: int) -> bytes:
-    """A model of so many nodes."""
-    chain = [helper.make_node("Relu", [f"t{n}"], [f"t{n + 1}"]) for n in range(nodes)]
-    given, made = (helper.make_tensor_value_info(name, 1, [1, 4]) for name in ("t0", f"t{nodes}"))
-    model = helper.make_model(
-        helper.make_graph(chain, "huge", [given], [made]), opset_imports=[helper.make_opsetid("", 17)]
-    )
-    return bytes(model.SerializeToString())
+    """A model of so many nodes, each on what the one before it makes."""
+    node = helper.make_node("Relu", ["x"], ["x"])
+    given = helper.make_tensor_value_info("x", 1, [1, 4])
+    opset = helper.make_opsetid("", 17)
+    model = helper.make_model(helper.make_graph([node], "huge", [given], [given]), opset_imports=[opset])
+    part = node.SerializeToString()
+    whole = (bytes([1 << 3 | 2, len(part)]) + part) * (nodes - 1)
+    size = bytes([len(whole) >> shift & 127 | 128 * (shift < 28) for shift in range(0, 35, 7)])
+    return bytes(
+        model.SerializeToString() + bytes([7 << 3 | 2]) + size + whole
+    )  # a second graph is merged into the first
 
 
 # Cases
@@ -450,7 +457,7 @@ def huge(nodes: int) -> bytes:
 def _onnx(rng: Random) -> Case:
     data = rng.choice(models())
     if rng.random() < 0.0005:
-        data = huge(rng.choice([50_000, 10**6]))
+        data = huge(rng.choice(HUGE))
     elif rng.random() < 0.75:
         data = broken_model(rng, data)
     else:
@@ -683,6 +690,8 @@ def main() -> None:
     arguments = parser.parse_args()
     for seeds in (models, networks, machines, snapshots, measured):
         seeds()  # once, before there are workers
+    for nodes in HUGE:
+        huge(nodes)
     start, done, found = time.monotonic(), 0, Counter[str]()
     for number, problem, printed in results(arguments.seed, arguments.cases, arguments.workers, arguments.seconds):
         done += 1

@@ -27,9 +27,6 @@ def test_totals_are_sums_of_all_layers(collected, policy):
     assert run.layers.total("elementwise") == LAYERS * 16
     assert run.layers.total("output_bytes") == (LAYERS + 1) * 64 * 2  # the last layer writes them all again
     assert run.profile.peak_map_bytes == run.layers.total("output_bytes")
-    if policy == "liveness":  # all are born there while there is room, and none leaves
-        inside = sum(memory == "internal" for memory in run.layers["output_memory"])
-        assert inside == 1_000_000 // 64
 
 
 def test_a_snapshot_in_which_every_layer_has_another_name_and_another_count(collected):

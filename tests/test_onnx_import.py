@@ -19,11 +19,9 @@ from onnx import TensorProto, helper, numpy_helper
 from random_models import random_model, shapes_of
 
 import costmodel
-import costmodel.exporters.layers
-import costmodel.exporters.onnx
 from costmodel import exporters, zoo
 from costmodel.counting.tools import CONVENTIONS
-from costmodel.errors import CostModelError, WiringError
+from costmodel.errors import CostModelError, UnsupportedError, WiringError
 from costmodel.execute import execute, walk
 from costmodel.execute.verify import verify
 from costmodel.graph import Graph, Op
@@ -743,9 +741,14 @@ def test_random_models_do_what_the_executor_counts(made, folder):
 @of_random
 def test_random_models_go_around(made, folder):
     graph = costmodel.network(saved(folder, made))
-    (folder / "again.onnx").write_bytes(exporters.onnx.encode(graph))
-    (folder / "again.yaml").write_bytes(exporters.layers.encode(graph))
-    assert costmodel.network(str(folder / "again.onnx")) == costmodel.network(str(folder / "again.yaml")) == graph
+    for suffix in (".yaml", ".onnx"):
+        try:
+            content = exporters.format_of(Path(f"again{suffix}")).encode(graph)
+        except UnsupportedError as error:
+            assert "have no form in ONNX" in str(error)  # such as the scales of a Resize that are no quotients
+            continue
+        (folder / f"again{suffix}").write_bytes(content)
+        assert costmodel.network(str(folder / f"again{suffix}")) == graph
 
 
 # Large files
