@@ -407,13 +407,20 @@ class Input(Op):
         return (self.dtype,)
 
 
+class Source(NamedTuple):
+    """What a layer is in a file: a ``node`` by its name, or a ``value`` by its name, where the node has none."""
+
+    kind: Literal["node", "value"]
+    name: str
+
+
 class Graph:
     """A network: its nodes by unique name, inputs first used first, each after the nodes it reads from.
 
     ``dtype`` is the element type of the maps and weights that have none of their own.
     """
 
-    __slots__ = ("dtype", "name", "nodes", "notes", "outputs")
+    __slots__ = ("dtype", "name", "nodes", "notes", "outputs", "sources")
 
     def __init__(
         self,
@@ -422,11 +429,14 @@ class Graph:
         *,
         dtype: str = "float32",
         notes: Sequence[str] = (),
+        sources: "Mapping[str, Source] | None" = None,
     ) -> None:
         self.name: Final = name
         self.dtype: Final = known_type(dtype)
         self.notes: Final = tuple(notes)
         """What a reader of its figures must know, such as operators that were left out."""
+        self.sources: Final[Mapping[str, Source]] = sources or {}
+        """A layer's name -> what it is in the file that the network comes from."""
         self.outputs: Final = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
         if not self.outputs or not all(isinstance(tensor, Tensor) for tensor in self.outputs):
             raise WiringError(f"{name}: a graph is made from its output tensors, not from {outputs!r}")
@@ -473,7 +483,7 @@ class Graph:
             made |= dict(zip(node.outputs, copy.outputs, strict=True))
         title = self.name if name is None else name
         outputs = [made[tensor] for tensor in self.outputs]
-        return type(self)(outputs, title, dtype=dtype or self.dtype, notes=self.notes)
+        return type(self)(outputs, title, dtype=dtype or self.dtype, notes=self.notes, sources=self.sources)
 
     def __eq__(self, other: object) -> bool:
         """Equal when the same operators with the same attributes are wired the same way under the same layer names."""

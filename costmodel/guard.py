@@ -7,6 +7,7 @@ control shows a change where it is. Counts must be equal; times may differ by a 
 import json
 import math
 import os
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,7 +214,8 @@ def compare(before: Snapshot, after: Snapshot, rtol: Mapping[str, float]) -> lis
             found.append((network, name, "removed", "layer", name, "", ""))
         else:
             found += _differences(network, name, row, new[name], rtol)
-    added = [name for name in new if name not in old and name not in renamed.values()]
+    come = {*new} - {*old} - {*renamed.values()}
+    added = [name for name in new if name in come]
     found += [(network, name, "added", "layer", "", name, "") for name in added]
     if not found and list(old) != list(new):
         first = next(place for place, names in enumerate(zip(old, new, strict=True)) if len(set(names)) > 1)
@@ -224,14 +226,23 @@ def compare(before: Snapshot, after: Snapshot, rtol: Mapping[str, float]) -> lis
 
 def _renamed(gone: Sequence[Mapping[str, Any]], come: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Layers that went and layers that came with the same figures in the same order -> old name: new name."""
+    places: dict[tuple[Any, ...], list[int]] = {}
+    for place, row in enumerate(come):
+        places.setdefault(_figures(row), []).append(place)
     names: dict[str, str] = {}
-    left = list(come)
+    start = 0
     for row in gone:
-        same = next((other for other in left if {**other, "layer": ""} == {**row, "layer": ""}), None)
-        if same is not None:
-            names[row["layer"]] = same["layer"]
-            left = left[left.index(same) + 1 :]
+        same = places.get(_figures(row), ())
+        following = bisect_left(same, start)
+        if following < len(same):
+            names[row["layer"]] = come[same[following]]["layer"]
+            start = same[following] + 1
     return names
+
+
+def _figures(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """All of a layer but its name."""
+    return tuple([value for name, value in row.items() if name != "layer"])
 
 
 def _totals(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

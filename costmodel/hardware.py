@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -127,6 +127,8 @@ class Hardware:
     placement: str = key(_policy, "the policy that decides which memory a tensor lives in", default="threshold")
     settings: tuple[str, ...] = ()
     """What was changed after the file was read, as ``key=value``."""
+    file: str = field(default="", compare=False)
+    """Its path, for messages; empty for a shipped one."""
 
     @property
     def title(self) -> str:
@@ -140,7 +142,8 @@ class Hardware:
                 if wanted in engine.runs:
                     return engine
         lists = "; ".join(f"{engine.name} runs {', '.join(engine.runs)}" for engine in self.engines)
-        raise CostModelError(f"machine {self.name!r} has no engine for operator {operator!r}: {lists}")
+        place = f"{self.file}: " if self.file else ""
+        raise CostModelError(f"{place}machine {self.name!r} has no engine for operator {operator!r}: {lists}")
 
 
 def load(
@@ -162,7 +165,7 @@ def load(
         root.fail("this file lists the layers of a network, not what a machine has; a machine has engines and memories")
     for assignment in settings:
         document.override(root, assignment)
-    machine = record(Hardware, root, settings=tuple(settings))
+    machine = record(Hardware, root, settings=tuple(settings), file=name if looks_like_path else "")
     _check_memories(root.mapping()["memories"], machine)
     _check_engines(root.mapping()["engines"], machine.engines, {*operators, *forms})
     if machine.fuse:

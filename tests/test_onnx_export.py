@@ -1,7 +1,9 @@
 """Networks written as ONNX files: what onnx and ONNX Runtime make of them, and what is read back."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -36,6 +38,8 @@ from costmodel.ops import (
     Softmax,
 )
 from costmodel.profile import profile
+
+LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 
 NO_FORM = set()
 """Operators that cannot be written."""
@@ -294,3 +298,72 @@ def test_export(tmp_path):
     refused = run("export", "lenet5", "-o", "net.yaml", "--seed", "2", cwd=tmp_path)
     assert refused.returncode == 2
     assert refused.stderr == "error: seed is for .onnx files; a list of layers holds no weights\n"
+
+
+# Numbers for a viewer
+
+
+def as_netron_reads(text):
+    """``metrics`` and ``metadata`` by kind and target, as in source/metadata.js of Netron."""
+    document = json.loads(text)
+    assert document["signature"] == "netron:attachment"
+    found = {}
+    for part in ("metadata", "metrics"):
+        for item in document[part]:
+            assert item["kind"] in ("model", "node", "value")
+            assert "\n" not in item["target"]  # it looks for the first line of a name only
+            entries = found.setdefault((item["kind"], item["target"]), {})
+            assert item["name"] not in entries  # it keeps the last
+            entries[item["name"]] = item["value"]
+    return found
+
+
+def assert_on_every_node(found, made, layers):
+    """Every number is on something that the file has, and they add up to the totals."""
+    there = {("node", node.name) for node in made.graph.node if node.name} | {("model", "")}
+    there |= {("value", name) for node in made.graph.node for name in node.output}
+    assert {*found} <= there
+    totals = found.pop(("model", ""))
+    for column in ("parameters", "macs", "elementwise", "weight_bytes", "output_bytes"):
+        assert sum(values.get(column, 0) for values in found.values()) == totals[column] == layers.total(column)
+
+
+@pytest.mark.parametrize("name", ["hairnet", "shufflenet"])
+def test_metrics_are_on_the_nodes_of_the_file_that_is_written(name, tmp_path):
+    run("export", name, "-o", "net.onnx", "--metrics", "net.json", "--hw", "paper-2012", cwd=tmp_path)
+    simulation = costmodel.cost(name, "paper-2012")
+    found = as_netron_reads((tmp_path / "net.json").read_text(encoding="utf-8"))
+    assert found["model", ""]["total_seconds"] == pytest.approx(simulation.seconds)
+    assert_on_every_node(found, onnx.load(tmp_path / "net.onnx"), simulation.layers)
+    if name == "hairnet":  # batch norm and activation are one layer there
+        norm, relu = found["node", "stem/bn"], found["node", "stem/relu"]
+        assert norm["layer"] == relu["layer"] == "stem.bn+relu"
+        assert (norm["parameters"], "parameters" in relu) == (64, False)
+
+
+def test_metrics_of_a_file_are_on_its_own_nodes(tmp_path):
+    source = LIGHT / "light_squeezenet.onnx"
+    model = onnx.load(source)
+    for number, node in enumerate(model.graph.node):
+        node.name = f"/features/features.{number}/op" if number % 3 else ""
+    saved(tmp_path, model, "named.onnx")
+    for path in (source, tmp_path / "named.onnx"):
+        assert run("export", str(path), "--metrics", "net.json", cwd=tmp_path).stdout == ""
+        found = as_netron_reads((tmp_path / "net.json").read_text(encoding="utf-8"))
+        assert_on_every_node(found, onnx.load(path), profile(costmodel.network(str(path))).layers)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--hw", "paper-2012"), "--hw is for --metrics"),
+        (("--set", "a=1", "--metrics", "net.json"), "--set needs a machine: --hw"),
+        (("--external", "-o", "net.onnx"), "--external needs an .onnx file to write, --output, and weights, --seed"),
+        (("-o", "net.onnx", "--metrics", "net.onnx"), "cannot share the file net.onnx"),
+    ],
+)
+def test_options_that_do_not_fit(arguments, message, tmp_path):
+    refused = run("export", "lenet5", *arguments, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert message in refused.stderr
+    assert not [*tmp_path.iterdir()]

@@ -1,7 +1,10 @@
 """Networks read from ONNX files: what counting tools print for the same files, and what ONNX Runtime makes of them."""
 
+import contextlib
+import functools
 import subprocess
 import sys
+import tracemalloc
 from math import prod
 from pathlib import Path
 
@@ -14,16 +17,18 @@ from equations import onnx_runtime
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
+from random_models import random_model, shapes_of
 
 import costmodel
-from costmodel import zoo
+from costmodel import exporters, zoo
 from costmodel.counting.tools import CONVENTIONS
-from costmodel.errors import CostModelError, WiringError
+from costmodel.errors import CostModelError, UnsupportedError, WiringError
 from costmodel.execute import execute, walk
 from costmodel.execute.verify import verify
 from costmodel.graph import Graph, Op
 from costmodel.importers.folding import COMPUTED, SHAPED, SOURCES
 from costmodel.importers.onnx import Reader
+from costmodel.importers.structure import LARGE, without_values
 from costmodel.ops.onnx import place
 from costmodel.profile import profile
 
@@ -349,9 +354,9 @@ def same_as_onnx_runtime(made, folder):
     path = saved(folder, made)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     graph = costmodel.network(path)
-    (given,) = graph.inputs
-    x = np.random.default_rng(0).normal(size=given.shape).astype(np.float32)
-    theirs = session.run(None, {"x": x})
+    rng = np.random.default_rng(0)
+    inputs = [rng.normal(size=given.shape).astype(np.float32) for given in graph.inputs]
+    theirs = session.run(None, dict(zip(("x", "x2"), inputs, strict=False)))
     numbers = {"alpha": 0.5, "beta": 2.0}  # of a Gemm
     weights = {
         name: {
@@ -364,7 +369,7 @@ def same_as_onnx_runtime(made, folder):
         layer, _, what = tensor.name.rpartition(".")
         if what == "i" and "indices" in weights.get(layer, {}):
             weights[layer]["indices"] = numpy_helper.to_array(tensor).astype(np.float32)
-    ours = execute(graph, [x], weights)
+    ours = execute(graph, inputs, weights)
     assert [array.shape for array in ours] == [array.shape for array in theirs]
     largest = max(1, *[abs(other).max() for other in theirs])  # of what may have cancelled
     for own, other in zip(ours, theirs, strict=True):
@@ -706,11 +711,99 @@ FOUR = (_conv, _conv, _pool, _norm, _of_map, _spread, _spread, _instances, _dept
 TWO = (_linear, _triangle)
 
 
-@settings(max_examples=100, deadline=None)
-@given(models())
-def test_random_models_make_what_onnx_runtime_makes(tmp_path_factory, made):
-    note(onnx.printer.to_text(made))
-    same_as_onnx_runtime(made, tmp_path_factory.mktemp("random"))
+def of_random(check):
+    """Run a test on random chains and on random models with branches, which a failure prints."""
+
+    @settings(max_examples=80, deadline=None)
+    @given(st.one_of(models(), st.randoms(use_true_random=False).map(random_model)))
+    def run(folder, made):
+        note(onnx.printer.to_text(made))
+        check(made, folder)
+
+    return lambda tmp_path_factory: run(tmp_path_factory.mktemp("random"))
+
+
+test_random_models_make_what_onnx_runtime_makes = of_random(same_as_onnx_runtime)
+
+
+@of_random
+def test_random_models_have_the_shapes_that_onnx_infers(made, folder):
+    reader = Reader(Path("random.onnx"), made, skip=False, fixed=True)
+    reader.inputs({}, 1)
+    reader.nodes()
+    inferred = shapes_of(made)
+    assert {name: reader.values[name].shape for name in inferred} == inferred
+
+
+@of_random
+def test_random_models_do_what_the_executor_counts(made, folder):
+    assert not len(verify(costmodel.network(saved(folder, made))).differences)
+
+
+@of_random
+def test_random_models_go_around(made, folder):
+    graph = costmodel.network(saved(folder, made))
+    for suffix in (".yaml", ".onnx"):
+        path = folder / f"again{suffix}"
+        with contextlib.suppress(UnsupportedError):  # such as the scales of a Resize that are no quotients
+            path.write_bytes(exporters.format_of(path).encode(graph))
+            assert costmodel.network(str(path)) == graph
+
+
+# Large files
+
+
+def with_weights(elements):
+    """A model whose weights are in it, as bytes and as numbers, also in a branch and as an attribute."""
+    raw = numpy_helper.from_array(np.ones((elements, 3, 1, 1), np.float32), "w")
+    listed = helper.make_tensor("v", TensorProto.FLOAT, [1, elements, 1, 1], [0.5] * elements)
+    nodes = [
+        one("Conv", ("x", "w"), ("t",)),
+        one("Constant", (), ("k",), value=numpy_helper.from_array(np.ones((elements, 1, 1), np.float32))),
+        one("Mul", ("t", "k"), ("u",)),
+        one("Conv", ("u", "v")),
+    ]
+    made = model(nodes)
+    made.graph.initializer.extend([raw, listed])
+    return made
+
+
+def test_large_weights_are_not_in_memory(tmp_path):
+    elements = 2_000_000
+    path = saved(tmp_path, with_weights(elements))
+    assert Path(path).stat().st_size > 5 * 4 * elements
+    tracemalloc.start()
+    try:
+        graph = costmodel.network(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert graph.parameters == 5 * elements
+    assert peak < 1_000_000
+
+
+@pytest.mark.parametrize("elements", [10, LARGE])
+def test_what_is_left_of_a_large_file_is_the_file_without_values(elements):
+    made = with_weights(elements)
+    left = onnx.ModelProto.FromString(without_values(memoryview(made.SerializeToString())))
+    constant = made.graph.node[1].attribute[0].t
+    for tensor in (*made.graph.initializer, constant) if elements >= LARGE else ():
+        tensor.ClearField("raw_data")
+        tensor.ClearField("float_data")
+    assert left == made
+
+
+@functools.cache
+def broken_later():
+    return with_weights(LARGE).SerializeToString()
+
+
+@given(st.integers(0, 2**16), st.binary(max_size=5))
+@settings(max_examples=50, deadline=None)
+def test_a_large_file_that_is_broken_is_handed_on(place, noise):
+    whole = broken_later()
+    for data in (whole[:place] + noise + whole[place:], whole[: place * 7], whole[place:]):
+        assert len(without_values(memoryview(data))) <= len(data)
 
 
 # Arithmetic with constants

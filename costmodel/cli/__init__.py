@@ -9,7 +9,8 @@ from typing import Annotated, Final
 
 import typer
 
-from costmodel.cli import costs, guard, measure, pages, parity, place, profile, roofline, size, verify
+from costmodel.cli import costs, export, guard, measure, pages, parity, place, profile, roofline, size, verify
+from costmodel.cli.requests import message
 from costmodel.errors import CostModelError
 
 app = typer.Typer(
@@ -57,7 +58,7 @@ COMMANDS: Final = (
     (pages.reproduce, "reproduce hairnet --output reports"),
     (pages.list_, "list"),
     (pages.show, "show paper-2012"),
-    (pages.export, "export resnet18 -o resnet18.yaml"),
+    (export.export, "export resnet18 -o resnet18.yaml"),
     (pages.schema, "schema network -o network.schema.json"),
 )
 """Each command with an example, in the order in which they are listed."""
@@ -78,7 +79,7 @@ def main() -> None:
     try:
         app()
     except CostModelError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {message(error)}", err=True)
         raise SystemExit(2) from None
     except OSError as error:
         # Files report their own errors, so this is a full disk behind standard output. What is still in its buffer must

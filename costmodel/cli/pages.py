@@ -1,4 +1,4 @@
-"""``costmodel list``, ``show``, ``export``, ``schema`` and ``reproduce``: what there is, in full and as files."""
+"""``costmodel list``, ``show``, ``schema`` and ``reproduce``: what there is, in full and as files."""
 
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -7,10 +7,7 @@ import typer
 
 import costmodel
 from costmodel.cli.options import (
-    BatchOption,
     ClassesOption,
-    DtypeOption,
-    NetworkArgument,
     ParamOption,
     SettingOption,
     ShapeOption,
@@ -21,7 +18,7 @@ from costmodel.cli.options import (
     complete_paper,
     complete_words,
 )
-from costmodel.cli.requests import distinct, graph_of
+from costmodel.cli.requests import graph_of
 from costmodel.errors import CostModelError, suggestion
 
 
@@ -110,50 +107,6 @@ def _kind(name: str) -> str:
     if name.replace("-", "_").lower() in networks or importers.is_file(name):
         return "network"
     raise CostModelError(f"nothing is called {name!r}; {suggestion(name, [*networks, *machines, *CONVENTIONS])}")
-
-
-def export(
-    network: NetworkArgument,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="The .yaml or .onnx file to write; - is standard output, as .yaml.")
-    ] = Path("-"),
-    batch: BatchOption = 1,
-    dtype: DtypeOption = None,
-    size: SizeOption = None,
-    classes: ClassesOption = None,
-    width: WidthOption = None,
-    param: ParamOption = None,
-    shape: ShapeOption = None,
-    unknown: UnknownOption = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(min=0, max=2**32, help="Of an .onnx file's weights, the same as in 'verify'; without it none."),
-    ] = None,
-    external: Annotated[
-        bool, typer.Option("--external", help="Write an .onnx file's weights into a file of their own, FILE.data.")
-    ] = False,
-) -> None:
-    """Write a network as a file, to read and to change, or to run elsewhere.
-
-    A .yaml file is a list of layers, one per line; an .onnx file has a node per layer. Reading it back gives the same
-    network.
-    """
-    from costmodel import exporters
-    from costmodel.report import files
-
-    format_ = exporters.format_of(output)
-    data = output.with_name(f"{output.name}.data") if external else None
-    distinct({"--output": output, "--external": data}, [network])
-    graph = graph_of(
-        network, batch, dtype, param=param, size=size, classes=classes, width=width, shape=shape, unknown=unknown
-    )
-    options = {"seed": seed, "external": data.name if data else None}
-    content = format_.encode(graph, **{name: value for name, value in options.items() if value is not None})
-    if data and seed is not None:
-        from costmodel.exporters.onnx import encode_weights
-
-        files.write(data, encode_weights(graph, seed))
-    files.write(output, content)
 
 
 def schema(

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,11 +26,25 @@ def names_of(networks: list[str]) -> list[str]:
     return zoo.names() if networks == ["all"] else networks
 
 
+_FILE: Final[ContextVar[str]] = ContextVar("file", default="")
+"""The file that the command's network comes from."""
+
+
+def message(error: CostModelError) -> str:
+    """What an error says, with the network's file in front if it is not named: some come up long after it was read."""
+    return str(error) if _FILE.get() in str(error) else f"{_FILE.get()}: {error}"
+
+
 def graph_of(
     network: str, batch: int, dtype: str | None, *, param: Sequence[str] | None, notes: bool = True, **chosen: Any
 ) -> "Graph":
     """The network that was named, with the parameters that were given; its ``notes`` are warnings."""
+    from costmodel import importers
+
+    _FILE.set(network if importers.is_file(network) else "")
     graph = costmodel.network(network, batch=batch, dtype=dtype, **parameters_of(param, **chosen))
+    if len(graph.nodes) == len(graph.inputs):
+        raise CostModelError(f"{network}: a network needs at least one layer")
     for note in graph.notes if notes else ():
         typer.echo(f"warning: {note}", err=True)
     return graph

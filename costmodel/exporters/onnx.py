@@ -19,7 +19,7 @@ from costmodel.exporters.layers import compact
 from costmodel.graph import BITS, Graph, Input, Node, Op, Shape, Tensor, Type, Weight, size_in_bytes
 from costmodel.importers.folding import known
 from costmodel.importers.onnx import OWN, Reader, attributes_of
-from costmodel.ops.onnx import NUMBERS, Constant, OnnxForm, OnnxNode, Operand, Source, Step
+from costmodel.ops.onnx import NUMBERS, Constant, Given, OnnxForm, OnnxNode, Operand, Step, path
 
 try:
     import onnx
@@ -123,18 +123,18 @@ class _Writer:
             if tensor.dtype not in SPANS and (dtype := tensor.dtype or graph.dtype) not in DTYPES:
                 raise CostModelError(f"{graph.name}: ONNX files are written of {', '.join(DTYPES)}, not of {dtype}")
         for name, node in graph.nodes.items():
-            path = _path(name, node)
+            title = path(name, node.block)
             single = len(node.outputs) == 1
-            self.names.update((tensor, path if single else f"{path}:{tensor.index}") for tensor in node.outputs)
+            self.names.update((tensor, title if single else f"{title}:{tensor.index}") for tensor in node.outputs)
             if not isinstance(node.op, Input):
-                self.layer(name, path, node)
+                self.layer(name, title, node)
 
-    def layer(self, name: str, path: str, node: Node) -> None:
-        """Write a layer."""
+    def layer(self, name: str, title: str, node: Node) -> None:
+        """Write a layer under a node's name."""
         weights = []
         for weight in node.weights:
             size = size_in_bytes(weight.elements, BITS[weight.dtype or self.graph.dtype])
-            self.held.append(_Held(f"{path}.{weight.name}", name, weight, self.kind(weight.dtype), size))
+            self.held.append(_Held(f"{title}.{weight.name}", name, weight, self.kind(weight.dtype), size))
             weights.append(self.held[-1].name)
         key = (node.op, node.input_shapes, tuple([tensor.dtype for tensor in node.inputs]))
         if key not in self.forms:
@@ -148,12 +148,12 @@ class _Writer:
         if form.function:
             told = dict(compact(node.op))
             self.nodes.append(
-                helper.make_node(form.function, list(operands.values()), results, path, domain=OWN, **told)
+                helper.make_node(form.function, list(operands.values()), results, title, domain=OWN, **told)
             )
             return
         (step,) = form.steps
         inputs = [operands[source] if isinstance(source, str) else self.constant(source) for source in step.inputs]
-        self.nodes.append(helper.make_node(step.kind, inputs, results, path, **step.attributes))
+        self.nodes.append(helper.make_node(step.kind, inputs, results, title, **step.attributes))
 
     def form(self, node: Node) -> _Form:
         """Find out how a layer is written."""
@@ -174,7 +174,7 @@ class _Writer:
         network = self.graph.dtype
         maps = [Input(tensor.shape, tensor.dtype)() for tensor in node.inputs]
         held = [Constant(weight.shape, dtype=weight.dtype) for weight in node.weights]
-        operands: dict[Source, Operand] = {None: None, **dict(zip(_names(node), (*maps, *held), strict=True))}
+        operands: dict[Given, Operand] = {None: None, **dict(zip(_names(node), (*maps, *held), strict=True))}
         inputs = [
             operands[source] if source is None or isinstance(source, str) else known(_array(source, network), network)
             for source in step.inputs
@@ -207,7 +207,7 @@ class _Writer:
         keys = [key for key, _ in compact(node.op)]
         return helper.make_function(OWN, function, _names(node), results, nodes, [], keys)
 
-    def constant(self, source: Source) -> str:
+    def constant(self, source: Given) -> str:
         """The name of a constant, each of which is there once; that of nothing is ''."""
         if source is None:
             return ""
@@ -267,18 +267,13 @@ class _Writer:
         return NUMBERS[dtype or self.graph.dtype]
 
 
-def _path(name: str, node: Node) -> str:
-    """A layer's name as a path, whose last part is its own: ``stage1.0.conv`` in a block is ``stage1.0/conv``."""
-    return f"{node.block}/{name[len(node.block) + 1 :]}" if node.block else name
-
-
 def _names(node: Node) -> tuple[str, ...]:
     """What operands and weights are called inside of an operator."""
     weights = [weight.name for weight in node.weights]
     return (*[f"x{number}" for number in range(len(node.inputs))], *weights)
 
 
-def _array(source: Source, network: str) -> Array:
+def _array(source: Given, network: str) -> Array:
     """A constant: whole numbers, or one number of the network's type."""
     return np.array(source, np.int64 if isinstance(source, tuple) else numpy_type(network))
 

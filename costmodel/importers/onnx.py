@@ -9,17 +9,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from math import prod
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from costmodel import document
 from costmodel.arrays import Array
 from costmodel.errors import CostModelError, UnsupportedError, WiringError, suggestion
-from costmodel.graph import FRACTIONS, Graph, Input, Op, Shape, Tensor, Type, dims
+from costmodel.graph import FRACTIONS, Graph, Input, Op, Shape, Source, Tensor, Type, dims
 from costmodel.importers import plan
 from costmodel.importers.folding import COMPUTED, LIMIT, SHAPED, SOURCES, attribute, fold, passes
 from costmodel.importers.opaque import UNKNOWN, Opaque, left_out
 from costmodel.importers.shapes import Shapes, given, titled
+from costmodel.importers.structure import LARGE, without_values
 from costmodel.ops.onnx import TYPES, Constant, OnnxNode, Operand, own
 
 try:
@@ -30,6 +32,9 @@ except ImportError:
 
 FILE_LIMIT: Final = 2**31 - 1
 """Bytes; protobuf reads no more."""
+
+NODE_LIMIT: Final = 250_000
+"""How many nodes a file may have."""
 
 DOMAINS: Final = ("", "ai.onnx")
 
@@ -70,10 +75,10 @@ def read(path: Path) -> ModelProto:
     try:
         with path.open("rb") as file:
             size = path.stat().st_size
-            data = b"" if size > FILE_LIMIT else file.read(FILE_LIMIT + 1)
+            data = b"" if size > FILE_LIMIT else _data(file, size)
     except OSError as error:
         raise CostModelError(f"{path}: cannot read it: {error.strerror}") from None
-    if size > FILE_LIMIT or len(data) > FILE_LIMIT:
+    if size > FILE_LIMIT:
         raise CostModelError(
             f"{path}: larger than {FILE_LIMIT} bytes, more than the format allows; save its weights as external data"
         )
@@ -84,7 +89,17 @@ def read(path: Path) -> ModelProto:
         raise CostModelError(f"{path}: not an ONNX model") from None
     if not model.graph.node or not model.opset_import:
         raise CostModelError(f"{path}: not an ONNX model: it has no nodes, or names no operator set")
+    if len(model.graph.node) > NODE_LIMIT:
+        raise CostModelError(f"{path}: {len(model.graph.node)} nodes are too many; at most {NODE_LIMIT}")
     return model
+
+
+def _data(file: BinaryIO, size: int) -> bytes:
+    """A file's bytes; of a large file without the values of its weights."""
+    if size <= LARGE:
+        return file.read(size)
+    with mmap(file.fileno(), size, access=ACCESS_READ) as mapped, memoryview(mapped) as whole:
+        return without_values(whole)
 
 
 class Reader:
@@ -102,13 +117,16 @@ class Reader:
         self.ends: Final[list[Tensor]] = []
         """Tensors that only what was left out reads."""
         self.taken: Final[dict[str, int]] = {}
+        self.sources: Final[dict[str, Source]] = {}
         self.skipped: Final[Counter[str]] = Counter()
         self.behind = 0
         self.declared: Final[Mapping[str, tuple[Shape, Type]]] = self._declared() if skip and fixed else {}
         self.read: Final = {name for node in self.model.node for name in node.input}
         self.read.update(output.name for output in self.model.output)
-        for tensor in self.model.initializer:
-            self.values[tensor.name] = constant(tensor, self.dtype)
+        try:
+            self.values.update((tensor.name, constant(tensor, self.dtype)) for tensor in self.model.initializer)
+        except WiringError as error:
+            raise WiringError(f"{path}: {error}") from None
         for sparse in self.model.sparse_initializer:
             self.values[sparse.values.name] = Constant(tuple(sparse.dims), name=sparse.values.name)
 
@@ -139,7 +157,7 @@ class Reader:
             name = value.name
             if name in unset or (batch != 1 and not unset and sizes[name]):
                 sizes[name][0] = batch
-            apart = OnnxNode("Input", self.opset, {}, (), (True,), name, self.taken)
+            apart = OnnxNode("Input", self.opset, {}, (), (True,), name, self.taken, named=False, sources=self.sources)
             (self.values[name],) = apart.apply(self._input(value, sizes[name]))
 
     def _input(self, value: Any, sizes: Sequence[int | str]) -> Input:
@@ -221,6 +239,8 @@ class Reader:
             node.name or next(filter(None, outputs), kind),
             self.taken,
             self.dtype,
+            bool(node.name),
+            self.sources,
         )
         made = _own(seen) if node.domain == OWN else _made(seen)
         for name, value in zip(outputs, made, strict=False):
@@ -240,7 +260,8 @@ class Reader:
             self.ends.extend(tensors)
             return
         self.behind -= not self.held.isdisjoint(node.input)
-        apart = OnnxNode(node.op_type, self.opset, {}, (), (), node.name or names[0], self.taken)
+        name, sources = node.name or names[0], self.sources
+        apart = OnnxNode(node.op_type, self.opset, {}, (), (), name, self.taken, named=bool(node.name), sources=sources)
         shapes, types = zip(*whole, strict=True)
         self.values.update(zip(names, apart.apply(Opaque(node.op_type, shapes, types), *tensors), strict=True))
 
@@ -250,7 +271,8 @@ class Reader:
         wanted = [value for value in (*outputs, *self.ends) if isinstance(value, Tensor)]
         if not wanted:
             raise CostModelError(f"{self.path}: none of its outputs follows from its inputs")
-        return Graph(list(dict.fromkeys(wanted)), title, dtype=self.dtype, notes=left_out(self.skipped, self.behind))
+        notes = left_out(self.skipped, self.behind)
+        return Graph(list(dict.fromkeys(wanted)), title, dtype=self.dtype, notes=notes, sources=self.sources)
 
 
 def _made(node: OnnxNode) -> Sequence[Operand]:
@@ -302,7 +324,7 @@ def constant(tensor: TensorProto, network: str) -> Constant:
     """A tensor of a file: its declared shape, and its values only if it is small and in the file itself."""
     shape = tuple(tensor.dims)
     if min(shape, default=0) < 0:
-        raise CostModelError(f"constant {tensor.name!r} has the shape {shape}")
+        raise WiringError(f"constant {tensor.name!r} has the shape {shape}")
     dtype = own(TYPES.get(tensor.data_type, network), network)
     return Constant(shape, cache(partial(_values, tensor)), tensor.name, dtype)
 

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
-from costmodel.graph import Node, Op, Shape, Tensor, Type, dims
+from costmodel.graph import Node, Op, Shape, Source, Tensor, Type, dims
 
 SAME: Final = ("SAME_UPPER", "SAME_LOWER")
 
@@ -67,6 +67,10 @@ class OnnxNode:
     """The labels of layers so far, and how many layers wanted each."""
     dtype: str = "float32"
     """The network's element type."""
+    named: bool = True
+    """Whether its name is that of a node in the file, and not of what it makes."""
+    sources: dict[str, Source] = field(default_factory=dict)
+    """The labels of layers so far, and what they are in the file."""
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
@@ -82,7 +86,9 @@ class OnnxNode:
         """Apply an operator, without ``operands`` to all that flow; ``part`` names what is not the node itself."""
         block, name = self.place
         wanted = f"{name}_{part}" if part else name
-        return Node(op, operands or self.tensors, unique(wanted, block, self.taken), block).outputs
+        node = Node(op, operands or self.tensors, unique(wanted, block, self.taken), block)
+        self.sources[node.label] = Source("node" if self.named else "value", self.path)
+        return node.outputs
 
     def then(self, op: Op, operand: Tensor, part: str = "") -> Tensor:
         """Apply an operator that makes one tensor to one tensor."""
@@ -192,7 +198,7 @@ class OnnxNode:
         return {"kernel": tuple(kernel), "stride": stride, "dilation": dilation, "pads": pads}
 
 
-Source = str | float | tuple[int, ...] | None
+Given = str | float | tuple[int, ...] | None
 """What a node to write takes: a name; a number of the maps' type; whole numbers; or None for no optional input."""
 
 
@@ -200,7 +206,7 @@ class Step(NamedTuple):
     """A node to write: ONNX's name of its operator, what it takes and makes, and its attributes."""
 
     kind: str
-    inputs: tuple[Source, ...]
+    inputs: tuple[Given, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any]
 
@@ -216,13 +222,13 @@ class OnnxForm:
     """The network's element type."""
     steps: list[Step] = field(default_factory=list)
 
-    def apply(self, kind: str, *inputs: Source, outputs: int = 1, **attributes: Any) -> tuple[str, ...]:
+    def apply(self, kind: str, *inputs: Given, outputs: int = 1, **attributes: Any) -> tuple[str, ...]:
         """Add a node, without ``inputs`` on all operands and then all weights -> the names of what it makes."""
         made = tuple([f"step{len(self.steps)}.{number}" for number in range(outputs)])
         self.steps.append(Step(kind, inputs or (*self.operands, *self.weights), made, attributes))
         return made
 
-    def then(self, kind: str, *inputs: Source, **attributes: Any) -> str:
+    def then(self, kind: str, *inputs: Given, **attributes: Any) -> str:
         """Add a node that makes one tensor."""
         return self.apply(kind, *inputs, **attributes)[0]
 
@@ -265,3 +271,8 @@ def place(name: str, kind: str) -> tuple[str, str]:
         return "", kind.lower()
     *blocks, last = parts
     return ".".join(blocks), f"{kind.lower()}_{last}" if last.isdigit() else last
+
+
+def path(name: str, block: str) -> str:
+    """The way back: a layer's whole name and its block -> a node's name."""
+    return f"{block}/{name[len(block) + 1 :]}" if block else name

@@ -1,13 +1,17 @@
 """A policy that never overfills: a map is held near if there is room beside everything else that is held there."""
 
-from collections.abc import Container, Iterable
-from typing import NamedTuple
+import math
+from collections.abc import Container, Iterable, Iterator
+from typing import Final, NamedTuple
 
 from costmodel.hardware import Hardware
 from costmodel.place.limits import check_farthest, fitting
 from costmodel.place.lives import Life, Rates, assemble, lives, rivals
 from costmodel.place.placement import USUAL, Options, Placement
 from costmodel.profile import MAPS, Profile
+
+BLOCK: Final = 256
+"""Layers."""
 
 Near = dict[int, list[int]]
 """Map -> the memory that holds it over each of its spans."""
@@ -70,11 +74,48 @@ def _gain(life: Life, near: Rates, far: Rates) -> float:
     return saved - near.write - near.read  # an output is written out as well, an input brought in
 
 
+class _Free:
+    """The bytes that are free layer by layer, by blocks of layers, so that a map of a long life takes no long time."""
+
+    def __init__(self, size: float, layers: int) -> None:
+        blocks = -(-layers // BLOCK)
+        self.free = [size] * layers
+        self.lowest = [size] * blocks
+        """The least in each block, less what the whole block has lost."""
+        self.lost = [0] * blocks
+        """What all layers of a block have lost and ``free`` does not say."""
+
+    def least(self, start: int, stop: int) -> float:
+        """The least that is free in any of the layers."""
+        found = math.inf
+        for block, low, high in _blocks(start, stop):
+            lowest = self.lowest[block] if high - low == BLOCK else min(self.free[low:high]) - self.lost[block]
+            found = min(found, lowest)
+        return found
+
+    def take(self, start: int, stop: int, size: int) -> None:
+        """Take bytes of all the layers."""
+        for block, low, high in _blocks(start, stop):
+            if high - low == BLOCK:
+                self.lost[block] += size
+                self.lowest[block] -= size
+            else:
+                self.free[low:high] = [free - size for free in self.free[low:high]]
+                first = block * BLOCK
+                self.lowest[block] = min(self.free[first : first + BLOCK]) - self.lost[block]
+
+
+def _blocks(start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+    """The blocks that a range of layers touches, and the layers of it in each."""
+    for block in range(start // BLOCK, (stop - 1) // BLOCK + 1):
+        yield block, max(start, block * BLOCK), min(stop, (block + 1) * BLOCK)
+
+
 class _Room:
     """The bytes that are free in a memory, layer by layer, and the maps that begin and end there."""
 
     def __init__(self, profile: Profile, size: float) -> None:
-        self.free = [size] * len(profile.layers)
+        self.free = _Free(size, len(profile.layers))
         self.operands: dict[tuple[int, int], list[int]] = {}
         """(layer, result) -> what the layer may overwrite with it."""
         self.results: dict[tuple[int, int], list[int]] = {}
@@ -92,10 +133,11 @@ class _Room:
         begin, end = (first, life.tensor), (last, life.tensor)
         before = _met(first, (life.tensor, *self.operands.get(begin, ())), self.ends)
         behind = _met(last, (life.tensor, *self.results.get(end, ())), self.begins)
-        layers = slice(first + (before is not None), last + 1 - (behind is not None))
-        if min(self.free[layers], default=life.bytes) < life.bytes:
-            return False
-        self.free[layers] = [free - life.bytes for free in self.free[layers]]
+        start, stop = first + (before is not None), last + 1 - (behind is not None)
+        if start < stop:
+            if self.free.least(start, stop) < life.bytes:
+                return False
+            self.free.take(start, stop, life.bytes)
         if before:
             self.ends.remove(before)
         else:
@@ -108,7 +150,7 @@ class _Room:
 
     def fill(self, profile: Profile, pinned: Container[int]) -> list[int]:
         """The weights that fit in what is free at every layer, the largest first; it is free no more."""
-        free, kept = min(self.free), []
+        free, kept = self.free.least(0, len(profile.layers)), []
         sizes, kinds = profile.tensors["bytes"], profile.tensors["kind"]
         weights = [tensor for tensor, kind in enumerate(kinds) if kind not in MAPS and tensor not in pinned]
         for tensor in sorted(weights, key=lambda tensor: -sizes[tensor]):

@@ -1,0 +1,107 @@
+"""Broken files: what the fuzzer found, and a few of its cases."""
+
+import signal
+
+import onnx
+import pytest
+from fuzz import Case, case, run
+from random_models import model, one
+
+import costmodel
+from costmodel.importers.onnx import NODE_LIMIT
+
+PROFILE = ("profile", "{}", "--hw", "paper-2012", "--quiet")
+
+
+@pytest.fixture(autouse=True)
+def _no_handler_stays():
+    before = signal.getsignal(signal.SIGPROF)
+    yield
+    signal.signal(signal.SIGPROF, before)
+
+
+def small(*nodes, **constants):
+    return model([*nodes] or [one("Relu")], {"x": (1, 3, 8, 8)}, constants, ["y"])
+
+
+def negative_sizes():
+    made = small(one("Conv", ("x", "w")))
+    made.graph.initializer.add(name="w", data_type=1, dims=[4, -(2**31)])
+    return made
+
+
+def no_number():
+    names = ["scale", "shift", "mean", "variance"]
+    return small(one("BatchNormalization", ["x", *names], epsilon=float("nan")), **dict.fromkeys(names, (3,)))
+
+
+def too_many():
+    made = small()
+    node = made.graph.node[0].SerializeToString()
+    return made.SerializeToString() + field(7, field(1, node) * NODE_LIMIT)  # a second graph is merged into the first
+
+
+def field(number, content):
+    size, length = len(content), b""
+    while size > 127:
+        length, size = length + bytes([size & 127 | 128]), size >> 7
+    return bytes([number << 3 | 2]) + length + bytes([size]) + content
+
+
+def our_own_operator_nested():
+    made = costmodel.to_onnx(costmodel.network("shufflenet", size=32))
+    call = next(node for node in made.graph.node if node.domain)
+    call.attribute[0].s = b"{a: " * 3000
+    return made
+
+
+FOUND = {
+    "a constant of a negative size": (negative_sizes, PROFILE, "constant 'w' has the shape (4, -2147483648)"),
+    "no number, which no YAML holds": (no_number, ("export", "{}"), "epsilon: expected a number, not 'nan'"),
+    "no layers": (lambda: small(one("Identity")), PROFILE, "a network needs at least one layer"),
+    "more than 64 bits": (small, (*PROFILE, "--batch", "1000000000", "--shape", "1x3x99999x99999"), "64-bit"),
+    "more nodes than are read": (too_many, PROFILE, f"{NODE_LIMIT + 1} nodes are too many; at most {NODE_LIMIT}"),
+    "an operator of ours, nested": (our_own_operator_nested, PROFILE, "its attributes:1: "),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_was_found_is_refused_by_name_and_place(name, tmp_path):
+    make, command, message = FOUND[name]
+    made = make()
+    data = made if isinstance(made, bytes) else made.SerializeToString()
+    problem, printed = run(Case(".onnx", data, command), tmp_path)
+    assert problem == ""
+    assert message in printed
+    assert printed.startswith(f"error: {tmp_path / 'case.onnx'}")
+
+
+def test_a_machine_without_an_engine_is_named_by_its_file(tmp_path):
+    machine = (
+        b"name: m\nengines: {e: {peak: 1 GFLOPS, runs: [Conv]}}\nmemories: {ram: {size: 1 GB, bandwidth: 1 GB/s}}\n"
+    )
+    problem, printed = run(Case(".yaml", machine, ("profile", "lenet5", "--hw", "{}")), tmp_path)
+    assert problem == ""
+    assert printed.startswith(f"error: {tmp_path / 'case.yaml'}: machine 'm' has no engine for operator 'Tanh'")
+
+
+def test_sixty_cases(tmp_path):
+    for number in range(60):
+        problem, printed = run(case(1, number), tmp_path)
+        assert problem == "", f"case {number}: {printed}"
+
+
+def test_what_the_fuzzer_takes_for_a_finding(tmp_path, monkeypatch):
+    made = Case(".onnx", onnx.ModelProto().SerializeToString(), PROFILE)
+    assert run(made, tmp_path)[0] == ""
+    monkeypatch.setattr(costmodel, "network", lambda *_, **__: 1 / 0)
+    problem, printed = run(made, tmp_path)
+    assert problem == "raises"
+    assert "ZeroDivisionError" in printed
+
+    def refuse(*_, **__):
+        raise costmodel.CostModelError("something is wrong")
+
+    monkeypatch.setattr("costmodel.cli.message", str)
+    monkeypatch.setattr(costmodel, "network", refuse)
+    assert run(made, tmp_path)[0] == "does not name the file"
