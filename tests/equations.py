@@ -452,6 +452,16 @@ def taken_places(op, *inputs, **weights):
     return y
 
 
+def taken_one_by_one(op, *inputs, **weights):
+    x, indices = placed(op, inputs, weights)
+    y = np.empty(indices.shape)
+    for place in np.ndindex(*indices.shape):
+        at = list(place)
+        at[op.axis] = int(indices[place]) % x.shape[op.axis]
+        y[place] = x[tuple(at)]
+    return y
+
+
 def put(op, *inputs, **weights):
     x, indices, updates = placed(op, inputs, weights)
     y = x.copy()
@@ -584,6 +594,7 @@ EXACT = {
     "Expand": stretched,
     "Floor": value_by_value(lambda _, x: math.floor(x)),
     "Gather": taken,
+    "GatherElements": taken_one_by_one,
     "GatherND": taken_places,
     "Greater": value_pairs(lambda a, b: a > b),
     "GreaterOrEqual": value_pairs(lambda a, b: a >= b),
@@ -752,11 +763,11 @@ def off_by_statistics(op, u, y, inputs, weights):
     variance = (apart**2).mean(axis=1, keepdims=True) + op.epsilon
     squares = (length + 3) * u * (1 + center**2 / variance)  # as the mean square less the square of the mean, too
     wrong = (2 * apart * each + each**2).mean(axis=1, keepdims=True) / variance + squares
-    relative = np.where(wrong < 0.5, wrong + 6 * u, np.inf)
+    relative = np.where(wrong < 0.5, wrong + 6 * u, 1e9)
     off = ((each + apart * relative) / np.sqrt(variance)).reshape(x.shape)
     if gamma is not None:
         off = off * (per_channel(abs(gamma), x) if groups else abs(gamma))
-    return np.where(np.isnan(off), np.inf, off) * 1.5 + 4 * u * (abs(y) + abs(weights.get("beta", np.zeros(1))).max())
+    return off * 1.5 + 4 * u * (abs(y) + abs(weights.get("beta", np.zeros(1))).max())
 
 
 def off_by_statistics_of_batch(op, u, y, inputs, weights):
@@ -833,7 +844,20 @@ MOVED = {
     "Slice",
     "Transpose",
     *("Abs", "And", "ArgMax", "ArgMin", "Ceil", "DepthToSpace", "Embedding", "Equal", "Expand", "Floor", "Gather"),
-    *("GatherND", "Greater", "GreaterOrEqual", "IsNaN", "Less", "LessOrEqual", "Max", "Min", "Neg", "Not", "Or"),
+    *(
+        "GatherElements",
+        "GatherND",
+        "Greater",
+        "GreaterOrEqual",
+        "IsNaN",
+        "Less",
+        "LessOrEqual",
+        "Max",
+        "Min",
+        "Neg",
+        "Not",
+        "Or",
+    ),
     *("ReduceMax", "ReduceMin", "Round", "ScatterND", "Sign", "SpaceToDepth", "Tile", "Trilu", "Where", "Xor"),
 }
 ROUNDED_ONCE = {"Add", "Div", "Mul", "Sub"}

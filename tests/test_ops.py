@@ -37,6 +37,7 @@ from costmodel.ops import (
     Flatten,
     Floor,
     Gather,
+    GatherElements,
     GatherND,
     Gelu,
     GlobalAveragePool,
@@ -677,6 +678,8 @@ case("embedding", Embedding(50257, 768), [(1, 1024)], (1, 1024, 768), weights={"
 case("gather", Gather(axis=1), [(2, 5, 3), (4, 6)], (2, 4, 6, 3))
 case("gather-held", Gather(0, (None, (7,))), [(5, 3)], (7, 3), buffers={"indices": (7,)})
 case("gather-from-held", Gather(-1, ((2, 9), None)), [(4,)], (2, 4), weights={"data": (2, 9)})
+case("gather-elements", GatherElements(1), [(2, 3), (2, 5)], (2, 5))
+case("add-mask", Add((4, 4), learned=False), [(2, 4, 4)], (2, 4, 4), buffers={"constant": (4, 4)}, add=32)
 case("gather-nd", GatherND(), [(2, 3, 4), (6, 2)], (6, 4))
 case("gather-nd-batch", GatherND(batch=1), [(2, 3, 4), (2, 5, 1)], (2, 5, 4))
 case("scatter-nd", ScatterND(), [(4, 5), (3, 1), (3, 5)], (4, 5))

@@ -45,6 +45,7 @@ from costmodel.ops import (
     Flatten,
     Floor,
     Gather,
+    GatherElements,
     GatherND,
     Gelu,
     GlobalAveragePool,
@@ -544,6 +545,15 @@ DRAWN |= {
     "Embedding": fields_with(Embedding, sizes, channel_counts),
     "Expand": stretches(),
     "Gather": gathers(),
+    "GatherElements": shapes_with_axis().flatmap(
+        lambda drawn: small.flatmap(
+            lambda count: several(
+                GatherElements,
+                [drawn[0], tuple(count if axis == drawn[1] % len(drawn[0]) else n for axis, n in enumerate(drawn[0]))],
+                drawn[1],
+            )
+        )
+    ),
     "GatherND": places(),
     "GroupNorm": groups_of_channels(),
     "InstanceNorm": st.builds(InstanceNorm, st.just(0.1), st.booleans(), st.booleans()).flatmap(

@@ -105,8 +105,8 @@ def _each(count: int, of: str) -> Count:
 
 
 MOVES: Final = (
-    "Cast", "ChannelShuffle", "Concat", "DepthToSpace", "Dropout", "Expand", "Flatten", "Gather", "GatherND", "Input",
-    "Pad", "Reshape", "ScatterND", "Slice", "SpaceToDepth", "Tile", "Transpose", "Trilu",
+    "Cast", "ChannelShuffle", "Concat", "DepthToSpace", "Dropout", "Expand", "Flatten", "Gather", "GatherElements",
+    "GatherND", "Input", "Pad", "Reshape", "ScatterND", "Slice", "SpaceToDepth", "Tile", "Transpose", "Trilu",
 )  # fmt: skip
 ACTIVATIONS: Final = (
     "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "PRelu", "Relu", "Relu6", "Sigmoid", "Silu", "Softplus",
@@ -132,9 +132,11 @@ def _tool(
     zero: tuple[str, ...],
     per_mac: int = 1,
     stored: Literal["learned", "constants"] | None = "learned",
+    alike: Mapping[tuple[str, ...], Count] = MappingProxyType({}),
     **counts: Count,
 ) -> Convention:
-    known = MappingProxyType(dict(sorted((dict.fromkeys((*MOVES, *zero), NOTHING) | counts).items())))
+    same = {kind: count for kinds, count in alike.items() for kind in kinds}
+    known = MappingProxyType(dict(sorted((dict.fromkeys((*MOVES, *zero), NOTHING) | same | counts).items())))
     return Convention(name, meaning, number=number, counts=known, per_mac=per_mac, stored=stored)
 
 
@@ -158,7 +160,7 @@ TOOLS: Final[tuple[Convention, ...]] = (
         (*ACTIVATIONS, *FUNCTIONS, *POOLS, "GlobalAveragePool", "Softmax", *ELEMENTWISE, "Lrn", "TanhGelu", "Resize"),
         Conv=MAC_AND_BIAS, Linear=ROWS_IGNORED, MatMul=UNSEEN, BatchNorm=PARAMETERS, PRelu=PARAMETERS,
         ConvTranspose=POSITIONS, Einsum=UNSEEN, Attention=UNSEEN_ATTENTION, Embedding=PARAMETERS,
-        **dict.fromkeys(NORMS, PARAMETERS),
+        alike={NORMS: PARAMETERS},
     ),
     _tool(
         "ptflops", "MACs and extras", "ptflops 0.7.5; a product by the @ operator is not seen",
@@ -201,9 +203,11 @@ TOOLS: Final[tuple[Convention, ...]] = (
     _tool(
         "onnx-tool", "MACs and extras", "onnx-tool 1.0.1",
         ("ArgMax", "Embedding", "Erf", "Where"),
-        **dict.fromkeys((*TRUTHS, "Abs", "Ceil", "Floor", "Max", "Min", "Neg", "Round", "Sign", "Sub"),
-                        _each(1, "outputs")),
-        **dict.fromkeys((*REDUCTIONS, "CumSum"), _each(1, "inputs")), ReduceL2=_each(25, "inputs"),
+        alike={
+            (*TRUTHS, "Abs", "Ceil", "Floor", "Max", "Min", "Neg", "Round", "Sign", "Sub"): _each(1, "outputs"),
+            (*REDUCTIONS, "CumSum"): _each(1, "inputs"),
+        },
+        ReduceL2=_each(25, "inputs"),
         Div=_each(4, "outputs"), Reciprocal=_each(4, "outputs"), Sqrt=_each(24, "outputs"), Exp=_each(32, "outputs"),
         Pow=_each(32, "outputs"), Cos=_each(39, "outputs"), Sin=_each(39, "outputs"), Log=_each(43, "outputs"),
         LogSoftmax=_each(80, "outputs"), Einsum=MAC, InstanceNorm=_each(7, "inputs"),

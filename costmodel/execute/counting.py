@@ -653,6 +653,16 @@ def _gather(op: Any, run: Run, *operands: Array) -> Array:
     return numbers(rest.transpose(order))
 
 
+@implements("GatherElements")
+def _gather_elements(op: Any, run: Run, *operands: Array) -> Array:
+    x, indices = _placed(op, run, operands)
+    axis = op.axis % x.ndim
+    y = np.empty(indices.shape)
+    for place in np.ndindex(*indices.shape):
+        y[place] = x[(*place[:axis], int(indices[place]) % x.shape[axis], *place[axis + 1 :])]
+    return y
+
+
 @implements("GatherND")
 def _gather_nd(op: Any, run: Run, *operands: Array) -> Array:
     x, indices = _placed(op, run, operands)

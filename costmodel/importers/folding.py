@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
-from costmodel.graph import Input, Op, Shape, Tensor
+from costmodel.graph import FRACTIONS, Input, Op, Shape, Tensor
 from costmodel.ops.checks import broadcast
 from costmodel.ops.elementwise import Binary
 from costmodel.ops.functions import Function
@@ -24,7 +24,7 @@ LIMIT: Final = 4096
 
 def known(values: Array, network: str) -> Constant:
     """Values -> a constant, in a network of an element type."""
-    return Constant(tuple(values.shape), lambda: values, dtype=own(values.dtype.name, network))
+    return Constant(tuple(values.shape), lambda: values, dtype=own(values.dtype.name, network), learned=False)
 
 
 def fold(node: OnnxNode) -> tuple[Constant, ...] | None:
@@ -34,6 +34,12 @@ def fold(node: OnnxNode) -> tuple[Constant, ...] | None:
     constants = [operand for operand in node.inputs if isinstance(operand, Constant)]
     if not constants or node.tensors:
         return None
+    learned = any(operand.learned and operand.elements > 1 for operand in constants)
+    return tuple([made._replace(learned=learned) for made in _folded(node, constants)])
+
+
+def _folded(node: OnnxNode, constants: Sequence[Constant]) -> tuple[Constant, ...]:
+    """What a node makes of constants."""
     if node.kind in COMPUTED and all(operand.elements <= LIMIT for operand in constants):
         arrays = [operand.read() for operand in constants]
         if None not in node.inputs and not any(array is None for array in arrays):
@@ -94,12 +100,15 @@ def _constant(node: OnnxNode) -> Constant:
 
 
 def _constant_of_shape(node: OnnxNode) -> Constant:
+    """A weight without values, as some files have them, if its shape is in the file; else what follows from sizes."""
     shape = node.integers(0)
     if shape is None or min(shape, default=0) < 0:
         raise WiringError(f"cannot make a constant of shape {shape}")
     value = node.get("value")
     dtype = own("float32", node.dtype) if value is None else value.dtype
-    return Constant(shape, lambda: _full(shape, value), dtype=dtype)
+    (sizes,) = node.inputs
+    learned = (dtype is None or dtype in FRACTIONS) and isinstance(sizes, Constant) and bool(sizes.name)
+    return Constant(shape, lambda: _full(shape, value), dtype=dtype, learned=learned)
 
 
 def _full(shape: Shape, value: Constant | None) -> Array | None:

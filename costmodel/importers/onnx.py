@@ -326,7 +326,7 @@ def constant(tensor: TensorProto, network: str) -> Constant:
     if min(shape, default=0) < 0:
         raise WiringError(f"constant {tensor.name!r} has the shape {shape}")
     dtype = own(TYPES.get(tensor.data_type, network), network)
-    return Constant(shape, cache(partial(_values, tensor)), tensor.name, dtype)
+    return Constant(shape, cache(partial(_values, tensor)), tensor.name, dtype, dtype is None or dtype in FRACTIONS)
 
 
 def _values(tensor: TensorProto) -> Array | None:

@@ -54,6 +54,7 @@ from costmodel.ops.functions import Sin as Sin
 from costmodel.ops.functions import Sqrt as Sqrt
 from costmodel.ops.indexing import Embedding as Embedding
 from costmodel.ops.indexing import Gather as Gather
+from costmodel.ops.indexing import GatherElements as GatherElements
 from costmodel.ops.indexing import GatherND as GatherND
 from costmodel.ops.indexing import ScatterND as ScatterND
 from costmodel.ops.indexing import Trilu as Trilu

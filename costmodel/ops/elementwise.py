@@ -19,12 +19,13 @@ T = TypeVar("T")
 class Pair(Op, abstract=True):
     """An operator on two maps, or on one and a weight of the shape ``held``.
 
-    The weight is the second of the two, or the first if ``held_first``. One of several values is learned; a single
-    number is a buffer.
+    The weight is the second of the two, or the first if ``held_first``. One of several values is learned, unless it is
+    said not to be, as a mask; a single number is a buffer.
     """
 
     held: Shape | None = None
     held_first: bool = False
+    learned: bool = True
 
     weight: ClassVar[str] = "constant"
     """What the weight is called."""
@@ -35,8 +36,8 @@ class Pair(Op, abstract=True):
         object.__setattr__(self, "operands", 2 if self.held is None else 1)
 
     def __repr__(self) -> str:
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        stated = [f"{name}={value!r}" for name, value in values.items() if value is not None and value is not False]
+        values = [(field, getattr(self, field.name)) for field in fields(self)]
+        stated = [f"{field.name}={value!r}" for field, value in values if value != field.default]
         return f"{self.kind}({', '.join(stated)})"
 
     def both(self, inputs: Sequence[T], held: T | None) -> tuple[T, T]:
@@ -53,14 +54,15 @@ class Pair(Op, abstract=True):
         """The weight, if there is one."""
         if self.held is None:
             return ()
-        return (Weight(self.weight, self.held, "parameter" if prod(self.held) > 1 else "buffer"),)
+        return (Weight(self.weight, self.held, "parameter" if self.learned and prod(self.held) > 1 else "buffer"),)
 
     @classmethod
     def of(cls, a: Tensor | Constant, b: Tensor | Constant) -> Self:
         """The operator for two operands of an ONNX node, of which one may be a constant."""
-        if isinstance(a, Constant):
-            return cls(a.shape, held_first=True)
-        return cls(b.shape) if isinstance(b, Constant) else cls()
+        held = next((operand for operand in (a, b) if isinstance(operand, Constant)), None)
+        if held is None:
+            return cls()
+        return cls(held.shape, held is a, held.learned or held.elements == 1)
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:

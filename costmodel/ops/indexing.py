@@ -109,6 +109,47 @@ class Gather(Several):
 
 
 @dataclass(frozen=True, repr=False)
+class GatherElements(Several):
+    """y[i...] = x[i..., indices[i...], ...], at ``axis``; x: any, indices: any that is not larger beside the axis.
+
+    Reads as many elements of x as it takes.
+    """
+
+    axis: int = 0
+    held: tuple[Shape | None, ...] = ()
+
+    names: ClassVar[tuple[str, ...]] = ("data", "indices")
+    fixed: ClassVar[Mapping[str, str]] = {"indices": "int64"}
+    onnx: ClassVar[tuple[str, ...]] = ("GatherElements",)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """Shapes of data and indices -> that of the indices."""
+        shapes: tuple[Shape, ...] = self.all(inputs)
+        x, indices = shapes
+        place = axis_of(self.axis, x)
+        sizes = enumerate(zip(indices, x, strict=False))
+        if len(indices) != len(x) or any(size > limit for axis, (size, limit) in sizes if axis != place):
+            raise WiringError(f"cannot find places {dims(indices)} along axis {self.axis} of {dims(x)}")
+        return indices
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """One value for each index."""
+        x, indices = self.all(inputs, weights)
+        place = self.axis % x.ndim
+        part = x[tuple([slice(None if axis == place else size) for axis, size in enumerate(indices.shape)])]
+        return np.take_along_axis(part, whole(indices) % x.shape[place], axis=place)
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """Of its operands constants are weights."""
+        return node.apply(cls(int(node.get("axis", 0)), held_by(node, 2)))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """Along the axis."""
+        return form.apply("GatherElements", *self.all_of(form), axis=self.axis)
+
+
+@dataclass(frozen=True, repr=False)
 class GatherND(Several):
     """y[b, i..., behind] = x[b, indices[b, i..., :], behind]: the last axis of the indices is a place in x.
 

@@ -306,11 +306,12 @@ class InstanceNorm(Norm):
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
-        """With a gamma and a beta for each channel."""
+        """With a gamma and a beta for each channel, unless these are known to change nothing, as behind a GroupNorm."""
         _, channels, *_ = node.tensor().shape
-        node.weight(1, channels)
-        node.weight(2, channels)
-        return node.apply(cls(float(node.get("epsilon", 1e-5))), node.tensor())
+        gamma, beta = (node.weight(index, channels).read() for index in (1, 2))
+        neutral = gamma is not None and beta is not None and bool((gamma == 1).all() and (beta == 0).all())
+        op = cls(float(node.get("epsilon", 1e-5)), scale=not neutral, bias=not neutral)
+        return node.apply(op, node.tensor())
 
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
         """With a gamma of ones and a beta of zeros, where there are none."""

@@ -30,13 +30,15 @@ class Constant(NamedTuple):
     """An operand that does not flow: a weight, or numbers that a node is told by.
 
     ``read`` gives its values, or None where these are not known: they are many, or in another file. ``dtype`` is the
-    element type that it is stored in, None for the network's.
+    element type that it is stored in, None for the network's. What follows from sizes, truths and whole numbers, such
+    as a mask, is not ``learned``.
     """
 
     shape: Shape
     read: Callable[[], Array | None] = lambda: None
     name: str = ""
     dtype: Type = None
+    learned: bool = True
 
     @property
     def elements(self) -> int:
