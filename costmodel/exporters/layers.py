@@ -179,7 +179,7 @@ class _Writer:
         if not node.inputs:
             return {}
         first = node.inputs[0]
-        if node.op.operands == 1 and first.node is self.previous and not first.index:
+        if type(node.op).operands == 1 and first.node is self.previous and not first.index:
             return {}
         said = [self.reference(self.title(tensor), around) for tensor in node.inputs]
         names = [name for name in said if name is not None]
