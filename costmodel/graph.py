@@ -66,11 +66,20 @@ class Weight(NamedTuple):
     shape: Shape
     kind: Literal["parameter", "buffer"] = "parameter"
     dtype: Type = None
+    shared: str = ""
+    """The name of what several layers read as a weight of theirs, and that is stored once; '' for a layer's own."""
 
     @property
     def elements(self) -> int:
         """How many values it holds."""
         return prod(self.shape)
+
+
+class Stored(NamedTuple):
+    """How one weight of a layer is stored, where that does not follow from its operator: see :class:`Weight`."""
+
+    dtype: Type = None
+    shared: str = ""
 
 
 class Loops(NamedTuple):
@@ -242,6 +251,10 @@ class Op:
         """Operand shapes -> the constants the operator holds."""
         return ()
 
+    def reads(self, *inputs: Any) -> Mapping[int | str, int]:  # noqa: ARG002
+        """Operand shapes -> elements that are read of an operand, by its place, or of a weight, where not all are."""
+        return {}
+
     def loops(self, *inputs: Any) -> Loops:  # noqa: ARG002
         """Operand shapes -> the loop nest of multiply-accumulates; all zero without any."""
         return NO_LOOPS
@@ -281,9 +294,11 @@ class Op:
             raise TypeError(f"{self.kind} has {len(outputs)} outputs; use apply()")
         return outputs[0]
 
-    def apply(self, *inputs: "Tensor", name: str | None = None) -> "tuple[Tensor, ...]":
-        """Apply the operator and return all its outputs."""
-        return Node(self, inputs, name, _BLOCK.get()).outputs
+    def apply(
+        self, *inputs: "Tensor", name: str | None = None, stored: Mapping[str, Stored] | None = None
+    ) -> "tuple[Tensor, ...]":
+        """Apply the operator and return all its outputs; ``stored`` says how weights are stored, by name."""
+        return Node(self, inputs, name, _BLOCK.get(), stored).outputs
 
 
 class Tensor:
@@ -309,12 +324,20 @@ class Tensor:
 class Node:
     """One operator at one place of a graph."""
 
-    __slots__ = ("block", "input_shapes", "inputs", "label", "name", "op", "outputs", "serial")
+    __slots__ = ("block", "input_shapes", "inputs", "label", "name", "op", "outputs", "serial", "stored")
 
     _serials: ClassVar = itertools.count()
 
-    def __init__(self, op: Op, inputs: Sequence[Tensor], name: str | None = None, block: str = "") -> None:
+    def __init__(
+        self,
+        op: Op,
+        inputs: Sequence[Tensor],
+        name: str | None = None,
+        block: str = "",
+        stored: Mapping[str, Stored] | None = None,
+    ) -> None:
         self.op: Final = op
+        self.stored: Final = dict(stored) if stored else None
         for tensor in inputs:
             if not isinstance(tensor, Tensor):
                 raise WiringError(f"{op.kind} takes tensors, such as Input(...)() makes, not {tensor!r}")
@@ -343,8 +366,16 @@ class Node:
 
     @property
     def weights(self) -> tuple[Weight, ...]:
-        """The constants that it holds, each with its element type."""
+        """The constants that it holds, each with its element type and with whom it is shared."""
         weights = self.op.weights(*self.input_shapes)
+        if weights and self.stored:
+            given = [self.stored.get(weight.name, Stored()) for weight in weights]
+            weights = tuple(
+                [
+                    weight._replace(dtype=how.dtype or weight.dtype, shared=how.shared)
+                    for weight, how in zip(weights, given, strict=True)
+                ]
+            )
         dtype = self.outputs[0].dtype
         if dtype is None or not weights:
             return weights
@@ -457,8 +488,14 @@ class Graph:
 
     @property
     def parameters(self) -> int:
-        """Learned values of all nodes."""
-        return sum(node.parameters for node in self.nodes.values())
+        """Learned values of all nodes; what several share counts once."""
+        learned = [
+            (weight.shared or (name, weight.name), weight.elements)
+            for name, node in self.nodes.items()
+            for weight in node.weights
+            if weight.kind == "parameter"
+        ]
+        return sum(dict(learned).values())
 
     @property
     def macs(self) -> int:
@@ -479,7 +516,7 @@ class Graph:
                 images, *rest = op.size
                 own = None if dtype and op.dtype in FRACTIONS else op.dtype
                 op = Input((images if batch is None else batch, *rest), own)
-            copy = Node(op, [made[tensor] for tensor in node.inputs], node.name, node.block)
+            copy = Node(op, [made[tensor] for tensor in node.inputs], node.name, node.block, node.stored)
             made |= dict(zip(node.outputs, copy.outputs, strict=True))
         title = self.name if name is None else name
         outputs = [made[tensor] for tensor in self.outputs]
@@ -496,7 +533,7 @@ class Graph:
     def _wiring(self) -> list[Any]:
         names = {node: name for name, node in self.nodes.items()}
         wires = [
-            (name, node.block, node.op, [(names[tensor.node], tensor.index) for tensor in node.inputs])
+            (name, node.block, node.op, [(names[tensor.node], tensor.index) for tensor in node.inputs], node.stored)
             for name, node in self.nodes.items()
         ]
         return [self.dtype, *wires, [(names[tensor.node], tensor.index) for tensor in self.outputs]]

@@ -101,11 +101,12 @@ def _training(layers: Table, prefix: str, bits: int) -> Training:
 
 def _layers(needs: Profile, kernels: Sequence[Kernel], graph: Graph) -> Table:
     read, moved = ([0] * len(needs.layers) for _ in range(2))
-    kinds, sizes = needs.tensors["kind"], needs.tensors["elements"]
-    for layer, tensor, mode, *_ in needs.accesses.tuples():
+    kinds, sizes, bits = (needs.tensors[name] for name in ("kind", "elements", "bits"))
+    for layer, tensor, mode, size, _ in needs.accesses.tuples():
         if kinds[tensor] in MAPS:
-            moved[layer] += sizes[tensor]
-            read[layer] += sizes[tensor] if mode == "read" else 0
+            values = min(sizes[tensor], size * 8 // bits[tensor])
+            moved[layer] += values
+            read[layer] += values if mode == "read" else 0
     rows = []
     for row, kernel, taken, both in zip(needs.layers.rows(), kernels, read, moved, strict=True):
         by_report, coefficients, dense, dtype = _filters(kernel)

@@ -65,7 +65,7 @@ def accounts(graph: Graph, conventions: Iterable[Convention]) -> list[Account]:
     """Each convention's number for a network, in terms of ``standard``."""
     nodes = [node for node in graph.nodes.values() if not isinstance(node.op, Input)]
     macs = [STANDARD.work(node).macs for node in nodes]
-    weights = [weight for node in nodes for weight in node.op.weights(*node.input_shapes)]
+    weights = {weight.shared or (node, weight.name): weight for node in nodes for weight in node.weights}.values()
     learned = sum(weight.elements for weight in weights if weight.kind == "parameter")
     stored = {"learned": learned, "constants": sum(weight.elements for weight in weights), None: None}
     return [

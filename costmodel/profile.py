@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from costmodel.counting import STANDARD, Convention
 from costmodel.errors import WiringError
 from costmodel.fuse import Kernel, Pattern, fuse
-from costmodel.graph import BITS, NO_LOOPS, Graph, Loops, Node, Shape, Tensor, Window, Work, dims, size_in_bytes
+from costmodel.graph import BITS, NO_LOOPS, Graph, Loops, Node, Op, Shape, Tensor, Window, Work, dims, size_in_bytes
 from costmodel.table import Column, Table
 
 AXES: Final = ("depth", "height", "width")
@@ -214,19 +214,24 @@ def _memory(graph: Graph, kernels: Sequence[Kernel]) -> tuple[_Data, _Data]:
     tensor_of: list[int] = []
     modes: list[str] = []
     in_place: list[bool] = []
-    for layer, (kernel, (read, written)) in enumerate(zip(kernels, touched, strict=True)):
-        weights = [
-            (f"{names[node]}.{name}", kind, shape, BITS[dtype or graph.dtype], 0, len(kernels) - 1)
-            for node in kernel.nodes
-            for name, shape, kind, dtype in node.weights
-        ]
+    common: dict[str, int] = {}  # the rows of weights that several layers share
+    parts: list[tuple[int, int]] = []  # accesses that read a part, and of how many elements
+    for layer, (kernel, (read, partly, written)) in enumerate(zip(kernels, touched, strict=True)):
+        taken: dict[int, int | None] = {row: partly.get(row) for row in read}
+        for node in kernel.nodes:
+            partial = node.op.reads(*node.input_shapes) if type(node.op).reads is not Op.reads else {}
+            for name, shape, kind, dtype, shared in node.weights:
+                row = common.setdefault(shared, len(rows)) if shared else len(rows)
+                if row == len(rows):
+                    title = shared or f"{names[node]}.{name}"
+                    rows.append((title, kind, shape, BITS[dtype or graph.dtype], 0, len(kernels) - 1))
+                taken[row] = partial.get(name)
         if written:  # a view touches nothing
-            taken = [*read, *range(len(rows), len(rows) + len(weights))]
-            tensor_of += taken + written
+            parts += [(len(tensor_of) + at, part) for at, part in enumerate(taken.values()) if part is not None]
+            tensor_of += [*taken, *written]
             modes += ["read"] * len(taken) + ["write"] * len(written)
             layer_of += [layer] * (len(taken) + len(written))
-            in_place += [*read.values(), *[False] * (len(weights) + len(written))]
-        rows += weights
+            in_place += [*read.values(), *[False] * (len(taken) - len(read) + len(written))]
     tensors, kinds, shapes, bits, born, dies = zip(*rows, strict=True)
     elements = list(map(prod, shapes))
     sizes = list(map(size_in_bytes, elements, bits))
@@ -241,14 +246,18 @@ def _memory(graph: Graph, kernels: Sequence[Kernel]) -> tuple[_Data, _Data]:
         "dies": dies,
     }
     moved = [sizes[row] for row in tensor_of]
+    for access, part in parts:
+        moved[access] = min(moved[access], size_in_bytes(part, bits[tensor_of[access]]))
     accesses: _Data = {"layer": layer_of, "tensor": tensor_of, "mode": modes, "bytes": moved, "in_place": in_place}
     return columns, accesses
 
 
 def _maps(
     graph: Graph, kernels: Sequence[Kernel], names: Mapping[Node, str]
-) -> tuple[list[_Held], list[tuple[dict[int, bool], list[int]]]]:
+) -> tuple[list[_Held], list[tuple[dict[int, bool], dict[int, int], list[int]]]]:
     """The maps, and for each kernel the rows that it reads and whether it may overwrite them, and those that it makes.
+
+    Between these stands of which rows it reads a part only, and of how many elements.
 
     A view shares the row of the memory that it looks at, so that a kernel of views makes none.
     """
@@ -258,12 +267,19 @@ def _maps(
             memory |= dict.fromkeys(node.outputs, memory.get(node.inputs[0], node.inputs[0]))
     row_of = {tensor: row for row, tensor in enumerate(graph.inputs)}
     born, dies = [0] * len(row_of), [0] * len(row_of)
-    touched: list[tuple[dict[int, bool], list[int]]] = []
+    touched: list[tuple[dict[int, bool], dict[int, int], list[int]]] = []
     for layer, kernel in enumerate(kernels):
         read: dict[int, bool] = {}
         replaceable = _replaceable(kernel, graph.dtype)
+        partial = _partial(kernel)
+        parts: dict[int, int] = {}
         for tensor in kernel.inputs:
             row = row_of[memory.get(tensor, tensor)]
+            part = partial.get(tensor)
+            if part is not None and (row not in read or row in parts):
+                parts[row] = max(part, parts.get(row, 0))
+            else:
+                parts.pop(row, None)
             read[row] = read.get(row, True) and tensor in replaceable
             dies[row] = layer
         written = []
@@ -274,7 +290,7 @@ def _maps(
                 written.append(len(born))
                 born.append(layer)
                 dies.append(layer)
-        touched.append((read, written))
+        touched.append((read, parts, written))
     outputs = {memory.get(tensor, tensor) for tensor in graph.outputs}
     rows = [
         (
@@ -309,17 +325,40 @@ def _replaceable(kernel: Kernel, dtype: str) -> set[Tensor]:
     return late
 
 
+def _partial(kernel: Kernel) -> dict[Tensor, int | None]:
+    """The tensors that a kernel reads a part of -> how many elements, the most that any of its nodes reads."""
+    if all(type(node.op).reads is Op.reads for node in kernel.nodes):
+        return {}
+    most: dict[Tensor, int | None] = {}
+    for node in kernel.nodes:
+        reads = node.op.reads(*node.input_shapes)
+        for place, tensor in enumerate(node.inputs):
+            most[tensor] = _most(reads.get(place), most[tensor]) if tensor in most else reads.get(place)
+    return most
+
+
+def _most(part: int | None, other: int | None) -> int | None:
+    """The larger of two parts, of which None is all."""
+    return None if part is None or other is None else max(part, other)
+
+
 def _moved(tensors: _Data, accesses: _Data, count: int) -> dict[str, list[int]]:
-    """Per layer, the bytes of maps read and written and of weights, and the elements of each kind of weight."""
+    """Per layer, the bytes of maps read and written and of weights, and the elements of each kind of weight.
+
+    What several layers share is of the first that reads it; all of them read its bytes.
+    """
     kinds, elements = tensors["kind"], tensors["elements"]
     moved = {name: [0] * count for name in ("read", "write", "weight", "parameter", "buffer")}
+    seen: set[int] = set()
     for layer, row, mode, size, _ in zip(*accesses.values(), strict=True):
         kind = kinds[row]
         if kind in MAPS:
             moved[mode][layer] += size
         else:
             moved["weight"][layer] += size
-            moved[kind][layer] += elements[row]
+            if row not in seen:
+                seen.add(row)
+                moved[kind][layer] += elements[row]
     return moved
 
 

@@ -16,7 +16,7 @@ from costmodel.errors import CostModelError, suggestion
 from costmodel.graph import Input, Op
 from costmodel.hardware import Hardware
 from costmodel.importers.attributes import attributes
-from costmodel.importers.plan import BlockKeys, File, LayerKeys
+from costmodel.importers.plan import BlockKeys, File, LayerKeys, StoredKeys
 from costmodel.place import POLICIES
 
 Schema = dict[str, Any]
@@ -118,6 +118,7 @@ def network() -> Schema:
                 given | {"required": ["shape"], "properties": shaped},
             ]
         },
+        "stored": keys(StoredKeys),
         "operator": {"description": "an operator", "enum": list(operators)},
         **{f"layer_{field.name}": _key(field) for field in fields(LayerKeys) if field.name != "op"},
         **operators,

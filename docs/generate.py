@@ -16,7 +16,7 @@ from costmodel.graph import Op
 from costmodel.hardware import Engine, Hardware, Memory
 from costmodel.importers import layers
 from costmodel.importers.attributes import attributes
-from costmodel.importers.plan import LIMIT, LONGEST, BlockKeys, File, LayerKeys
+from costmodel.importers.plan import LIMIT, LONGEST, BlockKeys, File, LayerKeys, StoredKeys
 from costmodel.papers import ledger
 from costmodel.place import POLICIES, check, lives, placement
 from costmodel.table import Column
@@ -129,6 +129,7 @@ def page() -> str:
         ("Placement policies", policies()),
         ("Network file", network_file()),
         ("Network file: each layer, beside its operator's attributes", keys(LayerKeys)),
+        ("Network file: how a weight is stored", keys(StoredKeys)),
         ("Network file: each block", keys(BlockKeys)),
         ("Machine file", keys(Hardware)),
         ("Machine file: each entry of engines", keys(Engine)),

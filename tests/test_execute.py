@@ -17,7 +17,7 @@ from costmodel.errors import CostModelError
 from costmodel.execute import checked_inputs, execute, walk
 from costmodel.execute.weights import CHUNK, seeded_input, seeded_weights, uniform
 from costmodel.exporters.onnx import assembled, model
-from costmodel.graph import Graph, Node
+from costmodel.graph import Graph, Node, Op
 from costmodel.ops import (
     Add,
     BatchNorm,
@@ -304,6 +304,25 @@ def test_whole_numbers_run_in_their_own_type():
         execute(Graph(Sigmoid()(Input((1, 4), "int8")())), [x])
     with pytest.raises(CostModelError, match="networks run in float32, float64, float16, not in bfloat16"):
         execute(Graph(Relu()(Input((1, 4), "bfloat16")())))
+
+
+class Ends(Op, abstract=True):
+    """The first row, and the last."""
+
+    operands = 1
+
+    def shapes(self, x):
+        return (x[1:], x[1:])
+
+    def run(self, x):
+        return x[0], x[-1]
+
+
+def test_an_operator_may_have_several_outputs():
+    x = np.arange(6, dtype="float32").reshape(3, 2)
+    first, last = Ends().apply(Input((3, 2))())
+    assert [y.tolist() for y in execute(Graph([last, first]), [x])] == [[4, 5], [0, 1]]
+    assert [y.tolist() for y in execute(Graph(Relu()(last)), [x])] == [[4, 5]]
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int64", "bool"])

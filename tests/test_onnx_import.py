@@ -25,6 +25,7 @@ from costmodel.counting.tools import CONVENTIONS
 from costmodel.errors import CostModelError, UnsupportedError, WiringError
 from costmodel.execute import execute, walk
 from costmodel.execute.verify import verify
+from costmodel.exporters.layers import encode
 from costmodel.graph import Graph, Op
 from costmodel.importers.folding import COMPUTED, SHAPED, SOURCES
 from costmodel.importers.onnx import Reader
@@ -1180,3 +1181,31 @@ def test_inputs_of_whole_numbers_keep_their_type(tmp_path):
     path = saved(tmp_path, model([one("Cast", to=TensorProto.FLOAT)], (2, 3), dtype=TensorProto.INT64))
     assert bytes_of(costmodel.network(path)) == [48, 0, 24]
     assert bytes_of(costmodel.network(path, dtype="float16")) == [48, 0, 12]
+
+
+# Weights that several nodes read
+
+
+def test_a_weight_that_two_nodes_read_counts_once(tmp_path):
+    table = {"table": np.zeros((12, 12), np.float32), "bias": np.zeros(12, np.float32)}
+    tied = [
+        one("MatMul", ("x", "table"), ("h",)),
+        one("Transpose", ("table",), ("turned",), perm=[1, 0]),
+        one("Gemm", ("h", "turned", "bias"), ("y",)),
+    ]
+    graph = read(tmp_path, *tied, shape=(2, 12), constants=table)
+    layers = profile(graph).layers
+    assert graph.parameters == layers.total("parameters") == 144 + 12
+    assert layers["weight_bytes"] == (4 * 144, 4 * 156)
+    again = [*tied[:2], one("Gemm", ("h", "turned"), ("g",)), one("MatMul", ("g", "turned"), ("y",))]
+    assert read(tmp_path, *again, shape=(2, 12), constants=table).parameters == 144
+
+
+def test_shared_weights_go_around(tmp_path):
+    tied = [one("Gemm", ("x", "w"), ("h",), name="a", transB=1), one("Gemm", ("h", "w"), name="b", transB=1)]
+    graph = read(tmp_path, *tied, shape=(2, 12), constants={"w": np.zeros((12, 12), np.float32)})
+    for file in ("net.onnx", "net.yaml"):
+        path = tmp_path / file
+        path.write_bytes(costmodel.to_onnx(graph).SerializeToString() if file == "net.onnx" else encode(graph))
+        assert costmodel.network(str(path)) == graph
+    assert costmodel.network(str(tmp_path / "net.yaml")).parameters == 144

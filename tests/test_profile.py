@@ -8,7 +8,9 @@ import pytest
 from costmodel import zoo
 from costmodel.counting import Convention
 from costmodel.errors import CostModelError, WiringError
-from costmodel.graph import Graph, Op, Shape, Work, block
+from costmodel.execute.verify import verify
+from costmodel.execute.weights import seeded_weights
+from costmodel.graph import Graph, Op, Shape, Stored, Work, block
 from costmodel.ops import (
     Add,
     AveragePool,
@@ -22,6 +24,7 @@ from costmodel.ops import (
     MaxPool,
     Relu,
     Reshape,
+    Slice,
     Softmax,
 )
 from costmodel.profile import ACCESS_COLUMNS, LAYER_COLUMNS, TENSOR_COLUMNS, Profile, profile
@@ -413,6 +416,41 @@ def test_an_element_type_sets_the_width_of_maps_and_weights(dtype, map_bytes, we
     (made,) = profile(Graph(x)).layers.rows()
     assert (made["input_bytes"], made["weight_bytes"]) == (map_bytes, weight_bytes)
     assert (made["parameters"], made["macs"]) == (27, 9 * 27)
+
+
+def test_a_slice_reads_what_it_keeps():
+    x = Input((1, 8, 6))()
+    kept = Slice((0, 2, 0), (None, 5, None))(x, name="kept")
+    both = Add()(kept, Slice((0, 0, 0), (None, 3, None))(x, name="first"), name="sum")
+    moved = profile(Graph(both)).layers
+    assert moved["input_bytes"] == (4 * 18, 4 * 18, 2 * 4 * 18)
+    (whole,) = profile(Graph(Relu()(Slice((0, 2, 0), (None, 5, None))(x))), patterns=[["Slice", "Relu"]]).layers.rows()
+    assert (whole["input_bytes"], whole["output_bytes"]) == (4 * 18, 4 * 18)
+    assert not len(verify(Graph(both)).differences)
+
+
+def test_what_layers_share_is_stored_once_and_read_by_each():
+    x = Input((2, 8))()
+    tied = {"weight": Stored(shared="table")}
+    (y,) = Linear(8).apply(x, name="first", stored=tied)
+    (y,) = Linear(8, bias=False).apply(y, name="second", stored=tied)
+    graph = Graph(y)
+    made = profile(graph)
+    assert graph.parameters == made.layers.total("parameters") == 64 + 8
+    assert made.layers["weight_bytes"] == (4 * 72, 4 * 64)
+    assert list(made.tensors["tensor"]).count("table") == 1
+    assert graph == graph.replay() != Graph(Linear(8, bias=False)(Linear(8)(x, name="first"), name="second"))
+    assert not len(verify(graph).differences)
+    (first, second) = [
+        weights["weight"] for weights in (seeded_weights(n, graph.nodes[n], 0) for n in graph.nodes) if weights
+    ]
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_weight_may_be_narrower_than_its_layer():
+    (y,) = Linear(8).apply(Input((2, 8))(), stored={"weight": Stored("int8")})
+    (row,) = profile(Graph(y)).layers.rows()
+    assert row["weight_bytes"] == 64 + 4 * 8
 
 
 def test_a_batch_scales_maps_and_work_but_no_weights():

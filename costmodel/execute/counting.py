@@ -72,6 +72,8 @@ class Run(NamedTuple):
 
     constant: Constant
     counter: Counter
+    read: dict[int | str, int]
+    """How many elements were read of an operand, by its place, or of a weight, where that is not all of them."""
 
     def loop(self, loop: Loop, operands: Sequence[Array], shape: Shape, *more: Any) -> Array:
         """Run a loop that takes operands, the result, the counts, and more -> the result."""
@@ -85,7 +87,7 @@ def numbers(x: Array) -> Array:
     return np.ascontiguousarray(x, np.float64)
 
 
-Implementation = Callable[..., Array]
+Implementation = Callable[..., Array | tuple[Array, ...]]
 IMPLEMENTATIONS: Final[dict[str, Implementation]] = {}
 
 
@@ -99,15 +101,18 @@ def implements(kind: str) -> Callable[[Implementation], Implementation]:
     return register
 
 
-def run(op: Op, operands: Sequence[Array], constant: Constant, counter: Counter) -> Array:
-    """Make an operator's result; a subclass without an implementation of its own has that of its base.
+def run(
+    op: Op, operands: Sequence[Array], constant: Constant, counter: Counter, read: dict[int | str, int] | None = None
+) -> Array | tuple[Array, ...]:
+    """Make an operator's result, or results; a subclass without an implementation of its own has that of its base.
 
-    The result is a new array of 64-bit floats, or the operand's own memory where nothing is made.
+    A result is a new array of 64-bit floats, or the operand's own memory where nothing is made. ``read`` is told
+    of what operand or weight how many elements were read, where that is not all.
     """
     for base in type(op).__mro__:
         implementation = IMPLEMENTATIONS.get(base.__name__)
         if implementation:
-            return implementation(op, Run(constant, counter), *operands)
+            return implementation(op, Run(constant, counter, {} if read is None else read), *operands)
     raise CostModelError(f"no counting loops for operator {op.kind!r}; {suggestion(op.kind, IMPLEMENTATIONS)}")
 
 
@@ -640,6 +645,7 @@ def _concat(op: Any, run: Run, *operands: Array) -> Array:
 @implements("Embedding")
 def _embedding(op: Any, run: Run, x: Array) -> Array:
     table = run.constant("weight", (op.count, op.features))
+    run.read["weight"] = x.size * op.features
     return numbers([table[int(row) % op.count] for row in x.reshape(-1)]).reshape((*x.shape, op.features))
 
 
@@ -650,6 +656,7 @@ def _gather(op: Any, run: Run, *operands: Array) -> Array:
     parts = [np.moveaxis(x, axis, 0)[int(index) % x.shape[axis]] for index in indices.reshape(-1)]
     rest = np.stack(parts).reshape(*indices.shape, *x.shape[:axis], *x.shape[axis + 1 :])
     order = [*range(indices.ndim, indices.ndim + axis), *range(indices.ndim), *range(indices.ndim + axis, rest.ndim)]
+    run.read[op.key(0)] = rest.size
     return numbers(rest.transpose(order))
 
 
@@ -672,6 +679,7 @@ def _gather_nd(op: Any, run: Run, *operands: Array) -> Array:
         for index in indices[place]:
             part = part[int(index) % len(part)]
         parts.append(part)
+    run.read[op.key(0)] = sum(part.size for part in parts)
     return numbers(parts).reshape((*indices.shape[:-1], *x.shape[op.batch + indices.shape[-1] :]))
 
 
@@ -735,7 +743,7 @@ def _transpose(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
 
 
 @implements("Slice")
-def _slice(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
+def _slice(op: Any, run: Run, x: Array) -> Array:
     kept = x
     steps = op.step or (1,) * x.ndim
     for axis, (start, stop, step) in enumerate(zip(op.start, op.stop, steps, strict=True)):
@@ -744,6 +752,7 @@ def _slice(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
         last = size if stop is None else stop + size if stop < 0 else stop
         places = [place for place in range(size) if first <= place < last and (place - first) % step == 0]
         kept = np.take(kept, places, axis=axis)
+    run.read[0] = kept.size
     return np.array(kept, np.float64, order="C")
 
 

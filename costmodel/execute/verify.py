@@ -220,6 +220,8 @@ class _Running:
         self.seed: Final = seed
         self.counter: Final = counter
         self.dtype: Final = graph.dtype
+        self.shared: Final[set[str]] = set()
+        """The weights so far that several layers share."""
         uses: dict[Tensor, int] = dict.fromkeys(graph.outputs, 1)
         for kernel in kernels:
             for tensor in dict.fromkeys(kernel.inputs):
@@ -234,17 +236,18 @@ class _Running:
         arrays = {tensor: self.memory.arrays[tensor] for tensor in kernel.inputs}
         homes: dict[Tensor, Storage | Tensor] = {tensor: self.memory.homes[tensor] for tensor in kernel.inputs}
         for node in kernel.nodes:
-            (result,) = node.outputs
-            arrays[result] = self._node(node, [arrays[tensor] for tensor in node.inputs], did)
-            looked_at = [t for t in node.inputs if np.may_share_memory(arrays[result], arrays[t])]
+            read: dict[int | str, int] = {}
+            arrays |= zip(node.outputs, self._node(node, [arrays[t] for t in node.inputs], did, read), strict=True)
+            looked_at = [t for t in node.inputs if np.may_share_memory(arrays[node.outputs[0]], arrays[t])]
             if looked_at:
-                homes[result] = homes[looked_at[0]]
+                homes |= dict.fromkeys(node.outputs, homes[looked_at[0]])
                 continue
-            homes[result] = result
-            for tensor in node.inputs:
+            homes |= {result: result for result in node.outputs}
+            for place, tensor in enumerate(node.inputs):
                 home = homes[tensor]
                 if isinstance(home, Storage):
-                    did.read[home.name] = home.size
+                    part = home.size * min(read.get(place, tensor.elements), tensor.elements) // tensor.elements
+                    did.read[home.name] = max(did.read.get(home.name, 0), part)
         for tensor in kernel.outputs:
             home = homes[tensor]
             array = arrays[tensor]
@@ -252,9 +255,9 @@ class _Running:
             if isinstance(home, Storage):
                 self.memory.look(tensor, home, array)
             else:
-                storage = self.memory.allocate(
-                    tensor, self.names[home.node], stored(array, tensor, self.dtype, kernel.name)
-                )
+                values = stored(array, tensor, self.dtype, kernel.name)
+                title = self.names[home.node] + (f":{home.index}" if home.index else "")
+                storage = self.memory.allocate(tensor, title, values)
                 did.written[storage.name] = storage.size
         did.live = self.memory.live
         self.memory.used(kernel.inputs)
@@ -262,32 +265,46 @@ class _Running:
             self.memory.drop_if_unused(tensor)
         return did
 
-    def _node(self, node: Node, operands: Sequence[Array], did: Layer) -> Array:
+    def _node(self, node: Node, operands: Sequence[Array], did: Layer, read: dict[int | str, int]) -> tuple[Array, ...]:
         """Run one operator, and plain NumPy on the same operands."""
         name = self.names[node]
         constants: dict[str, Array] = {}
         types = {weight.name: weight.dtype for weight in node.weights}
+        shared = {weight.name: weight.shared for weight in node.weights}
 
         def constant(wanted: str, shape: Shape) -> Array:
-            weight = Weight(wanted, shape, dtype=types.get(wanted))
+            weight = Weight(wanted, shape, dtype=types.get(wanted), shared=shared.get(wanted, ""))
             array = seeded_weight(name, weight, self.seed, self.dtype)
             constants[wanted] = wide(array, weight.dtype)
-            did.elements += array.size
-            did.weights[f"{name}.{wanted}"] = nbytes(array, weight.dtype)
+            if weight.shared not in self.shared:
+                did.elements += array.size
+            if weight.shared:
+                self.shared.add(weight.shared)
+            did.weights[weight.shared or f"{name}.{wanted}"] = nbytes(array, weight.dtype)
             return array
 
         before = self.counter.work()
-        result = run(node.op, operands, constant, self.counter)
+        results = each(run(node.op, operands, constant, self.counter, read))
+        for weight in node.weights:
+            if weight.name in read:
+                whole = did.weights[weight.shared or f"{name}.{weight.name}"]
+                part = whole * min(read[weight.name], weight.elements) // weight.elements
+                did.weights[weight.shared or f"{name}.{weight.name}"] = part
         did.works.append(Work(*[now - then for now, then in zip(self.counter.work(), before, strict=True)]))
         try:
             with np.errstate(all="ignore"):
                 given = [wide(array, tensor.dtype) for array, tensor in zip(operands, node.inputs, strict=True)]
-                plain = node.op.run(*given, **constants)
+                plain = each(node.op.run(*given, **constants))
         except (IndexError, TypeError, ValueError):  # a wrong shape, or a weight that it does not know
             did.error = float("inf")
         else:
-            did.error = max(did.error, error(result, plain))
-        return result
+            did.error = max([did.error, *map(error, results, plain)])
+        return results
+
+
+def each(made: Array | tuple[Array, ...]) -> tuple[Array, ...]:
+    """The results of an operator, of which there may be one."""
+    return made if isinstance(made, tuple) else (made,)
 
 
 def error(result: Array, plain: Array) -> float:
@@ -392,10 +409,10 @@ def _outputs(graph: Graph, running: _Running, seed: int) -> list[tuple[str, ...]
             continue
         constants = seeded_weights(name, node, seed, graph.dtype)
         weights = {weight.name: wide(constants[weight.name], weight.dtype) for weight in node.weights}
-        (result,) = node.outputs
         with np.errstate(all="ignore"):
-            array = node.op.run(*[wide(arrays[tensor], tensor.dtype) for tensor in node.inputs], **weights)
-        arrays[result] = stored(array, result, graph.dtype, name) if result in rounded else array
+            made = each(node.op.run(*[wide(arrays[tensor], tensor.dtype) for tensor in node.inputs], **weights))
+        for result, array in zip(node.outputs, made, strict=True):
+            arrays[result] = stored(array, result, graph.dtype, name) if result in rounded else array
         for tensor in {*node.inputs} - {*graph.outputs}:
             if last[tensor] is node:
                 del arrays[tensor]

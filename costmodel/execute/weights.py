@@ -47,7 +47,9 @@ def seeded_weights(name: str, node: Node, seed: int, network: str = "float32") -
 def seeded_weight(name: str, weight: Weight, seed: int, network: str = "float32") -> Array:
     """One constant of a node, in its element type or the network's."""
     low, high = SPANS.get(weight.dtype or "") or _range(weight)
-    return uniform(f"{name}.{weight.name}", seed, weight.shape, low, high, stored_type(weight.dtype, network))
+    return uniform(
+        weight.shared or f"{name}.{weight.name}", seed, weight.shape, low, high, stored_type(weight.dtype, network)
+    )
 
 
 def stored_type(dtype: Type, network: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from costmodel import document
 from costmodel.errors import CostModelError
-from costmodel.graph import Graph, Input, Node, Op
+from costmodel.graph import Graph, Input, Node, Op, Tensor
 from costmodel.importers import layers
 from costmodel.importers.attributes import Attribute, attributes, spelled
 
@@ -37,9 +37,6 @@ def encode(graph: Graph, **options: Any) -> bytes:
 
 def to_text(graph: Graph) -> str:
     """The list of layers."""
-    for tensor in (*graph.outputs, *(tensor for node in graph.nodes.values() for tensor in node.inputs)):
-        if tensor.index:
-            raise CostModelError(f"{graph.name}: {tensor.node.label} has several outputs, which no list of layers has")
     writer = _Writer(graph)
     return "\n".join(writer.lines()) + "\n"
 
@@ -133,7 +130,7 @@ class _Writer:
             else:
                 body += [f"  - {quoted(block)}:", *[f"      - {line.inside}" for line in lines]]
         tail = []
-        results = [self.names[tensor.node] for tensor in self.graph.outputs]
+        results = [self.title(tensor) for tensor in self.graph.outputs]
         if self.previous is None or results != [self.names[self.previous]]:
             tail = [f"outputs: {self.listed(results)}"]
         return [*head, *(["layers:", *body] if body else ["layers: []"]), *tail]
@@ -149,6 +146,10 @@ class _Writer:
             found[name] = attributes_["shape"] if len(attributes_) == 1 else _braces(attributes_)
         return found
 
+    def title(self, tensor: Tensor) -> str:
+        """The name of a layer's result: the layer's, with a number behind it for those after the first."""
+        return self.names[tensor.node] + (f":{tensor.index}" if tensor.index else "")
+
     def alone(self, node: Node) -> tuple[str, dict[str, str]]:
         """The name of a layer outside of any block, and what must be said of its block."""
         full = self.names[node]
@@ -161,22 +162,26 @@ class _Writer:
         """A layer's text; it counts as written from here on."""
         name, block = self.alone(node)
         outside = self.inputs_of(node, [""])
-        alone = self.entry(node, name, {**(outside or {}), **block})
+        stored = _stored(node)
+        alone = self.entry(node, name, {**(outside or {}), **block, **stored})
         inside = None
         if node.block:
             own = self.names[node][len(node.block) + 1 :]
             within = self.inputs_of(node, [f"{node.block}.", ""])
             if within is not None:
-                inside = self.entry(node, own, within | ({"block": '""'} if "." in own else {}))
-        self.before[self.names[node]] = None
+                inside = self.entry(node, own, within | ({"block": '""'} if "." in own else {}) | stored)
+        self.before |= {self.title(tensor): None for tensor in node.outputs}
         self.previous = node
         return _Line(node.block, alone, inside)
 
     def inputs_of(self, node: Node, around: Sequence[str]) -> dict[str, str] | None:
         """What must be said of a layer's inputs; None if a name cannot be said there."""
-        if not node.inputs or (node.op.operands == 1 and node.inputs[0].node is self.previous):
+        if not node.inputs:
             return {}
-        said = [self.reference(self.names[tensor.node], around) for tensor in node.inputs]
+        first = node.inputs[0]
+        if type(node.op).operands == 1 and first.node is self.previous and not first.index:
+            return {}
+        said = [self.reference(self.title(tensor), around) for tensor in node.inputs]
         names = [name for name in said if name is not None]
         return {"inputs": self.listed(names)} if len(names) == len(said) else None
 
@@ -199,6 +204,17 @@ class _Writer:
             self.ops[op] = compact(op)
         what = {"op": op.kind, **dict(self.ops[op]), **said}
         return f"{quoted(name)}: {op.kind if len(what) == 1 and name != 'op' else _braces(what)}"
+
+
+def _stored(node: Node) -> dict[str, str]:
+    """What must be said of how a layer's weights are stored."""
+    said = {
+        quoted(name): _braces(
+            ({"dtype": how.dtype} if how.dtype else {}) | ({"shared": quoted(how.shared)} if how.shared else {})
+        )
+        for name, how in (node.stored or {}).items()
+    }
+    return {"weights": _braces(said)} if said else {}
 
 
 def _braces(values: dict[str, str]) -> str:

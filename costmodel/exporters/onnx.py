@@ -117,6 +117,7 @@ class _Writer:
         self.functions: Final[dict[str, FunctionProto]] = {}
         self.constants: Final[dict[tuple[str, Shape, bytes], TensorProto]] = {}
         self.held: Final[list[_Held]] = []
+        self.shared: Final[set[str]] = set()
         self.nodes: Final[list[NodeProto]] = []
         self.opset = OPSET
         for tensor in (tensor for node in graph.nodes.values() for tensor in node.outputs):
@@ -133,9 +134,12 @@ class _Writer:
         """Write a layer under a node's name."""
         weights = []
         for weight in node.weights:
-            size = size_in_bytes(weight.elements, BITS[weight.dtype or self.graph.dtype])
-            self.held.append(_Held(f"{title}.{weight.name}", name, weight, self.kind(weight.dtype), size))
-            weights.append(self.held[-1].name)
+            weights.append(weight.shared or f"{title}.{weight.name}")
+            if weight.shared not in self.shared:
+                size = size_in_bytes(weight.elements, BITS[weight.dtype or self.graph.dtype])
+                self.held.append(_Held(weights[-1], name, weight, self.kind(weight.dtype), size))
+            if weight.shared:
+                self.shared.add(weight.shared)
         key = (node.op, node.input_shapes, tuple([tensor.dtype for tensor in node.inputs]))
         if key not in self.forms:
             try:
@@ -308,7 +312,7 @@ def _wiring(graph: Graph) -> dict[str, tuple[Any, ...]]:
     """What makes two networks equal, but for the order of layers: inputs come first in a file."""
     names = {node: name for name, node in graph.nodes.items()}
     wires = {
-        name: (node.block, node.op, [(names[tensor.node], tensor.index) for tensor in node.inputs])
+        name: (node.block, node.op, [(names[tensor.node], tensor.index) for tensor in node.inputs], node.stored)
         for name, node in graph.nodes.items()
     }
     return wires | {"": (graph.dtype, [(names[tensor.node], tensor.index) for tensor in graph.outputs])}

@@ -22,6 +22,10 @@ LIMIT: Final = 4096
 """Constants of more elements have no values."""
 
 
+ARRANGED: Final = frozenset({"Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
+"""Operators that make the same values of a constant, in another arrangement."""
+
+
 def known(values: Array, network: str) -> Constant:
     """Values -> a constant, in a network of an element type."""
     return Constant(tuple(values.shape), lambda: values, dtype=own(values.dtype.name, network), learned=False)
@@ -45,9 +49,10 @@ def _folded(node: OnnxNode, constants: Sequence[Constant]) -> tuple[Constant, ..
         if None not in node.inputs and not any(array is None for array in arrays):
             try:
                 with np.errstate(all="ignore"):
-                    return (known(np.asarray(COMPUTED[node.kind](node, *arrays)), node.dtype),)
+                    values = np.asarray(COMPUTED[node.kind](node, *arrays))
             except _TooManyError as many:
                 return (Constant(many.shape, dtype=constants[-1].dtype),)
+            return (known(values, node.dtype)._replace(name=_name(node)),)
     if node.kind in SHAPED:
         first = constants[0]
         dtype = node.type(int(node.get("to", 0))) if node.kind == "Cast" else first.dtype
@@ -68,7 +73,13 @@ def _weights(node: OnnxNode) -> tuple[Constant, ...]:
     made = Op.onnx_registry[node.kind].from_onnx(apart) if apart.tensors else ()
     if not made:
         raise UnsupportedError("constants that it makes are not known")
-    return tuple([Constant(tensor.shape, dtype=tensor.dtype) for tensor in made])
+    return tuple([Constant(tensor.shape, name=_name(node), dtype=tensor.dtype) for tensor in made])
+
+
+def _name(node: OnnxNode) -> str:
+    """What is arranged in another way is still the same constant."""
+    first = node.operand(0)
+    return first.name if isinstance(first, Constant) and node.kind in ARRANGED else ""
 
 
 def _shape(node: OnnxNode) -> Constant:

@@ -133,15 +133,20 @@ class _Network:
                 item.fail("it reads the layer before it; here is none, but several inputs: say which, as inputs: NAME")
             inputs = [self.previous]
         try:
-            node = Node(layer.op, inputs, own, block)
+            node = Node(layer.op, inputs, own, block, layer.weights)
         except CostModelError as error:
             item.fail(str(error))
+        known = [weight.name for weight in node.weights] if layer.weights else []
+        for name in layer.weights or ():
+            if name not in known:
+                item.fail(f"{node.label} has no weight {name!r}; {suggestion(name, known)}")
         self.previous = node.outputs[0]
         if self.previous.elements >= ELEMENTS:
             item.fail(f"{node.label}: a map of 2^63 elements or more is too large")
         self.made.append((node, item))
         if own is not None:
             self.values[node.label] = self.previous
+            self.values |= {f"{node.label}:{tensor.index}": tensor for tensor in node.outputs[1:]}
             self.lines[node.label] = item.line
 
     def place(self, layer: Layer, block: str) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from costmodel.arrays import Array
 from costmodel.errors import CostModelError, UnsupportedError, WiringError, suggestion
 from costmodel.graph import FRACTIONS, Graph, Input, Op, Shape, Source, Tensor, Type, dims
 from costmodel.importers import plan
-from costmodel.importers.folding import COMPUTED, LIMIT, SHAPED, SOURCES, attribute, fold, passes
+from costmodel.importers.folding import ARRANGED, COMPUTED, LIMIT, SHAPED, SOURCES, attribute, fold, passes
 from costmodel.importers.opaque import UNKNOWN, Opaque, left_out
 from costmodel.importers.shapes import Shapes, given, titled
 from costmodel.importers.structure import LARGE, without_values
@@ -43,6 +43,9 @@ OWN: Final = "costmodel"
 
 CONSTANTS: Final = frozenset((*COMPUTED, *SHAPED))
 """Operators that are known where their operands are constants."""
+
+MADE: Final = frozenset({"Constant", "ConstantOfShape"})
+"""Operators whose results are constants of their own."""
 
 READABLE: Final[Mapping[int, int]] = {6: LIMIT, 7: LIMIT, 9: LIMIT, 1: 64, 10: 64, 11: 64}
 """Element types whose values may tell a node what to do -> of how many elements at most."""
@@ -121,14 +124,24 @@ class Reader:
         self.skipped: Final[Counter[str]] = Counter()
         self.behind = 0
         self.declared: Final[Mapping[str, tuple[Shape, Type]]] = self._declared() if skip and fixed else {}
-        self.read: Final = {name for node in self.model.node for name in node.input}
-        self.read.update(output.name for output in self.model.output)
+        self.read: Final = Counter([name for node in self.model.node for name in node.input])
+        self.read.update([output.name for output in self.model.output])
         try:
             self.values.update((tensor.name, constant(tensor, self.dtype)) for tensor in self.model.initializer)
         except WiringError as error:
             raise WiringError(f"{path}: {error}") from None
+        self.common: Final = self._common()
         for sparse in self.model.sparse_initializer:
             self.values[sparse.values.name] = Constant(tuple(sparse.dims), name=sparse.values.name)
+
+    def _common(self) -> frozenset[str]:
+        """The constants that several nodes read, also in other arrangements."""
+        readers = {name: self.read[name] for name in self.values}
+        readers |= {name: self.read[name] for node in self.model.node if node.op_type in MADE for name in node.output}
+        for node in self.model.node:
+            if node.op_type in ARRANGED and node.output and node.input and node.input[0] in readers:
+                readers[node.input[0]] += self.read[node.output[0]] - 1
+        return frozenset([name for name, count in readers.items() if count > 1])
 
     def _declared(self) -> dict[str, tuple[Shape, Type]]:
         """The inner shapes that a file declares and that are whole, with the types."""
@@ -241,11 +254,14 @@ class Reader:
             self.dtype,
             bool(node.name),
             self.sources,
+            self.common,
         )
         made = _own(seen) if node.domain == OWN else _made(seen)
         for name, value in zip(outputs, made, strict=False):
             if name:
-                self.values[name] = value
+                self.values[name] = (
+                    value._replace(name=name) if node.op_type in MADE and isinstance(value, Constant) else value
+                )
 
     def _leave_out(self, node: NodeProto) -> None:
         """Go on behind a node that is not known, with the shapes that the file declares of what it makes, if any."""

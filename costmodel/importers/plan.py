@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, Union
 import costmodel.ops  # noqa: F401 - the operators register themselves
 from costmodel.document import SHOWN, Item, accepts, key, one_of, record
 from costmodel.errors import CostModelError, suggestion
-from costmodel.graph import BITS, Input, Op
+from costmodel.graph import BITS, Input, Op, Stored
 from costmodel.importers.attributes import attributes, whole
 
 LIMIT: Final = 100_000
@@ -35,6 +35,7 @@ class Layer(NamedTuple):
     op: Op
     inputs: tuple[Item, ...] | None = None
     block: str | None = None
+    weights: Mapping[str, Stored] | None = None
 
     @property
     def size(self) -> int:
@@ -91,6 +92,21 @@ def _operator(item: Item) -> type[Op]:
     return Op.registry[item.value]
 
 
+@dataclass(frozen=True)
+class StoredKeys:
+    """How a weight is stored, where that does not follow from its operator."""
+
+    dtype: str | None = key(one_of(BITS), "its element type; by default that of the layer's result", default=None)
+    shared: str = key(_title, "the name of what several layers share as a weight, which is stored once", default="")
+
+
+@accepts(type="object", additionalProperties={"$ref": "#/$defs/stored"})
+def _weights(item: Item) -> dict[str, Stored]:
+    return {
+        named(value, name): Stored(*vars(record(StoredKeys, value)).values()) for name, value in item.mapping().items()
+    }
+
+
 @accepts(type="integer", minimum=1, maximum=LIMIT)
 def _count(item: Item) -> int:
     return whole(item, 1)
@@ -143,6 +159,11 @@ class LayerKeys:
     )
     block: str | None = key(
         _home, "its block, where that is not what stands before the last dot of its name", default=None
+    )
+    weights: Mapping[str, Stored] | None = key(
+        _weights,
+        "its weights by name, where they are shared or of another element type: {weight: {dtype: int8}}",
+        default=None,
     )
 
 
@@ -235,7 +256,7 @@ def _layer(item: Item, name: str | None) -> Layer:
     if name is None and keys.block is not None:
         found["block"].fail("only a layer with a name of its own can say which block it is in")
     op = made(item, keys.op, {word: value for word, value in found.items() if word not in KEYS})
-    return _fed(Layer(item, name, op, keys.inputs, keys.block))
+    return _fed(Layer(item, name, op, keys.inputs, keys.block, keys.weights))
 
 
 def _fed(layer: Layer) -> Layer:

@@ -45,6 +45,12 @@ class Several(Op, abstract=True):
         """What the weight in a place is called."""
         return self.names[place] if self.names else f"constant{place + 1}"
 
+    def key(self, place: int) -> int | str:
+        """What stands in a place: the weight's name, or the number of the operand that flows there."""
+        if self.held and self.held[place] is not None:
+            return self.name(place)
+        return self.held[:place].count(None) if self.held else place
+
     def all(self, inputs: Sequence[Any], weights: Mapping[str, Any] | None = None) -> tuple[Any, ...]:
         """The operands that were given and the weights, or without these their shapes, each in its place."""
         if self.operands not in (None, len(inputs)):

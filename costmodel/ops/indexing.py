@@ -39,6 +39,10 @@ class Embedding(Op):
         """Any -> any x M."""
         return (*x, self.features)
 
+    def reads(self, x: Shape) -> dict[int | str, int]:
+        """A row of the table for each index."""
+        return {"weight": prod(self.shape(x))}
+
     def types(self, x: Type) -> tuple[Type, ...]:  # noqa: ARG002
         """Numbers of rows -> the network's type."""
         return (None,)
@@ -75,6 +79,10 @@ class Gather(Several):
         x, indices = self.all(inputs)
         axis = axis_of(self.axis, x)
         return (*x[:axis], *indices, *x[axis + 1 :])
+
+    def reads(self, *inputs: Shape) -> dict[int | str, int]:
+        """Of the data as many elements as it takes."""
+        return {self.key(0): prod(self.shape(*inputs))}
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """What the indices say, along the axis."""
@@ -172,6 +180,10 @@ class GatherND(Several):
         if not 0 <= self.batch < len(indices) or x[: self.batch] != indices[: self.batch] or not 0 < place <= len(x):
             raise WiringError(f"cannot find places {dims(indices)} in {dims(x)}")
         return (*indices[:-1], *x[place:])
+
+    def reads(self, *inputs: Shape) -> dict[int | str, int]:
+        """Of the data as many elements as it takes."""
+        return {self.key(0): prod(self.shape(*inputs))}
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """One batch entry after another."""

@@ -162,6 +162,10 @@ class Slice(Op):
             raise WiringError(f"needs a start and a stop for each axis of {dims(x)}, not {self.start} and {self.stop}")
         return tuple([len(range(size)[kept]) for size, kept in zip(x, self.ranges(len(x)), strict=True)])
 
+    def reads(self, x: Shape) -> dict[int | str, int]:
+        """As many elements as it keeps."""
+        return {0: prod(self.shape(x))}
+
     def run(self, x: Array) -> Array:
         """The kept ranges."""
         return x[self.ranges(x.ndim)]

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
-from costmodel.graph import Node, Op, Shape, Source, Tensor, Type, dims
+from costmodel.graph import Node, Op, Shape, Source, Stored, Tensor, Type, dims
 
 SAME: Final = ("SAME_UPPER", "SAME_LOWER")
 
@@ -73,6 +73,8 @@ class OnnxNode:
     """Whether its name is that of a node in the file, and not of what it makes."""
     sources: dict[str, Source] = field(default_factory=dict)
     """The labels of layers so far, and what they are in the file."""
+    common: frozenset[str] = frozenset()
+    """The names of constants that several nodes read."""
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
@@ -88,9 +90,33 @@ class OnnxNode:
         """Apply an operator, without ``operands`` to all that flow; ``part`` names what is not the node itself."""
         block, name = self.place
         wanted = f"{name}_{part}" if part else name
-        node = Node(op, operands or self.tensors, unique(wanted, block, self.taken), block)
+        tensors = operands or self.tensors
+        node = Node(op, tensors, unique(wanted, block, self.taken), block, self._stored(op, tensors))
         self.sources[node.label] = Source("node" if self.named else "value", self.path)
         return node.outputs
+
+    def _stored(self, op: Op, operands: tuple[Tensor, ...]) -> dict[str, Stored]:
+        """How an operator's weights are stored: in the types of these constants, and shared as these are."""
+        constants = [operand for operand in self.inputs if isinstance(operand, Constant)]
+        if not any(constant.dtype or constant.name in self.common for constant in constants):
+            return {}
+        stored = {}
+        try:
+            weights = op.weights(*[tensor.shape for tensor in operands])
+            usual, *_ = op.types(*[tensor.dtype for tensor in operands])
+        except WiringError:
+            return {}  # the node that it makes says so
+        usual = operands[0].dtype if usual == "bool" else usual
+        for weight in weights:
+            for constant in constants:
+                if sorted(constant.shape) == sorted(weight.shape):
+                    constants.remove(constant)
+                    shared = constant.name if constant.name in self.common and constant.elements > 1 else ""
+                    how = Stored(None if constant.dtype == (weight.dtype or usual) else constant.dtype, shared)
+                    if any(how):
+                        stored[weight.name] = how
+                    break
+        return stored
 
     def then(self, op: Op, operand: Tensor, part: str = "") -> Tensor:
         """Apply an operator that makes one tensor to one tensor."""

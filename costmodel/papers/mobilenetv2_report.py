@@ -45,7 +45,7 @@ class Convolution(NamedTuple):
     @property
     def dense(self) -> int:
         """Fr Fc Ni No."""
-        kernel = self.node.op.weights(*self.node.input_shapes)[0].shape
+        kernel = self.node.weights[0].shape
         return self.channels * self.filters * kernel[-1] * kernel[-2]
 
     @property
@@ -113,7 +113,7 @@ def _map_memory(number: int, _: Row) -> Figure:
 
 def _filter(number: int, printed_row: Row) -> Figure:
     row = _convolutions(REDUCED)[number]
-    true = row.node.op.weights(*row.node.input_shapes)[0].elements
+    true = row.node.weights[0].elements
     why = _why(row, dense=True) if row.depthwise else ""
     if "8294," in printed_row["A2_filter_printed"]:
         why += "; a comma is missing"

@@ -156,13 +156,23 @@ def _weights(simulation: Simulation, kernel: Kernel, row: int) -> Iterator[Figur
             product([number(f"{weight.name}[{axis}]", size) for axis, size in enumerate(weight.shape)])
             for node in kernel.nodes
             for weight in node.weights
-            if weight.kind == kind
+            if weight.kind == kind and _first(simulation, weight.shared, row)
         ]
         if sizes:
             yield _checked(f"{kind}s", total(sizes), expected, "", {"buffer": "stored, not learned"}.get(kind, ""))
     if layers["weight_bytes"][row]:
         parts = _accessed(simulation, row, {"parameter", "buffer"}, "read")
         yield _checked("weight bytes", total([size for _, size in parts]), layers["weight_bytes"][row], "B")
+
+
+def _first(simulation: Simulation, shared: str, row: int) -> bool:
+    """Whether a layer is the first that reads what several share; its own weights have no name."""
+    tensors, accesses = simulation.profile.tensors, simulation.profile.accesses
+    return not shared or row == min(
+        layer
+        for layer, tensor in zip(accesses["layer"], accesses["tensor"], strict=True)
+        if tensors["tensor"][tensor] == shared
+    )
 
 
 def _maps(simulation: Simulation, row: int) -> Iterator[Figure]:
@@ -186,12 +196,14 @@ def _accessed(simulation: Simulation, row: int, kinds: frozenset[str] | set[str]
     """The tensors of some kinds that a layer touches, and the size of each as elements * bits / 8."""
     tensors = simulation.profile.tensors
     parts = []
-    for layer, tensor, how, *_ in simulation.profile.accesses.tuples():
+    for layer, tensor, how, moved, _ in simulation.profile.accesses.tuples():
         if layer == row and how == mode and tensors["kind"][tensor] in kinds:
             sizes = [int(size) for size in tensors["shape"][tensor].split("x") if size != "scalar"]
             elements = Term(
                 f"elements({tensors['tensor'][tensor]})", math.prod(sizes), " * ".join(map(str, sizes)), PRODUCT
             )
+            if moved != tensors["bytes"][tensor]:
+                elements = number(f"read({tensors['tensor'][tensor]})", moved * 8 // tensors["bits"][tensor])
             size = elements * number("bits", tensors["bits"][tensor])
             parts.append((tensor, size.divided_up(constant(8))))
     return parts

@@ -68,6 +68,9 @@ class Program:
     ) -> None:
         check_runs(graph)
         types = {tensor.dtype or graph.dtype for node in graph.nodes.values() for tensor in node.outputs}
+        for name, node in graph.nodes.items():
+            if len(node.outputs) != 1:
+                raise CostModelError(f"{graph.name}: {name!r} has several outputs, which the fast kernels have not")
         if types != {"float32"}:
             raise CostModelError(f"{graph.name}: the fast kernels are for float32; execute() runs other types")
         if type(threads) is not int or not 1 <= threads <= numba.config.NUMBA_NUM_THREADS:
