@@ -261,7 +261,7 @@ def _maps(
     touched: list[tuple[dict[int, bool], list[int]]] = []
     for layer, kernel in enumerate(kernels):
         read: dict[int, bool] = {}
-        replaceable = _replaceable(kernel)
+        replaceable = _replaceable(kernel, graph.dtype)
         for tensor in kernel.inputs:
             row = row_of[memory.get(tensor, tensor)]
             read[row] = read.get(row, True) and tensor in replaceable
@@ -290,15 +290,19 @@ def _maps(
     return rows, touched
 
 
-def _replaceable(kernel: Kernel) -> set[Tensor]:
+def _replaceable(kernel: Kernel, dtype: str) -> set[Tensor]:
     """The operands that the result may overwrite: they enter behind all that needs more of them than one element."""
-    size = kernel.outputs[0].elements
+
+    def layout(tensor: Tensor) -> tuple[int, int]:
+        return tensor.elements, BITS[tensor.dtype or dtype]
+
+    result = layout(kernel.outputs[0])
     late: set[Tensor] = set()
     for place, node in reversed(list(enumerate(kernel.nodes))):
         if not (node.op.in_place or node.op.view):
             early = [tensor for before in kernel.nodes[: place + 1] for tensor in before.inputs]
             return late.difference(early)
-        late.update([tensor for tensor in node.inputs if tensor.elements == size])
+        late.update([tensor for tensor in node.inputs if layout(tensor) == result])
     return late
 
 

@@ -19,7 +19,7 @@ from costmodel.cli import app
 from costmodel.errors import CostModelError
 from costmodel.graph import Graph, Input
 from costmodel.hardware import Engine, Hardware, Memory
-from costmodel.ops import Add, BatchNorm, Concat, Conv, Flatten, Linear, MaxPool, Relu, Sigmoid
+from costmodel.ops import Add, BatchNorm, Concat, Conv, Flatten, Linear, MaxPool, Not, Relu, Sigmoid
 from costmodel.place import POLICIES, place
 from costmodel.place.check import check
 from costmodel.place.lives import assemble, lives
@@ -229,6 +229,11 @@ def test_an_operand_that_broadcasts_is_not_overwritten():
         ("large", "input"),
         ("sum", "large"),
     }
+
+
+def test_a_narrower_result_takes_no_place():
+    x = Relu()(Input((1, 4, 2, 2))(), name="numbers")
+    assert replaceable(Graph(Not()(x, name="truths"), "t")) == {("numbers", "input")}
 
 
 def test_a_result_takes_the_place_of_its_operand():

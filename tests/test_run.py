@@ -656,6 +656,28 @@ def test_an_operator_is_its_equation(kind):
     check()
 
 
+@pytest.mark.parametrize("kind", [kind for kind in ALL if Op.registry[kind].in_place])
+def test_what_may_overwrite_an_operand_needs_one_element_of_it_for_each_result(kind):
+    @quick
+    @given(DRAWN[kind], seeds)
+    def check(drawn, seed):
+        op, inputs, weights = filled(drawn, seed, "float32")
+
+        def results(*operands):
+            with np.errstate(all="ignore"):
+                return op.run(*operands, **weights).reshape(-1)
+
+        y = results(*inputs)
+        for n, x in enumerate(inputs):
+            if x.size == y.size:
+                changed, place = x.copy(), seed % x.size
+                changed.reshape(-1)[place] = changed.reshape(-1)[place] == 0
+                again = results(*inputs[:n], changed, *inputs[n + 1 :])
+                np.testing.assert_array_equal(np.delete(y, place), np.delete(again, place))
+
+    check()
+
+
 @pytest.mark.parametrize("kind", ["Conv", "ConvTranspose", "Einsum", "Linear", "MatMul"])
 def test_sums_of_small_whole_numbers_are_exact_in_any_order(kind):
     @thorough

@@ -214,6 +214,7 @@ class Where(Several):
     names: ClassVar[tuple[str, ...]] = ("condition", "chosen", "other")
     fixed: ClassVar[Mapping[str, str]] = {"condition": "bool"}
     onnx: ClassVar[tuple[str, ...]] = ("Where",)
+    in_place: ClassVar[bool] = True
     each: ClassVar[Work] = Work(compare=1)
     why: ClassVar[str] = "compare the condition with 0"
 

@@ -22,6 +22,7 @@ class Cast(Op):
     dtype: Type = None
 
     onnx: ClassVar[tuple[str, ...]] = ("Cast", "CastLike")
+    in_place: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.dtype is not None:
