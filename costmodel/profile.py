@@ -292,6 +292,9 @@ def _maps(
 
 def _replaceable(kernel: Kernel, dtype: str) -> set[Tensor]:
     """The operands that the result may overwrite: they enter behind all that needs more of them than one element."""
+    last = kernel.nodes[-1].op
+    if not (last.in_place or last.view):
+        return set()
 
     def layout(tensor: Tensor) -> tuple[int, int]:
         return tensor.elements, BITS[tensor.dtype or dtype]

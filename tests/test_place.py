@@ -317,6 +317,14 @@ def test_optimal_is_the_least_of_all_placements_and_evictions(graph, size, make)
     assert found <= transferred(needs, hardware, place(needs, hardware, "liveness")) * (1 + 1e-12)
 
 
+@pytest.mark.parametrize("halves", range(1, 8))
+def test_an_operand_that_is_read_again_keeps_its_bytes(halves):
+    needs, hardware = chain(), two(halves * 2 * 2 * 4 * 2)  # in halves of a map
+    placement = place(needs, hardware, "optimal")
+    assert accepted(needs, hardware, placement).accepted
+    assert transferred(needs, hardware, placement) == pytest.approx(least(needs, hardware), rel=1e-9)
+
+
 def test_a_map_is_evicted_and_fetched_back():
     x = Conv(4, 1, bias=False)(Input((1, 1, 4, 4))(), name="early")
     y = Conv(8, 1, bias=False)(MaxPool(3, stride=1, pads=1)(x, name="pool"), name="wide")

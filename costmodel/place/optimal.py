@@ -65,6 +65,7 @@ class _Program:
         self.rates = [Rates.of(memory) for memory in hardware.memories]
         self.scale = 1 / (max(map(max, self.rates)) or 1.0)
         self.costs: list[float] = []
+        self.most: list[float] = []
         self.whole: list[bool] = []
         self.rows: list[tuple[float, float, Expression]] = []
         self.one = self._variable(0.0)
@@ -86,16 +87,19 @@ class _Program:
         self._overwriting()
         self._sizes()
 
-    def _variable(self, seconds: float, *, whole: bool = False) -> int:
-        """A number from 0 to 1."""
+    def _variable(self, seconds: float, *, whole: bool = False, most: float = 1.0) -> int:
+        """A number from 0 to 1, or to another."""
         self.costs.append(seconds * self.scale)
         self.whole.append(whole)
+        self.most.append(most)
         return len(self.costs) - 1
 
     def _row(self, terms: Expression, low: float, high: float) -> None:
         self.rows.append((low, high, terms))
 
     def _hold(self, memory: int, layers: Iterable[int], size: int, terms: Expression) -> None:
+        if self.hardware.memories[memory].size == inf:
+            return
         for layer in layers:
             held = self.held[memory][layer]
             for variable, factor in terms.items():
@@ -188,16 +192,25 @@ class _Program:
         streamed = sum(reads[tensor] * sizes[tensor] for tensor in weights)
         self.costs[self.one] += streamed * self.rates[-1].read * self.scale
         self._hold(self.farthest, always, sum(sizes[tensor] for tensor in weights), {self.one: 1.0})
-        for tensor in weights:
-            kept = {}
-            for m, memory in enumerate(near):
-                if sizes[tensor] <= memory.size and reads[tensor]:
-                    saved = self.rates[-1].read - self.rates[m].read
-                    kept[m] = self._variable(-saved * reads[tensor] * sizes[tensor], whole=True)
-                    self._hold(m, always, sizes[tensor], {kept[m]: 1.0})
-                    self.pins[tensor, m] = kept[m]
-            if len(kept) > 1:
-                self._row(dict.fromkeys(kept.values(), 1.0), 0.0, 1.0)
+        unit = gcd(*(sizes[tensor] for tensor in weights)) or 1
+        for m, memory in enumerate(near):
+            kept = {
+                self._pin(tensor, m, reads[tensor]): float(sizes[tensor] // unit)
+                for tensor in weights
+                if sizes[tensor] <= memory.size and reads[tensor]
+            }
+            together = self._variable(0.0, most=max(1.0, sum(kept.values())))
+            self._row(kept | {together: -1.0}, 0.0, 0.0)  # so that each layer's row need not name every weight
+            self._hold(m, always, unit, {together: 1.0})
+        for tensor in weights if len(near) > 1 else ():
+            kept = {self.pins[tensor, m]: 1.0 for m in range(len(near)) if (tensor, m) in self.pins}
+            self._row(kept, 0.0, 1.0)
+
+    def _pin(self, tensor: int, memory: int, reads: int) -> int:
+        """Whether a weight stays in a memory."""
+        saved = (self.rates[-1].read - self.rates[memory].read) * reads * self.profile.tensors["bytes"][tensor]
+        self.pins[tensor, memory] = self._variable(-saved, whole=True)
+        return self.pins[tensor, memory]
 
     def _overwriting(self) -> None:
         """A result takes the bytes of at most one operand, which ends there; so do their sizes, which are the same."""
@@ -221,7 +234,8 @@ class _Program:
         rows = set()
         for memory, layers in zip(self.hardware.memories, self.held, strict=True):
             for held in layers:
-                if memory.size < sum(held.values()):
+                most = sum(factor * self.most[variable] for variable, factor in held.items() if factor > 0)
+                if memory.size < most:
                     rows.add((memory.size, frozenset(held.items())))
         for size, items in rows:
             common = gcd(*(int(factor) for _, factor in items)) or 1
@@ -235,7 +249,7 @@ class _Program:
             solver.setOptionValue(option, value)
         solver.setOptionValue("time_limit", float(seconds))
         count = len(self.costs)
-        solver.addVars(count, [0.0] * count, [1.0] * count)
+        solver.addVars(count, [0.0] * count, self.most)
         solver.changeColsCost(count, range(count), self.costs)
         whole = [variable for variable in range(count) if self.whole[variable]]
         solver.changeColsIntegrality(len(whole), whole, [highs.HighsVarType.kInteger] * len(whole))

@@ -91,14 +91,17 @@ def static(profile: Profile, memory: Sequence[int]) -> tuple[Copy, ...]:
 
 def flow(profile: Profile, placement: Placement) -> Flow:
     """Who serves each access, and what must be moved; every access must find its tensor."""
+    layers, tensors = profile.accesses["layer"], profile.accesses["tensor"]
+    homes = {copy.tensor: copy.memory for copy in placement.copies}
+    if len(homes) == len(placement.copies):  # nothing ever moves
+        return Flow([homes[tensor] for tensor in tensors], [])
     copies: list[tuple[Copy, ...]] = [()] * len(profile.tensors)
     for copy in placement.copies:
         copies[copy.tensor] += (copy,)
-    layers, tensors = profile.accesses["layer"], profile.accesses["tensor"]
-    served = []
-    for layer, tensor in zip(layers, tensors, strict=True):
-        held = copies[tensor]
-        served.append(held[0].memory if len(held) == 1 else min([c.memory for c in held if c.first <= layer <= c.last]))
+    served = [
+        min([copy.memory for copy in copies[tensor] if copy.first <= layer <= copy.last])
+        for layer, tensor in zip(layers, tensors, strict=True)
+    ]
     born, kinds = profile.tensors["born"], profile.tensors["kind"]
     moves = []
     for tensor, held in enumerate(copies):
@@ -119,8 +122,9 @@ def traffic(profile: Profile, flowing: Flow, memories: int) -> Traffic:
     """The bytes that each memory delivers and takes for each layer: accesses, and both ends of every move."""
     read, written = ([[0] * len(profile.layers) for _ in range(memories)] for _ in range(2))
     columns = (profile.accesses[name] for name in ("layer", "mode", "bytes"))
+    ways = {"read": read, "write": written}
     for layer, mode, size, memory in zip(*columns, flowing.served, strict=True):
-        (read if mode == "read" else written)[memory][layer] += size
+        ways[mode][memory][layer] += size
     sizes = profile.tensors["bytes"]
     for layer, tensor, source, target in flowing.moves:
         read[source][layer] += sizes[tensor]
