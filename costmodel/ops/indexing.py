@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
-from costmodel.graph import Op, Shape, Tensor, Type, Weight, Work, dims
+from costmodel.graph import Op, Reach, Shape, Tensor, Type, Weight, Work, dims
 from costmodel.ops.checks import axis_of, broadcast, positive
 from costmodel.ops.held import Several, held_by
 from costmodel.ops.layout import Reshape, Slice
@@ -38,6 +38,10 @@ class Embedding(Op):
     def shape(self, x: Shape) -> Shape:
         """Any -> any x M."""
         return (*x, self.features)
+
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """The value that is copied."""
+        return "copy"
 
     def types(self, x: Type) -> tuple[Type, ...]:  # noqa: ARG002
         """Numbers of rows -> the network's type."""
@@ -75,6 +79,10 @@ class Gather(Several):
         x, indices = self.all(inputs)
         axis = axis_of(self.axis, x)
         return (*x[:axis], *indices, *x[axis + 1 :])
+
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """The value that is copied."""
+        return "copy"
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """What the indices say, along the axis."""
@@ -132,6 +140,10 @@ class GatherND(Several):
             raise WiringError(f"cannot find places {dims(indices)} in {dims(x)}")
         return (*indices[:-1], *x[place:])
 
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """The value that is copied."""
+        return "copy"
+
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """One batch entry after another."""
         x, indices = self.all(inputs, weights)
@@ -178,6 +190,10 @@ class ScatterND(Several):
             raise WiringError(f"cannot place {dims(updates)} at {dims(indices)} in {dims(x)}")
         return x
 
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """The value that is copied."""
+        return "copy"
+
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """A copy with the updates in their places."""
         x, indices, updates = self.all(inputs, weights)
@@ -215,6 +231,10 @@ class Where(Several):
         condition, a, b = self.all(inputs)
         return broadcast(broadcast(a, b), condition)
 
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """The same place."""
+        return "point"
+
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """One of the two."""
         condition, a, b = self.all(inputs, weights)
@@ -244,6 +264,10 @@ class Trilu(Op):
         if len(x) < 2:
             raise WiringError(f"needs at least two axes, not {dims(x)}")
         return x
+
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """The same place."""
+        return "point"
 
     def run(self, x: Array) -> Array:
         """A triangle of each matrix."""
