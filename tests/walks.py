@@ -10,6 +10,15 @@ from itertools import pairwise, product
 import numpy as np
 
 
+WIDTH = 32
+"""Bits of every value."""
+
+
+def bytes_of(tensor):
+    """Its bytes."""
+    return tensor.elements * WIDTH // 8
+
+
 def ranges(size, tile):
     return [range(start, min(start + tile, size)) for start in range(0, size, tile)]
 
@@ -182,16 +191,16 @@ class Network:
             last = numbers[-1]
             later = {t for reads in self.reads[last + 1 :] for t in reads}
             for tensor in (before & later) - after - self.outside:
-                self.cross(numbers[0], tensor.bytes, written=True)
+                self.cross(numbers[0], bytes_of(tensor), written=True)
                 self.outside.add(tensor)
             read = {t for number in numbers for t in self.reads[number]}
             for tensor in after - before - made - read:
                 assert tensor in self.outside
-                self.cross(numbers[0], tensor.bytes)
+                self.cross(numbers[0], bytes_of(tensor))
             for number in numbers if run.tiling is None else ():
                 for tensor in self.kernels[number].outputs:
                     if tensor in self.outputs or (tensor in later and tensor not in after):
-                        self.cross(number, tensor.bytes, written=True)
+                        self.cross(number, bytes_of(tensor), written=True)
             self.outside |= {t for t in made if t in self.outputs or (t in later and t not in after)}
             self.chip = after
             assert later <= self.chip | self.outside | {
@@ -201,17 +210,17 @@ class Network:
 
     def weights(self, number):
         kernel = self.kernels[number]
-        return [w.elements * node.outputs[0].bits for node in kernel.nodes for w in node.op.weights(*node.input_shapes)]
+        return [WIDTH * w.elements for node in kernel.nodes for w in node.op.weights(*node.input_shapes)]
 
     def needed(self, number, tensor):
         """Bytes of an operand that any result needs."""
         kernel = self.kernels[number]
         window = next((node.op.window for node in kernel.nodes if node.op.window), None)
         if window is None or tensor is not kernel.inputs[0]:
-            return tensor.bytes
+            return bytes_of(tensor)
         taps = [under(p, window, tensor.shape[2:]) for p in product(*map(range, kernel.outputs[0].shape[2:]))]
         places = {place for each in taps for _, place in each}
-        return len(places) * tensor.shape[0] * tensor.shape[1] * tensor.bits // 8
+        return len(places) * tensor.shape[0] * tensor.shape[1] * WIDTH // 8
 
     def enter(self, run_reads, kept_before, after):
         """What is not on chip comes from outside once: all of it if it stays or several layers read it."""
@@ -222,14 +231,14 @@ class Network:
             if tensor not in kept_before:
                 assert tensor in self.outside
                 whole = tensor in after or len(numbers) > 1
-                self.cross(numbers[0], tensor.bytes if whole else self.needed(numbers[0], tensor))
+                self.cross(numbers[0], bytes_of(tensor) if whole else self.needed(numbers[0], tensor))
 
     def maps(self, run, numbers, kept):
         (number,) = numbers
         self.enter([(number, t) for t in self.reads[number]], self.of(run.before), self.of(run.after))
         self.cross(number, sum(self.weights(number)) // 8)
         touched = kept | {*self.reads[number]} | {*self.kernels[number].outputs}
-        return 8 * sum(tensor.bytes for tensor in touched)
+        return 8 * sum(bytes_of(tensor) for tensor in touched)
 
     def tiles(self, run, numbers, kept):
         """The first layer in tiles; what the others do to a value needs no more than their weights."""
@@ -239,7 +248,7 @@ class Network:
         if run.tiling is None:
             assert not others
             self.maps(run, numbers, set())
-            return 8 * sum(tensor.bytes for tensor in kept)
+            return 8 * sum(bytes_of(tensor) for tensor in kept)
         for before, other in pairwise(numbers):
             assert self.reads[other] == [*self.kernels[before].outputs]
             assert all(node.op.in_place for node in self.kernels[other].nodes)
@@ -255,7 +264,7 @@ class Network:
         weight = np.zeros((nest.groups * nest.filters, nest.channels, *window[0]))
         walk = Convolution(np.zeros(shape), weight, window, nest.groups, positions)
         moved, held = walk.walk(tiling.sizes, tiling.filters, tiling.channels, tiling.order, compute=False)
-        width, has_kernel = x.bits // 8, bool(nest.kernel)
+        width, has_kernel = WIDTH // 8, bool(nest.kernel)
         small = sum(sum(self.weights(n)) for n in numbers) // 8 - weight.size * width * has_kernel
         self.cross(number, width * (moved["input"] + moved["back"] + moved["kernel"] * has_kernel))
         self.cross(number, small - sum(sum(self.weights(n)) for n in others) // 8)
@@ -265,9 +274,9 @@ class Network:
         self.cross(number, width * (moved["written"] - final), written=True)
         self.cross(numbers[-1], width * final, written=True)
         for tensor in self.reads[number][1:]:
-            self.cross(number, tensor.bytes)
+            self.cross(number, bytes_of(tensor))
         operand, filters, results = (max(column) for column in zip(*held, strict=True))
-        return 8 * width * (operand + results + filters * has_kernel) + 8 * small + 8 * sum(t.bytes for t in kept)
+        return 8 * width * (operand + results + filters * has_kernel) + 8 * small + 8 * sum(bytes_of(t) for t in kept)
 
     def band(self, run, numbers, kept):
         kernels = [self.kernels[number] for number in numbers]
@@ -298,13 +307,9 @@ class Network:
                 assert band < 10_000
             for tensor, most in rows.most.items():
                 assert most <= lines[tensor].buffer, "the buffer is too small"
-        buffers = sum(lines[t].buffer * t.elements * t.bits // (t.shape[0] * t.shape[2]) for t in lines.keys() - kept)
-        grains = [
-            max([prod_kernel(self.kernels[n]) * self.kernels[n].outputs[0].bits], default=0)
-            for n in numbers
-            if n in run.streamed
-        ]
-        whole = 8 * sum(t.bytes for t in stretched | kept)
+        buffers = sum(lines[t].buffer * t.elements * WIDTH // (t.shape[0] * t.shape[2]) for t in lines.keys() - kept)
+        grains = [max([prod_kernel(self.kernels[n]) * WIDTH], default=0) for n in numbers if n in run.streamed]
+        whole = 8 * sum(bytes_of(t) for t in stretched | kept)
         return buffers + resident + whole + max(grains, default=0)
 
 

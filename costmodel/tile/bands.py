@@ -41,9 +41,9 @@ def levels(layers: Sequence[Layer], known: Mapping[int, Map]) -> tuple[dict[int,
             local.add(layer.row)
             found |= dict.fromkeys(layer.writes, *rates)
         else:  # whatever it does to the rows, what follows is finer or coarser by as much as it is higher or lower
-            tensor = layer.reads[0]
             for made in layer.writes:
-                found[made] = max(1, round(found[tensor] * known[tensor].rows / known[made].rows))
+                rows = found[layer.reads[0]] * known[layer.reads[0]].rows if layer.reads else 1
+                found[made] = max(1, round(rows / known[made].rows))
     return found, local
 
 

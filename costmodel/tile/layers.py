@@ -143,7 +143,7 @@ def _layer(
     reaches: Sequence[str],
     known: dict[int, Map],
 ) -> Layer:
-    shapes = [_shape(text) for text in row["input_shape"].split(", ")]
+    shapes = [_shape(text) for text in row["input_shape"].split(", ") if text]
     if len(reads) == 1 and len({*shapes}) == 1 and not ({"window", "all"} & {*reaches} or row["batch"]):
         shapes = shapes[:1]  # an operand that comes twice is the same place of itself
     seen = len(writes) == 1 and len(shapes) == len(reads)  # else an operand comes twice, or there are several results
@@ -154,7 +154,7 @@ def _layer(
     same = seen and _shape(row["output_shape"]) == result.shape and shapes == [operand.shape for operand in operands]
     axes = _axes(row, operands[0], result) if wide == ["window"] and ahead and same else ()
     own = seen and ahead and len(wide) == 1
-    nest, used = _nest(row, operands, result, weights, axes) if own and (axes or row["batch"]) else (None, 0)
+    nest, used = _nest(row, operands, result, weights, axes) if own and (axes or wide == ["product"]) else (None, 0)
     constants = sum(values.size for values in weights)
     local = (
         same
@@ -185,7 +185,7 @@ def _layer(
         second=reads[1] if used == 2 else None,
         piece=_piece(wide, operands, result, shapes, weights) if seen else whole,
         fetched=tuple(fetched),
-        pointwise=same and not wide and len(reads) == 1 and operands[0].elements == result.elements,
+        pointwise=same and not wide and len(reads) == 1 and operands[0][3:5] == result[3:5],
         links=_links(reads, stretched, axes) if local else (),
         stretched=tuple(stretched),
     )
@@ -280,7 +280,7 @@ def _piece(
     constants = sum(values.size for values in weights)
     reach = wide[0] if len(set(wide)) == 1 else "" if wide else "point"
     if reach in ("value", "copy"):
-        return sum(part.bits for part in everything) + constants
+        return sum([part.bits for part in everything]) + sum([values.bits for values in weights])
     if reach == "point":  # channel by channel, and in it image by image
         passing = [part.elements in (result.elements, result.images * result.channels) for part in everything]
         at_hand = [values.elements in (result.elements, result.channels) for values in weights]
