@@ -9,7 +9,6 @@ from itertools import pairwise, product
 
 import numpy as np
 
-
 WIDTH = 32
 """Bits of every value."""
 
@@ -234,11 +233,20 @@ class Network:
                 self.cross(numbers[0], bytes_of(tensor) if whole else self.needed(numbers[0], tensor))
 
     def maps(self, run, numbers, kept):
-        (number,) = numbers
+        number, *others = numbers
+        self.finishing(numbers)
         self.enter([(number, t) for t in self.reads[number]], self.of(run.before), self.of(run.after))
-        self.cross(number, sum(self.weights(number)) // 8)
-        touched = kept | {*self.reads[number]} | {*self.kernels[number].outputs}
-        return 8 * sum(bytes_of(tensor) for tensor in touched)
+        for each in numbers:
+            self.cross(each, sum(self.weights(each)) // 8)
+        touched = kept | {*self.reads[number]} | {*self.kernels[numbers[-1]].outputs}
+        return 8 * sum(bytes_of(tensor) for tensor in touched) + sum(sum(self.weights(other)) for other in others)
+
+    def finishing(self, numbers):
+        """What layers behind the first do to a value of its result needs no other and no map beside."""
+        for before, other in pairwise(numbers):
+            assert self.reads[other] == [*self.kernels[before].outputs]
+            assert all(node.op.in_place for node in self.kernels[other].nodes)
+            assert sum(self.reads[other][0] in reads for reads in self.reads) == 1
 
     def tiles(self, run, numbers, kept):
         """The first layer in tiles; what the others do to a value needs no more than their weights."""
@@ -249,10 +257,7 @@ class Network:
             assert not others
             self.maps(run, numbers, set())
             return 8 * sum(bytes_of(tensor) for tensor in kept)
-        for before, other in pairwise(numbers):
-            assert self.reads[other] == [*self.kernels[before].outputs]
-            assert all(node.op.in_place for node in self.kernels[other].nodes)
-            assert sum(self.reads[other][0] in reads for reads in self.reads) == 1
+        self.finishing(numbers)
         nest, tiling = run.layers[0].nest, run.tiling
         x = self.reads[number][0]
         assert x in self.outside

@@ -111,7 +111,8 @@ class _Walk:
             kernel = nest.kernel * tiling.filters * tiling.channels * nest.bits.kernel
             return nest.held + operand + kernel + prod(tiling.sizes) * tiling.filters * nest.bits.output
         if run.kind == "whole":
-            return self._size({*layer.touched} - kept) + layer.grain
+            touched = {*layer.reads, *run.layers[-1].writes}
+            return self._size(touched - kept) + layer.grain + sum(other.weights for other in run.layers[1:])
         return layer.piece
 
     def _bands(self, run: "Run") -> None:

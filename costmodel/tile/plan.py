@@ -1,7 +1,7 @@
 """Runs of layers -> what they move and take: how a network goes through a small memory, as a table.
 
-A run is one layer in tiles, which layers behind it may finish value by value; one layer on whole maps; or a fused chain
-in bands of rows.
+A run is one layer in tiles, which layers behind it may finish value by value; one layer on whole maps, which may be
+finished so too; or a fused chain in bands of rows.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -263,7 +263,7 @@ class _Search:
         if chain.weights >= limit:
             return None
         room = self.room - self._size(kept)
-        found = list(self._whole(chain.layers[0], kept, room)) if len(chain.layers) == 1 else []
+        found = list(self._whole(chain, kept, room)) if chain.finished else []
         if chain.finished and not found and kept.isdisjoint(chain.made.keys() | {*chain.layers[0].reads}):
             found += self._tiles(chain, room)
         low = chain.bands.get(0) if chain.banded else None
@@ -278,11 +278,13 @@ class _Search:
         found = [choice for choice in found if choice.extra < limit]
         return min(found, key=lambda choice: (choice.extra, choice.need), default=None)
 
-    def _whole(self, layer: Layer, kept: frozenset[int], room: int) -> Iterator[_Choice]:
-        """One layer on whole maps with its weights in passing."""
-        touched = self._size({*layer.touched} - kept) + layer.grain
-        if touched <= room:
-            yield _Choice(WHOLE, layer.weights, self.room - room + touched)
+    def _whole(self, chain: _Chain, kept: frozenset[int], room: int) -> Iterator[_Choice]:
+        """One layer on whole maps with its weights in passing, each value finished by the layers behind it."""
+        layer, *others = chain.layers
+        touched = {*layer.reads, *chain.layers[-1].writes}
+        need = self._size(touched - kept) + layer.grain + sum([other.weights for other in others])
+        if need <= room:
+            yield _Choice(WHOLE, chain.weights, self.room - room + need)
 
     def _tiles(self, chain: _Chain, room: int) -> Iterator[_Choice]:
         """One layer in tiles, each finished by the layers behind it."""
