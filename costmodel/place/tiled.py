@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from costmodel.hardware import Hardware
-from costmodel.place.limits import check_farthest
+from costmodel.place.limits import check_farthest, fitting
 from costmodel.place.placement import START, USUAL, Copy, Options, Placement, static
 from costmodel.profile import MAPS, Profile
 
@@ -22,6 +22,9 @@ def tiled(profile: Profile, hardware: Hardware, options: Options = USUAL) -> Pla
     """
     from costmodel.tile.search import plan
 
+    for name, kind, size in zip(*(profile.tensors[column] for column in ("tensor", "kind", "bytes")), strict=True):
+        if kind != "map":  # a map may never be whole, but what comes from outside or goes there is
+            fitting(name, size, hardware)
     if len(hardware.memories) == 1:
         copies = static(profile, [0] * len(profile.tensors))
         check_farthest(profile, hardware, copies)
