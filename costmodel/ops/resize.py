@@ -91,7 +91,7 @@ class Resize(Op):
 
     def reach(self, x: Shape) -> Reach:
         """The old elements around, in the same channel where only positions are resized."""
-        return "channel" if x[:2] == self.sizes[:2] else "all"
+        return "channel" if len(x) > 2 and x[:2] == self.sizes[:2] else "all"
 
     def units(self, x: Shape) -> int:
         """New elements times the old ones that each is a mixture of; none in the mode nearest."""
