@@ -132,6 +132,12 @@ class Window(NamedTuple):
         return tuple(sizes)
 
 
+Reach = Literal["point", "value", "copy", "pixel", "window", "channel", "product", "all"]
+"""How far an output value reaches into the operands: the same place of each (which may be stretched), one value at its
+position (of whatever channel), one value anywhere, all channels at its position, the window at its position, all
+positions of its channel, a row and a column of two matrices, or all there is."""
+
+
 class Work(NamedTuple):
     """An amount of arithmetic; amounts add up and scale. ``special`` is exp, log, erf, tanh, sqrt and the like."""
 
@@ -258,6 +264,10 @@ class Op:
     def loops(self, *inputs: Any) -> Loops:  # noqa: ARG002
         """Operand shapes -> the loop nest of multiply-accumulates; all zero without any."""
         return NO_LOOPS
+
+    def reach(self, *inputs: Any) -> Reach:  # noqa: ARG002
+        """Operand shapes -> what an output value needs of the operands."""
+        return "point" if self.in_place else "all"
 
     def units(self, *inputs: Any) -> int:
         """Operand shapes -> how often :attr:`each` is done; by default once per output element."""

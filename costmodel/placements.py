@@ -10,12 +10,16 @@ from typing import Final, NamedTuple
 
 from costmodel.hardware import Hardware
 from costmodel.place import place
-from costmodel.place.check import Verdict, check
+from costmodel.place.check import check
 from costmodel.place.offsets import Layout, layout
 from costmodel.place.placement import Options
+from costmodel.place.verdict import Verdict
 from costmodel.profile import MAPS, Profile
 from costmodel.simulate import Simulation, simulate
 from costmodel.table import Column, Table
+from costmodel.tile.layers import layers, maps
+from costmodel.tile.plan import COLUMNS as PLAN_COLUMNS
+from costmodel.tile.plan import compulsory_bytes
 
 COLUMNS: Final = (
     Column("network", str, "", "the network, with the parameters that differ from its defaults"),
@@ -23,7 +27,7 @@ COLUMNS: Final = (
     Column("total_seconds", float, "s", "time of one batch"),
     Column("transfer_seconds", float, "s", "of that, or beside it, what all memories take"),
     Column("external_bytes", int, "B", "bytes read from or written to the farthest memory"),
-    Column("floor_bytes", int, "B", "compulsory traffic: inputs, weights and outputs once"),
+    Column("floor_bytes", int, "B", "compulsory traffic: weights, outputs and what is needed of the inputs, once"),
     Column("floor_ratio", float, "", "external_bytes / floor_bytes"),
     Column("peak_bytes", int, "B", "the most bytes that the nearest memory has to hold at once"),
     Column("arena_bytes", int, "B", "the same with an address for each tensor"),
@@ -43,6 +47,8 @@ TRAFFIC_COLUMNS: Final = (
     Column("written_bytes", int, "B", "bytes that it takes for the layer", "sum"),
     Column("seconds", float, "s", "how long that takes", "sum"),
 )
+
+TILE_COLUMNS: Final = (Column("network", str, "", "the network"), *PLAN_COLUMNS)
 
 ADDRESS_COLUMNS: Final = (
     Column("memory", str, "", "the memory"),
@@ -75,13 +81,15 @@ def addresses(simulation: Simulation, memory: int) -> Layout:
 
 
 def floor(profile: Profile, hardware: Hardware, options: Options) -> int:
-    """The bytes that every placement moves: of tensors that are touched, those that come from or go outside."""
-    kinds, sizes = profile.tensors["kind"], profile.tensors["bytes"]
-    touched = dict.fromkeys(profile.accesses["tensor"])
-    maps = sum(sizes[tensor] for tensor in touched if kinds[tensor] in {"input", "output"})
-    weights = sum(sizes[tensor] for tensor in touched if kinds[tensor] not in MAPS)
-    kept = min(weights, sum(memory.size for memory in hardware.memories[:-1])) if options.steady_state else 0
-    return int(maps + weights - kept)
+    """The bytes that every placement moves: weights, outputs, and of the inputs what any result needs."""
+    known = maps(profile)
+    least = compulsory_bytes(layers(profile, known), known)
+    kept = 0
+    if options.steady_state:
+        kinds, sizes = profile.tensors["kind"], profile.tensors["bytes"]
+        weights = sum(sizes[tensor] for tensor in {*profile.accesses["tensor"]} if kinds[tensor] not in MAPS)
+        kept = min(weights, sum(memory.size for memory in hardware.memories[:-1]))
+    return int(least - kept)
 
 
 def compare(runs: Sequence[Run], options: Options) -> Table:
@@ -125,6 +133,17 @@ def traffic(runs: Sequence[Run]) -> Table:
                 moved = read[layer], written[layer]
                 rows.append((simulation.profile.network, policy, name, memory.name, *moved, memory.seconds(*moved)))
     return Table.of(TRAFFIC_COLUMNS, rows)
+
+
+def tiles(runs: Sequence[Run]) -> Table:
+    """How each layer runs, for the runs whose policy cuts layers."""
+    rows = [
+        (simulation.profile.network, *row)
+        for simulation, _, _ in runs
+        if simulation.placement.plan
+        for row in simulation.placement.plan.table.tuples()
+    ]
+    return Table.of(TILE_COLUMNS, rows)
 
 
 def address_table(simulation: Simulation) -> Table:

@@ -79,6 +79,9 @@ PART_COLUMNS: Final = (
     Column("form", str, "", "of a convolution: pointwise, depthwise, or window for all others; empty for the rest"),
     Column("macs", int, "MAC", "its multiply-accumulates", "sum"),
     Column("elementwise", int, "OP", "its elementwise operations", "sum"),
+    Column(
+        "reach", str, "", "what a result needs: a point, value, copy, pixel, window, channel or all of its operands"
+    ),
 )
 
 FORMS: Final = ("pointwise", "depthwise", "window")
@@ -176,6 +179,7 @@ def profile(graph: Graph, convention: Convention = STANDARD, patterns: Sequence[
         "form": forms,
         "macs": amounts["macs"],
         "elementwise": elementwise,
+        "reach": [node.op.reach(*node.input_shapes) for node in nodes],
     }
     layers: _Data = {
         "layer": [kernel.name for kernel in kernels],

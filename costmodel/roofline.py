@@ -74,7 +74,7 @@ def _families(simulation: Simulation) -> list[str]:
     """For each layer what its part with the most operations is, the first of them where several have as many."""
     most = [-1] * len(simulation.layers)
     families = [""] * len(simulation.layers)
-    for layer, operator, form, macs, elementwise in simulation.profile.parts.tuples():
+    for layer, operator, form, macs, elementwise, _ in simulation.profile.parts.tuples():
         if 2 * macs + elementwise > most[layer]:
             most[layer] = 2 * macs + elementwise
             families[layer] = f"{family(operator)}, {form}" if form else family(operator)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from costmodel.errors import CostModelError, suggestion
 from costmodel.hardware import OVERLAPS, Hardware, Memory
+from costmodel.place import runs
 from costmodel.place.placement import Flow, Placement, Traffic, flow, live_bytes, traffic
 from costmodel.profile import MAPS, Profile
 from costmodel.schedule import NOTHING_EARLY, Early, Span, prefetched, spans
@@ -114,8 +115,9 @@ def simulate(profile: Profile, placement: Placement, hardware: Hardware, overlap
     names = [memory.name for memory in memories]
     count = len(layers)
 
-    flowing = flow(profile, placement)
-    moves = traffic(profile, flowing, len(memories))
+    plan = placement.plan
+    flowing = runs.flow(profile, plan, len(memories)) if plan else flow(profile, placement)
+    moves = runs.traffic(profile, plan, len(memories)) if plan else traffic(profile, flowing, len(memories))
     homes: dict[str, list[dict[str, None]]] = {mode: [{} for _ in range(count)] for mode in ("read", "write", "weight")}
     kinds = profile.tensors["kind"]
     touched = (profile.accesses[name] for name in ("layer", "tensor", "mode"))
@@ -127,7 +129,7 @@ def simulate(profile: Profile, placement: Placement, hardware: Hardware, overlap
     engine_of = {pair: engines.index(hardware.engine_for(*pair)) for pair in kinds_and_forms}
     worked = [[0] * count for _ in engines]
     runs_on: list[dict[str, None]] = [{} for _ in range(count)]
-    for layer, kind, form, macs, other in profile.parts.tuples():
+    for layer, kind, form, macs, other, _ in profile.parts.tuples():
         engine = engine_of[kind, form]
         worked[engine][layer] += 2 * macs + other
         runs_on[layer][engines[engine].name] = None
@@ -142,7 +144,10 @@ def simulate(profile: Profile, placement: Placement, hardware: Hardware, overlap
         for read, written in zip(homes["read"], homes["write"], strict=True)
     ]
     live = [live_bytes(profile, [copy for copy in placement.copies if copy.memory == n]) for n in range(len(memories))]
-    early = prefetched(profile, hardware, flowing, live[0]) if overlap == "prefetch" else [NOTHING_EARLY] * count
+    if plan:
+        live[-2] = plan.taken()
+    ahead = overlap == "prefetch" and not plan  # a plan leaves no room beside its parts
+    early = prefetched(profile, hardware, flowing, live[0]) if ahead else [NOTHING_EARLY] * count
     if overlap == "prefetch":
         sooner = [some.seconds(hardware) for some in early]
         when = spans(transfer, compute, starts, sooner, overlap)

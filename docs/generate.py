@@ -116,6 +116,7 @@ def page() -> str:
         ("Columns of a verification: layers", columns(verify.LAYER_COLUMNS)),
         ("Columns of placements", columns(placements.COLUMNS)),
         ("Columns of placements: traffic", columns(placements.TRAFFIC_COLUMNS)),
+        ("Columns of placements: tiles", columns(placements.TILE_COLUMNS)),
         ("Columns of memory: addresses", columns(placements.ADDRESS_COLUMNS)),
         ("Columns of memory", columns((*memory.COLUMNS, memory.KEPT))),
         ("Columns of a measured run", columns((*measure.MEASURED, *measure.PREDICTED))),

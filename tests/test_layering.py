@@ -17,6 +17,7 @@ LEVELS = [
     {"ops"},
     {"counting", "fuse", "importers", "zoo"},
     {"profile"},
+    {"tile"},
     {"place", "memory", "execute"},
     {"schedule"},
     {"exporters", "simulate"},
@@ -89,7 +90,7 @@ def test_every_component_has_a_level():
 
 
 def test_right_of_the_profile_nothing_knows_operators():
-    for own in ("place", "simulate"):
+    for own in ("tile", "place", "simulate"):
         for path in sources():
             if component(path) == own:
                 known = {name.split(".")[1] for name in imports(path, lazy=True) if name.startswith("costmodel.")}

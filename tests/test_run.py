@@ -705,6 +705,57 @@ def test_what_may_overwrite_an_operand_needs_one_element_of_it_for_each_result(k
     check()
 
 
+def reached(op, shapes, operand, place, y):
+    """The results that may hang on a value of an operand, by what the operator says; None for any of them."""
+    shape, reach = shapes[operand], op.reach(*shapes)
+    everywhere = [range(size) for size in y]
+    if reach in ("all", "copy", "product"):
+        return None
+    if reach == "point":
+        aligned = (len(y) - len(shape)) * (None,) + tuple(place)
+        sizes = (len(y) - len(shape)) * (1,) + tuple(shape)
+        return [whole if size == 1 < len(whole) or at is None else [at]
+                for whole, size, at in zip(everywhere, sizes, aligned, strict=True)]  # fmt: skip
+    if reach == "window":
+        under = []
+        for at, (kernel, stride, dilation, (before, _)), whole in zip(
+            place[2:], zip(*op.window, strict=True), everywhere[2:], strict=True
+        ):
+            under.append([p for p in whole if any(p * stride + k * dilation - before == at for k in range(kernel))])
+        groups = getattr(op, "groups", shape[1])
+        of = [m for m in everywhere[1] if m // (y[1] // groups) == place[1] // (shape[1] // groups)]
+        return [[place[0]], of, *under]
+    if reach == "channel":
+        return [[place[0]], [place[1]], *everywhere[2:]]
+    gone = len(y) < len(shape)  # a reduction along the channels without keepdims
+    return [[place[0]], *([] if gone else everywhere[1:2]), *([at] for at in place[2:])]
+
+
+TAKING = {"Embedding", "Gather", "GatherElements", "GatherND", "ScatterND"}  # whose operands are places as well
+
+
+@pytest.mark.parametrize("kind", sorted({*ALL} - TAKING))
+def test_a_result_reaches_no_further_than_its_operator_says(kind):
+    @quick
+    @given(DRAWN[kind], seeds)
+    def check(drawn, seed):
+        op, inputs, weights = filled(drawn, seed, "float32")
+        rng, shapes = np.random.default_rng(seed), [x.shape for x in inputs]
+        operand = int(rng.integers(len(inputs)))
+        place = tuple(int(rng.integers(size)) for size in shapes[operand])
+        before = op.run(*inputs, **weights)
+        others = [x.copy() for x in inputs]
+        others[operand][place] = inputs[operand][place] * 1.7 + 0.3
+        behind = op.run(*others, **weights)
+        changed = (before != behind) & ((before == before) | (behind == behind))
+        allowed = reached(op, shapes, operand, place, before.shape)
+        if allowed is not None:
+            changed[np.ix_(*map(list, allowed))] = False
+            assert not changed.any()
+
+    check()
+
+
 @pytest.mark.parametrize("kind", ["Conv", "ConvTranspose", "Einsum", "Linear", "MatMul"])
 def test_sums_of_small_whole_numbers_are_exact_in_any_order(kind):
     @thorough

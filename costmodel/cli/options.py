@@ -135,7 +135,9 @@ OverlapOption = Annotated[
 PlaceOption = Annotated[
     str | None,
     typer.Option(
-        "--place", help="Placement policy: threshold, liveness, reuse or optimal.", autocompletion=complete_policy
+        "--place",
+        help="Placement policy: threshold, liveness, reuse, optimal or tiled.",
+        autocompletion=complete_policy,
     ),
 ]
 SteadyOption = Annotated[

@@ -53,11 +53,15 @@ def place(
     traffic: Annotated[
         Path | None, typer.Option(help="Write what each memory reads and writes for each layer as CSV.")
     ] = None,
+    tiles: Annotated[
+        Path | None, typer.Option(help="Write how 'tiled' runs each layer, beside two floors, as CSV.")
+    ] = None,
 ) -> None:
     """Placement policies side by side: time, traffic, what must fit, and whether it does.
 
     The checker walks each run layer by layer and refuses what a memory cannot hold or a layer would not find. The floor
-    is every byte from or to outside once. 'optimal' needs the extra 'solve'.
+    is every byte from or to outside once. 'optimal' needs the extra 'solve'. Of one network under 'tiled' alone, the
+    tiles or bands of each layer follow.
     """
     from costmodel import placements
     from costmodel.place.placement import Options
@@ -65,7 +69,7 @@ def place(
     from costmodel.report import files, formats
     from costmodel.report import place as pages
 
-    distinct({"--csv": csv, "--json": json, "--traffic": traffic}, [hw, *networks])
+    distinct({"--csv": csv, "--json": json, "--traffic": traffic, "--tiles": tiles}, [hw, *networks])
     chosen = _policies(policies)
     machine, options = costmodel.machine(hw, settings or ()), Options(steady_state, limit)
     runs: list[Run] = []
@@ -83,8 +87,12 @@ def place(
         files.write(json, formats.table_to_json(table, machine, list(map(str, remarks))))
     if traffic:
         files.write(traffic, formats.to_csv(placements.traffic(runs)))
-    if "-" not in {str(csv), str(json), str(traffic)}:
+    if tiles:
+        files.write(tiles, formats.to_csv(placements.tiles(runs)))
+    if "-" not in {str(csv), str(json), str(traffic), str(tiles)}:
         pages.show_placements(table, machine, remarks, steady_state=steady_state)
+        if len(runs) == 1 and chosen == ["tiled"]:
+            pages.show_tiles(placements.tiles(runs))
 
 
 def _policies(asked: str | None) -> list[str]:

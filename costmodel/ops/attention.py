@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
-from costmodel.graph import Loops, Op, Shape, Tensor, Type, Weight, Work, dims
+from costmodel.graph import Loops, Op, Reach, Shape, Tensor, Type, Weight, Work, dims
 from costmodel.ops.checks import broadcast, positive
 from costmodel.ops.layout import Concat, Reshape, Transpose
 from costmodel.ops.onnx import Constant, OnnxForm, OnnxNode
@@ -82,6 +82,10 @@ class Attention(Op):
             if broadcast(given, (n, h, length, s)) != (n, h, length, s):
                 raise WiringError(f"cannot add a mask {dims(given)} to scores {dims((n, h, length, s))}")
         return (n, h, length, size) if len(q) == 4 else (n, length, h * size)
+
+    def reach(self, *inputs: Shape) -> Reach:
+        """All of its head: heads are axis 1 where there are as many of keys."""
+        return "channel" if {len(x) for x in inputs[:3]} == {4} and len({x[1] for x in inputs[:3]}) == 1 else "all"
 
     def types(self, *inputs: Type) -> tuple[Type, ...]:
         """Query, key and value have one type; a mask may be of truths."""

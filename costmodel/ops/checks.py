@@ -1,7 +1,7 @@
 """Attributes and operand shapes -> the same, checked; what does not fit is a :class:`WiringError`."""
 
 from costmodel.errors import WiringError
-from costmodel.graph import Op, Shape, dims
+from costmodel.graph import Op, Reach, Shape, dims
 
 
 def channels_and_spatial(x: Shape) -> tuple[int, int, Shape]:
@@ -49,3 +49,10 @@ def broadcast(a: Shape, b: Shape) -> Shape:
     if any(x != y and 1 not in (x, y) for x, y in pairs):
         raise WiringError(f"cannot combine {dims(a)} with {dims(b)}: sizes must be equal or 1")
     return tuple(max(x, y) for x, y in pairs)
+
+
+def along(axes: tuple[int, ...]) -> Reach:
+    """Axes that an output value needs all along -> its reach: the channels are axis 1, the positions lie behind."""
+    if axes == (1,):
+        return "pixel"
+    return "channel" if min(axes) > 1 else "all"

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from costmodel.arrays import Array, np
 from costmodel.errors import WiringError
-from costmodel.graph import Loops, Shape, Tensor, Weight, Window, dims
+from costmodel.graph import Loops, Reach, Shape, Tensor, Weight, Window, dims
 from costmodel.ops.checks import channels_and_spatial, positive, same_channels
 from costmodel.ops.onnx import SAME, OnnxForm, OnnxNode
 from costmodel.ops.patches import along_channels, patches
@@ -50,6 +50,10 @@ class Conv(Windowed):
                 f"groups that do: {', '.join(fitting)}"
             )
         return (n, self.filters, *self.window.output(spatial))
+
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """The window at its position."""
+        return "window"
 
     def weights(self, x: Shape) -> tuple[Weight, ...]:
         """w: M x C/groups x kernel, and b: M."""

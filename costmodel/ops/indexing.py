@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
-from costmodel.graph import Op, Shape, Tensor, Type, Weight, Work, dims
+from costmodel.graph import Op, Reach, Shape, Tensor, Type, Weight, Work, dims
 from costmodel.ops.checks import axis_of, broadcast, positive
 from costmodel.ops.held import Several, held_by
 from costmodel.ops.layout import Reshape, Slice
@@ -42,6 +42,10 @@ class Embedding(Op):
     def reads(self, x: Shape) -> dict[int | str, int]:
         """A row of the table for each index."""
         return {"weight": prod(self.shape(x))}
+
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """The value that is copied."""
+        return "copy"
 
     def types(self, x: Type) -> tuple[Type, ...]:  # noqa: ARG002
         """Numbers of rows -> the network's type."""
@@ -83,6 +87,10 @@ class Gather(Several):
     def reads(self, *inputs: Shape) -> dict[int | str, int]:
         """Of the data as many elements as it takes."""
         return {self.key(0): prod(self.shape(*inputs))}
+
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """The value that is copied."""
+        return "copy"
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """What the indices say, along the axis."""
@@ -185,6 +193,10 @@ class GatherND(Several):
         """Of the data as many elements as it takes."""
         return {self.key(0): prod(self.shape(*inputs))}
 
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """The value that is copied."""
+        return "copy"
+
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """One batch entry after another."""
         x, indices = self.all(inputs, weights)
@@ -231,6 +243,10 @@ class ScatterND(Several):
             raise WiringError(f"cannot place {dims(updates)} at {dims(indices)} in {dims(x)}")
         return x
 
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """The value that is copied."""
+        return "copy"
+
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """A copy with the updates in their places."""
         x, indices, updates = self.all(inputs, weights)
@@ -268,6 +284,10 @@ class Where(Several):
         condition, a, b = self.all(inputs)
         return broadcast(broadcast(a, b), condition)
 
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """The same place."""
+        return "point"
+
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """One of the two."""
         condition, a, b = self.all(inputs, weights)
@@ -297,6 +317,10 @@ class Trilu(Op):
         if len(x) < 2:
             raise WiringError(f"needs at least two axes, not {dims(x)}")
         return x
+
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """The same place."""
+        return "point"
 
     def run(self, x: Array) -> Array:
         """A triangle of each matrix."""

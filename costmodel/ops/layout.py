@@ -6,7 +6,7 @@ from typing import ClassVar, Final, Self
 
 from costmodel.arrays import Array, np, numpy_type
 from costmodel.errors import UnsupportedError, WiringError
-from costmodel.graph import Op, Shape, Tensor, Type, dims, known_type
+from costmodel.graph import Op, Reach, Shape, Tensor, Type, dims, known_type
 from costmodel.ops.checks import axis_of, broadcast, integers, positive
 from costmodel.ops.held import Several, held_by
 from costmodel.ops.onnx import NUMBERS, OnnxForm, OnnxNode, checked_axis
@@ -31,6 +31,10 @@ class Cast(Op):
     def shape(self, x: Shape) -> Shape:
         """Any shape -> the same."""
         return x
+
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """The same place."""
+        return "point"
 
     def types(self, x: Type) -> tuple[Type, ...]:  # noqa: ARG002
         """The stated type."""
@@ -80,6 +84,11 @@ class Concat(Several):
                 raise WiringError(f"cannot join {dims(x)} to {dims(first)} along axis {self.axis}")
         return (*before, sum(x[axis] for x in parts), *after)
 
+    def reach(self, *inputs: Shape) -> Reach:
+        """The value that is copied; of channels, one at the same position."""
+        first, *_ = self.all(inputs) if self.held else inputs
+        return "value" if axis_of(self.axis, first) == 1 else "copy"
+
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """The inputs one after another."""
         return np.concatenate(self.all(inputs, weights), axis=self.axis)
@@ -110,6 +119,10 @@ class Transpose(Op):
         if sorted(self.axes) != list(range(len(x))):
             raise WiringError(f"needs each axis of {dims(x)} once, not {self.axes}")
         return tuple(x[axis] for axis in self.axes)
+
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """The value that is copied."""
+        return "copy"
 
     def run(self, x: Array) -> Array:
         """The axes in another order."""
@@ -165,6 +178,11 @@ class Slice(Op):
     def reads(self, x: Shape) -> dict[int | str, int]:
         """As many elements as it keeps."""
         return {0: prod(self.shape(x))}
+
+    def reach(self, x: Shape) -> Reach:
+        """The value that is copied; of channels, one at the same position."""
+        kept = [len(range(size)[part]) for size, part in zip(x, self.ranges(len(x)), strict=True)]
+        return "value" if kept[:1] + kept[2:] == [*x[:1], *x[2:]] else "copy"
 
     def run(self, x: Array) -> Array:
         """The kept ranges."""
@@ -253,6 +271,10 @@ class Pad(Op):
             raise WiringError(f"needs {2 * rank} pads for {dims(x)}, not {self.pads}")
         return tuple(sum(sizes) for sizes in zip(x, self.pads[:rank], self.pads[rank:], strict=True))
 
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """The value that is copied."""
+        return "copy"
+
     def run(self, x: Array) -> Array:
         """Zeros, or what the mode says, around x."""
         around = list(zip(self.pads[: x.ndim], self.pads[x.ndim :], strict=True))
@@ -310,6 +332,10 @@ class Tile(Op):
             raise WiringError(f"needs {len(x)} repeats for {dims(x)}, not {self.repeats}")
         return tuple([size * count for size, count in zip(x, self.repeats, strict=True)])
 
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """The value that is copied."""
+        return "copy"
+
     def run(self, x: Array) -> Array:
         """Copies of x beside each other."""
         return np.tile(x, self.repeats)
@@ -341,6 +367,10 @@ class Expand(Op):
     def shape(self, x: Shape) -> Shape:
         """Shape -> what both stretch to."""
         return broadcast(x, self.to)
+
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """The value that is copied."""
+        return "copy"
 
     def run(self, x: Array) -> Array:
         """Copies of x where an axis of it is 1."""
@@ -381,6 +411,10 @@ class DepthToSpace(Op):
             raise WiringError(f"cannot deal the channels of {dims(x)} out to {self.factor}x{self.factor} places")
         n, c, h, w = x
         return (n, c // self.factor**2, h * self.factor, w * self.factor)
+
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """The value that is copied."""
+        return "copy"
 
     def run(self, x: Array) -> Array:
         """The channels of a place as a square."""
@@ -426,6 +460,10 @@ class SpaceToDepth(Op):
         n, c, h, w = x
         return (n, c * self.factor**2, h // self.factor, w // self.factor)
 
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """The value that is copied."""
+        return "copy"
+
     def run(self, x: Array) -> Array:
         """Each square as the channels of a place."""
         n, c, h, w = x.shape
@@ -462,6 +500,10 @@ class ChannelShuffle(Op):
             raise WiringError(f"cannot deal the channels of {dims(x)} out to {self.groups} groups")
         return x
 
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """A value at the same position."""
+        return "value"
+
     def run(self, x: Array) -> Array:
         """Channels as a matrix of groups by channels per group, transposed."""
         n, c, *rest = x.shape
@@ -479,6 +521,10 @@ class View(Op, abstract=True):
     """An operator whose output is its input's memory under another shape."""
 
     view: ClassVar[bool] = True
+
+    def reach(self, *inputs: Shape) -> Reach:
+        """The same value, which is at the same place where the shape stays."""
+        return "point" if self.shapes(*inputs) == inputs else "copy"
 
     def run(self, x: Array) -> Array:
         """The same values under the other shape."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from costmodel.arrays import Array
 from costmodel.errors import WiringError
-from costmodel.graph import Loops, Op, Shape, Tensor, Weight, dims
+from costmodel.graph import Loops, Op, Reach, Shape, Tensor, Weight, dims
 from costmodel.ops.checks import broadcast, positive, same_channels
 from costmodel.ops.elementwise import Add, Mul, Pair, operands
 from costmodel.ops.layout import Transpose
@@ -37,6 +37,10 @@ class Linear(Op):
         *outer, c = x
         same_channels(self.channels, c)
         return (*outer, self.features)
+
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """A row of x and one of w."""
+        return "product"
 
     def weights(self, x: Shape) -> tuple[Weight, ...]:
         """w: M x C, and b: M."""
@@ -122,6 +126,10 @@ class MatMul(Pair):
         if k != k_b:
             raise WiringError(f"cannot multiply {dims(a)} by {dims(b)}: inner sizes {k} and {k_b} differ")
         return (*broadcast(tuple(outer_a), tuple(outer_b)), i, j)
+
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """A row of a and a column of b."""
+        return "product"
 
     def loops(self, *inputs: Shape) -> Loops:
         """One I x K by K x J product per leading index."""

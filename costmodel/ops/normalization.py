@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
-from costmodel.graph import Op, Shape, Tensor, Weight, Work, dims
-from costmodel.ops.checks import axis_of, channels_and_spatial, positive, same_channels
+from costmodel.graph import Op, Reach, Shape, Tensor, Weight, Work, dims
+from costmodel.ops.checks import along, axis_of, channels_and_spatial, positive, same_channels
 from costmodel.ops.elementwise import Add, Mul
 from costmodel.ops.layout import Reshape
 from costmodel.ops.onnx import Constant, OnnxForm, OnnxNode
@@ -134,6 +134,10 @@ class OfLastAxes(Norm, abstract=True):
         """Any shape -> the same."""
         axis_of(self.axis, x)
         return x
+
+    def reach(self, x: Shape) -> Reach:
+        """All along the last axes."""
+        return along(tuple(range(axis_of(self.axis, x), len(x))))
 
     def rows(self, x: Shape) -> int:
         """Means."""
@@ -293,6 +297,10 @@ class InstanceNorm(Norm):
         channels_and_spatial(x)
         return x
 
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """The whole map of the channel."""
+        return "channel"
+
     def rows(self, x: Shape) -> int:
         """Means."""
         n, c, *_ = x
@@ -408,6 +416,10 @@ class Lrn(Op):
             raise WiringError(f"needs batch x channels, not {dims(x)}")
         return x
 
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """The channels around."""
+        return "pixel"
+
     def run(self, x: Array) -> Array:
         """The sum has (size - 1) // 2 channels before c, and the rest behind; outside there are none."""
         before = (self.size - 1) // 2
@@ -441,6 +453,10 @@ class Distribution(Op, abstract=True):
         """Any shape with that axis -> the same."""
         axis_of(self.axis, x)
         return x
+
+    def reach(self, x: Shape) -> Reach:
+        """All along the axis."""
+        return along((axis_of(self.axis, x),))
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:

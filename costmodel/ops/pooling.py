@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
-from costmodel.graph import Op, Shape, Tensor, Work
+from costmodel.graph import Op, Reach, Shape, Tensor, Work
 from costmodel.ops.checks import channels_and_spatial
 from costmodel.ops.onnx import OnnxForm, OnnxNode
 from costmodel.ops.patches import patches
@@ -37,6 +37,10 @@ class Pool(Windowed, abstract=True):
                 if any(start % dilation >= size for start in range(-before, 0, stride)[:count]):
                     raise WiringError(f"pads {self.pads} leave windows without any input; dilation: {self.dilation}")
         return (n, c, *positions)
+
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """The window at its position."""
+        return "window"
 
     def units(self, x: Shape) -> int:
         """Window elements: the kernel's size times the outputs."""
@@ -147,6 +151,10 @@ class GlobalAveragePool(Op):
         n, c, spatial = channels_and_spatial(x)
         return (n, c, *(1 for _ in spatial))
 
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """The whole map of the channel."""
+        return "channel"
+
     def units(self, x: Shape) -> int:
         """Input elements."""
         return prod(x)
@@ -168,6 +176,10 @@ class GlobalMaxPool(Op):
         """N x C x spatial -> N x C x 1 ..."""
         n, c, spatial = channels_and_spatial(x)
         return (n, c, *(1 for _ in spatial))
+
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """The whole map of the channel."""
+        return "channel"
 
     def units(self, x: Shape) -> int:
         """Input elements."""

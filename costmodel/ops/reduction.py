@@ -6,8 +6,8 @@ from typing import ClassVar, Final
 
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
-from costmodel.graph import Op, Shape, Tensor, Type, Work, dims
-from costmodel.ops.checks import axis_of, integers
+from costmodel.graph import Op, Reach, Shape, Tensor, Type, Work, dims
+from costmodel.ops.checks import along, axis_of, integers
 from costmodel.ops.onnx import OnnxForm, OnnxNode
 
 SAME_WITHOUT_AXES: Final = ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum")
@@ -38,6 +38,10 @@ class Reduce(Op, abstract=True):
         places = self.places(x)
         kept = [1 if axis in places else size for axis, size in enumerate(x) if self.keepdims or axis not in places]
         return tuple(kept)
+
+    def reach(self, x: Shape) -> Reach:
+        """All along the axes."""
+        return along(self.places(x))
 
     def units(self, x: Shape) -> int:
         """Input elements."""
@@ -216,6 +220,10 @@ class Arg(Op, abstract=True):
         axis = axis_of(self.axis, x)
         return (*x[:axis], *((1,) if self.keepdims else ()), *x[axis + 1 :])
 
+    def reach(self, x: Shape) -> Reach:
+        """All along the axis."""
+        return along((axis_of(self.axis, x),))
+
     def types(self, x: Type) -> tuple[Type, ...]:  # noqa: ARG002
         """Any -> places."""
         return ("int64",)
@@ -274,6 +282,10 @@ class CumSum(Op):
         """Any shape with that axis -> the same."""
         axis_of(self.axis, x)
         return x
+
+    def reach(self, x: Shape) -> Reach:
+        """All along the axis."""
+        return along((axis_of(self.axis, x),))
 
     def run(self, x: Array) -> Array:
         """The sums so far."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
-from costmodel.graph import Op, Shape, Tensor, Work, dims
+from costmodel.graph import Op, Reach, Shape, Tensor, Work, dims
 from costmodel.ops.checks import integers
 from costmodel.ops.onnx import OnnxForm, OnnxNode, checked_axis
 
@@ -88,6 +88,10 @@ class Resize(Op):
         """Shape -> the sizes."""
         self.axes(x)
         return self.sizes
+
+    def reach(self, x: Shape) -> Reach:
+        """The old elements around, in the same channel where only positions are resized."""
+        return "channel" if len(x) > 2 and x[:2] == self.sizes[:2] else "all"
 
     def units(self, x: Shape) -> int:
         """New elements times the old ones that each is a mixture of; none in the mode nearest."""

@@ -12,11 +12,11 @@ def insert(
     profile: Profile,
     position: int,
     layer: Mapping[str, Any],
-    parts: Sequence[tuple[str, str, int, int]],
+    parts: Sequence[tuple[str, str, int, int, str]],
     touched: Sequence[tuple[int, str]],
     new: Sequence[TensorRow] = (),
 ) -> Profile:
-    """Put a layer row at a position; its parts are (operator, form, MACs, elementwise operations).
+    """Put a layer row at a position; its parts are (operator, form, MACs, elementwise operations, reach).
 
     It touches (tensor row, mode), where new tensors come after the old ones.
     """
@@ -48,7 +48,9 @@ def repeat(profile: Profile, layer: str) -> Profile:
     """Let a layer run twice in a row, on the same operands and with the same result."""
     row = profile.layers["layer"].index(layer)
     touched = [(tensor, mode) for at, tensor, mode, *_ in profile.accesses.tuples() if at == row]
-    parts = [(kind, form, macs, other) for at, kind, form, macs, other in profile.parts.tuples() if at == row]
+    parts = [
+        (kind, form, macs, other, reach) for at, kind, form, macs, other, reach in profile.parts.tuples() if at == row
+    ]
     return insert(profile, row + 1, list(profile.layers.rows())[row], parts, touched)
 
 

@@ -85,7 +85,7 @@ def _pool_before_gap(needs: Profile) -> Profile:
     }
     result = TensorRow("stage5.max_pool", "map", "1x1000x3.5x3.5", elements // 4, bits, size // 4, position, position)
     touched = [(read, "read"), (len(needs.tensors), "write")]
-    return insert(needs, position, pool, [("MaxPool", "", 0, elements)], touched, [result])
+    return insert(needs, position, pool, [("MaxPool", "", 0, elements, "window")], touched, [result])
 
 
 def _judged_alone(*, inputs: bool) -> Callable[[Profile, Hardware, Memories], Memories]:

@@ -10,11 +10,14 @@ from costmodel.place.optimal import optimal
 from costmodel.place.placement import USUAL, Options, Placement
 from costmodel.place.reuse import reuse
 from costmodel.place.threshold import threshold
+from costmodel.place.tiled import tiled
 from costmodel.profile import Profile
 
 Policy = Callable[[Profile, Hardware, Options], Placement]
 
-POLICIES: Final[Mapping[str, Policy]] = {policy.__name__: policy for policy in (threshold, liveness, reuse, optimal)}
+POLICIES: Final[Mapping[str, Policy]] = {
+    policy.__name__: policy for policy in (threshold, liveness, reuse, optimal, tiled)
+}
 
 
 def place(profile: Profile, hardware: Hardware, policy: str | None = None, options: Options = USUAL) -> Placement:

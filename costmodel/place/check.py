@@ -7,45 +7,19 @@ bytes than its size, also not in between.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from costmodel.hardware import Hardware
 from costmodel.place.placement import START, Copy, Placement, Traffic
+from costmodel.place.verdict import Problem, Verdict
+from costmodel.place.walk import walk as walk_runs
 from costmodel.profile import MAPS, Profile
 from costmodel.units import exact
 
 
-class Problem(NamedTuple):
-    """One thing that a machine could not do."""
-
-    layer: str
-    memory: str
-    needed: int
-    """Bytes, where a memory would have to hold more than its size; else 0."""
-    text: str
-
-    def __str__(self) -> str:
-        return f"layer {self.layer!r}: {self.text}"
-
-
-class Verdict(NamedTuple):
-    """What a walk found."""
-
-    problems: tuple[Problem, ...]
-    """In the order of the layers."""
-    peaks: tuple[int, ...]
-    """The most bytes that each memory held."""
-    traffic: Traffic
-    """Every byte that went over a memory's border."""
-
-    @property
-    def accepted(self) -> bool:
-        """Whether the machine can run it."""
-        return not self.problems
-
-
 def check(profile: Profile, hardware: Hardware, placement: Placement, claimed: Traffic | None = None) -> Verdict:
     """Walk the run; ``claimed`` is the traffic that a simulation charged, and must be what crosses the borders."""
+    if placement.plan:
+        return walk_runs(profile, hardware, placement.plan, claimed)
     walk = _Walk(profile, hardware, placement.copies)
     for layer in range(len(profile.layers)):
         walk.before(layer)

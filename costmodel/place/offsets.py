@@ -1,11 +1,15 @@
 """Profile x Placement x a memory -> the address of each copy there, so that none overlap in time and space."""
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from costmodel.arena import plan
 from costmodel.place.placement import Copy, Placement, live_bytes
 from costmodel.profile import Profile
+from costmodel.tile.nest import in_bytes
+
+if TYPE_CHECKING:
+    from costmodel.tile.plan import Plan
 
 
 class Layout(NamedTuple):
@@ -28,6 +32,8 @@ class Layout(NamedTuple):
 def layout(profile: Profile, placement: Placement, memory: int, enough: float = math.inf) -> Layout:
     """Addresses for what a memory holds, if they can be found below ``enough``; who overwrites has the same address."""
     copies = [copy for copy in placement.copies if copy.memory == memory]
+    if placement.plan and memory == max(copy.memory for copy in placement.copies) - 1:
+        return _beside_work(profile, placement.plan, copies, enough)
     rows = {(copy.tensor, copy.last): row for row, copy in enumerate(copies)}
     block = list(range(len(copies)))
     """For each copy the first of those that share its bytes."""
@@ -42,3 +48,23 @@ def layout(profile: Profile, placement: Placement, memory: int, enough: float = 
     address = dict(zip(born, planned.offsets, strict=True))
     offsets = tuple([address[row] for row in block])
     return Layout(tuple(copies), offsets, planned.size, max(live_bytes(profile, copies), default=0))
+
+
+def _beside_work(profile: Profile, runs: "Plan", copies: list[Copy], enough: float) -> Layout:
+    """Addresses for the whole maps that runs keep, and in each run for its lines, and for its tiles or weights."""
+    last = {layer.row: number for number, run in enumerate(runs.runs) for layer in run.layers}
+    sizes = [profile.tensors["bytes"][copy.tensor] for copy in copies]
+    born = [last[copy.first] for copy in copies]
+    dies = [last[copy.last] for copy in copies]
+    needs = [in_bytes(run.need) for run in runs.runs]
+    for number, (run, need) in enumerate(zip(runs.runs, needs, strict=True)):
+        whole = run.before | run.after
+        free = need - sum(in_bytes(runs.maps[tensor].size) for tensor in whole)
+        lines = run.lines or {}
+        buffers = [in_bytes(runs.maps[row].row * line.buffer) for row, line in lines.items() if row not in whole]
+        work = [size for size in (*buffers, free - sum(buffers)) if size > 0]
+        sizes += work
+        born += [number] * len(work)
+        dies += [number] * len(work)
+    planned = plan(sizes, born, dies, alignment=1, enough=enough)
+    return Layout(tuple(copies), tuple(planned.offsets[: len(copies)]), planned.size, max(needs))

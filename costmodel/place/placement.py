@@ -9,9 +9,12 @@ from a farther memory passes the nearer ones without staying there.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from costmodel.profile import MAPS, Profile
+
+if TYPE_CHECKING:
+    from costmodel.tile.plan import Plan
 
 START: Final = -1
 """The first layer of a copy that is there before the run."""
@@ -52,6 +55,8 @@ class Placement:
     """No placement under the policy's rules transfers in fewer seconds; None where the policy proves nothing."""
     proven: bool = False
     """Whether the policy proved that it reached the bound."""
+    plan: "Plan | None" = None
+    """How layers run in parts, where they do; the copies are of whole tensors only."""
 
 
 class Move(NamedTuple):

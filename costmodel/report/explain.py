@@ -12,6 +12,7 @@ from costmodel.fuse import Kernel, fuse
 from costmodel.graph import Graph, Loops, Node, Window
 from costmodel.hardware import Engine
 from costmodel.profile import AXES, MAPS
+from costmodel.report import runs
 from costmodel.report.term import PRODUCT, Term, constant, number, product, total
 from costmodel.simulate import Simulation
 from costmodel.units import exact, human
@@ -94,6 +95,7 @@ def explain(simulation: Simulation, graph: Graph, row: int) -> list[Figure]:
         *_shapes(kernel),
         *_weights(simulation, kernel, row),
         *_maps(simulation, row),
+        *_parts(simulation, row),
         *_work(simulation, kernel, row),
         *_times(simulation, row),
     ]
@@ -181,6 +183,10 @@ def _maps(simulation: Simulation, row: int) -> Iterator[Figure]:
         homes = ", ".join(_home(simulation, row, tensor) for tensor, _ in parts)
         yield _checked(quantity, total([size for _, size in parts]), simulation.layers[column][row], "B", homes)
     held = simulation.layers["live_bytes"][row]
+    plan = simulation.placement.plan
+    if plan and len(simulation.hardware.memories) == 2:
+        yield _checked("live bytes", (explained := runs.taken(plan, row))[0], held, "B", explained[1])
+        return
     nearest = simulation.hardware.memories[0]
     over = "; more than it can hold!" if held > nearest.size else ""
     names, sizes = simulation.profile.tensors["tensor"], simulation.profile.tensors["bytes"]
@@ -190,6 +196,14 @@ def _maps(simulation: Simulation, row: int) -> Iterator[Figure]:
     place = "".join(f"; {names[copy.tensor]} takes the place of {names[copy.over or 0]}" for copy in taken)
     note = f"in {nearest.name!r}, which has {exact(nearest.size, 'B')}{over}{place}"
     yield _checked("live bytes", total(live), held, "B", note)
+
+
+def _parts(simulation: Simulation, row: int) -> Iterator[Figure]:
+    """How a layer runs in tiles or bands, if it does."""
+    for quantity, term, expected, unit, note in (
+        runs.parts(simulation.placement.plan, row) if simulation.placement.plan else ()
+    ):
+        yield Figure(quantity, None, note) if term is None else _checked(quantity, term, expected, unit, note)
 
 
 def _accessed(simulation: Simulation, row: int, kinds: frozenset[str] | set[str], mode: str) -> list[tuple[int, Term]]:
@@ -215,6 +229,8 @@ def _home(simulation: Simulation, row: int, tensor: int) -> str:
     accesses = zip(simulation.profile.accesses.tuples(), simulation.flow.served, strict=True)
     memory = simulation.hardware.memories[{known: m for (layer, known, *_), m in accesses if layer == row}[tensor]]
     nearest = simulation.hardware.memories[0]
+    if simulation.placement.plan:
+        return f"{name}: {runs.where(simulation.placement.plan, row, tensor)}, {memory.name!r}"
     if memory is nearest:
         why = f"{human(size, 'B')} <= {exact(nearest.size, 'B')}"
     elif size > nearest.size:
@@ -275,16 +291,20 @@ def _moved(simulation: Simulation, row: int) -> dict[tuple[int, str], list[Term]
         reads, writes = simulation.hardware.memories[memory].rates
         moved.setdefault((memory, mode if reads != writes else ""), []).append(Term(label, size, f"{size} B"))
 
+    plan, far = simulation.placement.plan, len(simulation.hardware.memories) - 1
+    for name, size, written in runs.crossing(plan, row) if plan else ():
+        crosses(far, "write" if written else "read", name, size)
     names = {"read": "input", "write": "output"}
     for (layer, tensor, mode, size, _), memory in zip(accesses.tuples(), simulation.flow.served, strict=True):
-        if layer == row:
+        if layer == row and not (plan and memory == far):
             name = tensors["tensor"][tensor]
             label = names[mode] if tensors["kind"][tensor] in MAPS else name.rpartition(".")[2]
             crosses(memory, mode, label, size)
     for layer, tensor, source, target in simulation.flow.moves:
         if layer == row:
             for memory, mode in ((source, "read"), (target, "write")):
-                crosses(memory, mode, f"move of {tensors['tensor'][tensor]}", tensors["bytes"][tensor])
+                if not (plan and memory == far):
+                    crosses(memory, mode, f"move of {tensors['tensor'][tensor]}", tensors["bytes"][tensor])
     return dict(sorted(moved.items()))
 
 
@@ -304,7 +324,7 @@ def _times(simulation: Simulation, row: int) -> Iterator[Figure]:
     yield _checked("transfer", total(waits), layers["transfer_seconds"][row], "s", note)
     done: dict[Engine, list[str]] = {}
     amounts: dict[Engine, int] = {}
-    for layer, operator, form, macs, other in simulation.profile.parts.tuples():
+    for layer, operator, form, macs, other, _ in simulation.profile.parts.tuples():
         if layer == row:
             engine = hardware.engine_for(operator, form)
             done.setdefault(engine, []).append(operator)

@@ -20,6 +20,13 @@ VIEW: Final = {
 }  # fmt: skip
 """The columns, and which to leave out first on a narrow terminal (0: never)."""
 
+TILES: Final = {
+    "layer": 0, "run": 0, "kind": 0, "tile_images": 9, "tile_rows": 1, "tile_columns": 1, "tile_channels": 2,
+    "tile_filters": 2, "order": 8, "read_bytes": 1, "written_bytes": 1, "alone_bytes": 5, "compulsory_bytes": 4,
+    "pebbling_bytes": 6, "refetch": 3, "memory_bytes": 3,
+}  # fmt: skip
+"""The columns of how layers run."""
+
 
 class Remark(NamedTuple):
     """What there is to say of a run."""
@@ -90,3 +97,9 @@ def show_placements(table: Table, machine: Hardware, found: Sequence[Remark], *,
             *[line for sentence in sentences for line in paragraph("", sentence, indent=0)],
         ]
     )
+
+
+def show_tiles(table: Table) -> None:
+    """Print how each layer runs."""
+    lines, hidden = layout(cells(table.select(list(TILES))), drop=TILES, available=room())
+    show([plain(""), *lines, *left_out(hidden)])

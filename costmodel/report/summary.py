@@ -1,8 +1,13 @@
 """Simulation -> a few sentences in plain words, and the warnings that must not be missed."""
 
+from typing import TYPE_CHECKING
+
 from costmodel.place.placement import START
 from costmodel.simulate import NOTHING, Simulation
 from costmodel.units import exact, human
+
+if TYPE_CHECKING:
+    from costmodel.tile.plan import Plan
 
 TOP = 5
 
@@ -24,6 +29,7 @@ def summary(simulation: Simulation) -> list[tuple[str, str]]:
         ("work", work),
         *([("counted", counted)] if simulation.profile.convention != "standard" else []),
         ("bound by", bound(simulation)),
+        *([("in parts", in_parts(simulation.placement.plan))] if simulation.placement.plan else []),
         *(("" if number else "most time", sentence) for number, sentence in enumerate(expensive)),
         *(("assumed", sentence) for sentence in unread_inputs(simulation)),
     ]
@@ -43,6 +49,18 @@ def bound(simulation: Simulation) -> str:
     layers = simulation.layers["bound"].count(busy[0]["resource"])
     rest = f"; then {', '.join(others)}" if others else ""
     return f"{first} ({layers} of {len(simulation.layers)} layers){rest}"
+
+
+def in_parts(plan: "Plan") -> str:
+    """How many layers run how, and what crosses for them."""
+    ways = [(kind, [run for run in plan.runs if run.kind == kind]) for kind in ("band", "tiles", "whole")]
+    words = {"band": "in {} fused bands of rows", "tiles": "in tiles", "whole": "on whole maps"}
+    counts = [
+        f"{sum(len(run.layers) for run in runs)} layers {words[kind].format(len(runs))}" for kind, runs in ways if runs
+    ]
+    alone = human(sum(plan.table["alone_bytes"]), "B")
+    crossing = f"{human(plan.external_bytes, 'B')} cross; {alone} if each layer ran alone"
+    return f"{', '.join(counts)}; {crossing}; {human(plan.compulsory_bytes, 'B')} with every byte once"
 
 
 def unread_inputs(simulation: Simulation) -> list[str]:

@@ -1,0 +1,211 @@
+"""Runs of layers -> what they move and take: how a network goes through a small memory, as a table.
+
+A run is one layer in tiles, which layers behind it may finish value by value; one layer on whole maps, which may be
+finished so too; or a fused chain in bands of rows.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Final, NamedTuple
+
+from costmodel.profile import Profile
+from costmodel.table import Column, Table
+from costmodel.tile.bands import Lines
+from costmodel.tile.floors import pebbling
+from costmodel.tile.layers import Layer, Map
+from costmodel.tile.nest import Nest, Tiling, in_bytes
+
+TILES, WHOLE, BAND = "tiles", "whole", "band"
+
+NONE: Final[frozenset[int]] = frozenset()
+
+COLUMNS: Final = (
+    Column("layer", str, "", "the kernel's name: block and node, fused nodes joined by +"),
+    Column("run", int, "", "number of the run, from 1: layers with the same one run together"),
+    Column("kind", str, "", "tiles: piece by piece; band: by rows, layer after layer; whole: on whole maps"),
+    Column("tile_images", int, "", "images of a tile of results"),
+    Column("tile_rows", int, "", "rows of a tile or band of results; 1 for what has no positions"),
+    Column("tile_columns", int, "", "columns of a tile of results, all further axes of positions multiplied"),
+    Column("tile_channels", int, "", "channels of a tile of the operand, of one group"),
+    Column("tile_filters", int, "", "channels of a tile of results, of one group"),
+    Column("order", str, "", "of a layer in tiles, the loops over them, outermost first"),
+    Column("read_bytes", int, "B", "bytes read from the external memory", "sum"),
+    Column("written_bytes", int, "B", "bytes written to the external memory", "sum"),
+    Column("alone_bytes", int, "B", "the fewest bytes moved if its maps come from outside and go there", "sum"),
+    Column("compulsory_bytes", int, "B", "floor of that: every byte that it needs or makes, once", "sum"),
+    Column("pebbling_bytes", int, "B", "floor of that by the size of the memory, for any order of its products", "sum"),
+    Column("refetch", float, "", "alone_bytes / compulsory_bytes"),
+    Column("memory_bytes", int, "B", "bytes of the internal memory that are taken", "max"),
+)
+
+
+class Move(NamedTuple):
+    """Bits that cross between the memories for a layer."""
+
+    layer: int
+    """Row of the profile."""
+    tensor: int | None
+    """Row of the map; None for weights."""
+    bits: int
+    written: bool
+
+
+@dataclass(frozen=True)
+class Run:
+    """Consecutive layers that run together."""
+
+    kind: str
+    layers: tuple[Layer, ...]
+    moves: tuple[Move, ...]
+    need: int
+    """Bits of the internal memory that are taken."""
+    before: frozenset[int]
+    """Maps that are in the internal memory from the run before; as all that is kept, whole until this run is over."""
+    after: frozenset[int]
+    """Maps that are kept for the run behind."""
+    tiling: Tiling | None = None
+    lines: dict[int, Lines] | None = None
+    streamed: frozenset[int] = NONE
+    """Layers of a band whose weights are read again in every band."""
+
+    @property
+    def nest(self) -> Nest:
+        """Of layers in tiles: what the tiles are of."""
+        return finished(self.layers)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a network runs with ``size`` bytes of internal memory."""
+
+    profile: Profile
+    size: int
+    maps: dict[int, Map]
+    runs: tuple[Run, ...]
+    alone: dict[int, int]
+    """Row of each layer -> the fewest bits that it moves alone."""
+
+    @cached_property
+    def moves(self) -> tuple[Move, ...]:
+        """All that crosses."""
+        return tuple([move for run in self.runs for move in run.moves])
+
+    def traffic(self) -> tuple[list[int], list[int]]:
+        """Bytes read from the external memory and written to it, by layer of the profile."""
+        both = [[0] * len(self.profile.layers) for _ in range(2)]
+        for layer, _, bits, written in self.moves:
+            both[written][layer] += in_bytes(bits)
+        return both[0], both[1]
+
+    def taken(self) -> list[int]:
+        """Bytes of the internal memory that are taken, by layer; a view has those of the layer before."""
+        found = {layer.row: in_bytes(run.need) for run in self.runs for layer in run.layers}
+        held, last = [], 0
+        for row in range(len(self.profile.layers)):
+            last = found.get(row, last)
+            held.append(last)
+        return held
+
+    def run_of(self, row: int) -> tuple[int, Run, Layer] | None:
+        """A layer by its row of the profile, with its run and that one's number; None for a view."""
+        for number, run in enumerate(self.runs, start=1):
+            for layer in run.layers:
+                if layer.row == row:
+                    return number, run, layer
+        return None
+
+    @property
+    def external_bytes(self) -> int:
+        """All bytes read and written."""
+        return sum(map(sum, self.traffic()))
+
+    @property
+    def compulsory_bytes(self) -> int:
+        """What no plan can do without."""
+        return compulsory_bytes([layer for run in self.runs for layer in run.layers], self.maps)
+
+    @cached_property
+    def table(self) -> Table:
+        """A row for each layer that touches a memory."""
+        read, written = self.traffic()
+        rows = []
+        for number, run in enumerate(self.runs, start=1):
+            for layer in run.layers:
+                alone, floor = in_bytes(self.alone[layer.row]), compulsory(layer, self.maps)
+                rows.append(
+                    (
+                        layer.name,
+                        number,
+                        run.kind,
+                        *self._tile(run, layer),
+                        ", ".join(run.tiling.order) if run.tiling else "",
+                        read[layer.row],
+                        written[layer.row],
+                        alone,
+                        floor,
+                        pebbling(layer.nest, 8 * self.size) if layer.nest else 0,
+                        alone / floor if floor else 1.0,
+                        in_bytes(run.need),
+                    )
+                )
+        return Table.of(COLUMNS, rows)
+
+    def _tile(self, run: Run, layer: Layer) -> tuple[int, int, int, int, int]:
+        """Images, rows, columns, channels and filters of a tile."""
+        made = self.maps[layer.writes[0]]
+        channels, filters = (layer.nest.channels, layer.nest.filters) if layer.nest else (made.channels, made.channels)
+        if run.tiling:
+            images, rows, *columns = run.tiling.sizes
+            return images, rows, prod(columns), run.tiling.channels, run.tiling.filters
+        if run.lines:
+            return 1, min(made.rows, run.lines[layer.writes[0]].rate), made.columns, channels, filters
+        if run.kind == WHOLE:
+            return made.images, made.rows, made.columns, channels, filters
+        return 1, 1, 1, 1, 1
+
+
+def compulsory_bytes(layers: Iterable[Layer], maps: Mapping[int, Map]) -> int:
+    """What a network cannot do without: what is needed of its inputs, the weights, the outputs; each once."""
+    needed: dict[int, int] = {}
+    total = 0
+    for layer in layers:
+        total += in_bytes(layer.weights)
+        for tensor, bits in zip(layer.reads, layer.fetched, strict=True):
+            needed[tensor] = max(needed.get(tensor, 0), bits)
+        needed |= {tensor: maps[tensor].size for tensor in layer.writes}
+    return total + sum([in_bytes(bits) for tensor, bits in needed.items() if maps[tensor].outside])
+
+
+def compulsory(layer: Layer, maps: Mapping[int, Map]) -> int:
+    """Bytes that a layer needs of its operands, its weights, and its results; each once."""
+    return in_bytes(layer.weights) + sum(map(in_bytes, (*layer.fetched, *[maps[made].size for made in layer.writes])))
+
+
+def finished(layers: Sequence[Layer]) -> Nest:
+    """The nest of the first of the layers, with the weights of the others at hand to finish its tiles."""
+    nest = layers[0].nest
+    assert nest is not None  # noqa: S101 - what is tiled has a nest
+    return nest._replace(held=nest.held + sum([layer.weights for layer in layers[1:]]))
+
+
+def tiled(layers: Sequence[Layer], tiling: Tiling) -> list[Move]:
+    """All that crosses for a layer in tiles and those that finish them."""
+    layer, *others = layers
+    nest, row = finished(layers), layer.row
+    kernel = nest.groups * nest.weights * nest.bits.kernel
+    results = nest.groups * nest.outputs * nest.bits.output
+    read = {layer.reads[0]: tiling.input_read(nest) * nest.bits.input}
+    read |= dict(zip(layer.reads[1:], layer.fetched[1:], strict=True))
+    weights = layer.weights
+    if layer.second is None:
+        weights += (tiling.kernel_times - 1) * kernel
+    else:
+        read[layer.second] = tiling.kernel_times * kernel
+    moves = [Move(row, tensor, bits, written=False) for tensor, bits in read.items()]
+    moves += [Move(row, None, weights, written=False)] * (weights > 0)
+    moves += [Move(other.row, None, other.weights, written=False) for other in others if other.weights]
+    if tiling.visits > 1:
+        moves += [Move(row, layer.writes[0], results * (tiling.visits - 1), written=way) for way in (True, False)]
+    return [*moves, Move(layers[-1].row, layers[-1].writes[0], results, written=True)]

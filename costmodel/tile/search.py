@@ -1,0 +1,382 @@
+"""Profile x memory size -> how each layer runs so that the fewest bytes cross to the external memory and back.
+
+The layers are cut, in their order, into runs. At each cut the maps that are needed later are in the external memory, or
+some of them stay in the internal one: all, the newest, or those that are needed soonest. The cuts with the least
+traffic are found by dynamic programming over the order.
+"""
+
+from collections.abc import Iterable, Iterator
+from math import inf
+from typing import Final, NamedTuple
+
+from costmodel.errors import CostModelError
+from costmodel.profile import Profile
+from costmodel.tile import layers as reading
+from costmodel.tile.bands import Lines, levels, lines
+from costmodel.tile.layers import Layer, Map
+from costmodel.tile.nest import Nest, Tiling, in_bytes, search, smallest
+from costmodel.tile.plan import BAND, NONE, TILES, WHOLE, Move, Plan, Run, finished, tiled
+from costmodel.units import exact
+
+LONGEST: Final = 32
+"""The most layers that are tried as one chain."""
+
+MARGIN: Final = 3
+"""A chain is tried with so many layers before and behind those whose maps do not fit."""
+
+PARTS: Final = (1, 2, 4, 8, 16)
+"""The numbers of bands that are tried for a chain whose weights do not all fit."""
+
+
+def plan(profile: Profile, size: int, memory: str = "the internal memory") -> Plan:
+    """The runs with the least traffic; an error where the smallest tile of a layer does not fit."""
+    search_ = _Search(profile, 8 * size)
+    runs = search_.runs()
+    if not runs:
+        for layer in search_.layers:
+            least = in_bytes(search_.least(layer))
+            if least > size:
+                raise CostModelError(
+                    f"layer {layer.name!r} needs at least {exact(least, 'B')} of {memory} for its smallest tile, "
+                    f"and there are {exact(size, 'B')}"
+                )
+    alone = {layer.row: search_.alone(number) for number, layer in enumerate(search_.layers)}
+    return Plan(profile, size, search_.maps, runs, alone)
+
+
+class _Buffers(NamedTuple):
+    """The lines of a chain, and the bits of their buffers."""
+
+    lines: dict[int, Lines]
+    each: dict[int, int]
+    bits: int
+
+
+class _Chain:
+    """Consecutive layers, and what enters and leaves them."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.layers: list[Layer] = []
+        self.entering: dict[int, tuple[int, int]] = {}
+        """Maps from before: row of the layer that reads it first, and the bits that are needed of it."""
+        self.made: dict[int, int] = {}
+        """Maps made: row of the layer."""
+        self.inner = 0
+        """Bits of the maps that are made and read."""
+        self.weights = 0
+        self.stretched: set[int] = set()
+        self.banded, self.finished = True, True
+        """Whether bands can run it, and whether its first layer can run in tiles that the others finish."""
+        self.bands: dict[int, _Buffers | None] = {}
+        """By the number of bands."""
+
+    def add(self, layer: Layer, maps: dict[int, Map]) -> None:
+        """One layer more at the end."""
+        self.layers.append(layer)
+        self.weights += layer.weights
+        for tensor, bits in zip(layer.reads, layer.fetched, strict=True):
+            if tensor in self.made:
+                self.inner += maps[tensor].size
+            elif tensor in self.entering:
+                self.entering[tensor] = (self.entering[tensor][0], maps[tensor].size)
+            else:
+                self.entering[tensor] = (layer.row, bits)
+        for tensor in layer.writes:
+            self.made[tensor] = layer.row
+        self.stretched.update(layer.stretched)
+
+
+class _Choice(NamedTuple):
+    """A way to run a chain: the bits that cross because of it, beside those of its maps, and the memory it takes."""
+
+    kind: str
+    extra: int
+    need: int
+    tiling: Tiling | None = None
+    lines: dict[int, Lines] | None = None
+    streamed: frozenset[int] = NONE
+
+
+class _Stop(NamedTuple):
+    """The best way to a cut with certain maps kept."""
+
+    cost: int
+    cut: int
+    kept: frozenset[int]
+    choice: _Choice | None
+
+
+class _Search:
+    """The dynamic programme over cuts and what is kept across them."""
+
+    def __init__(self, profile: Profile, room: int) -> None:
+        self.room = room
+        self.maps: dict[int, Map] = reading.maps(profile)
+        self.layers = reading.layers(profile, self.maps)
+        self.level, self.local = levels(self.layers, self.maps)
+        self.tilings: dict[tuple[Nest, int], Tiling | None] = {}
+        self.readers: dict[int, list[int]] = {}
+        for number, layer in enumerate(self.layers):
+            for tensor in layer.reads:
+                self.readers.setdefault(tensor, []).append(number)
+        changes: list[set[int]] = [set() for _ in range(len(self.layers) + 1)]
+        maker = {tensor: number for number, layer in enumerate(self.layers) for tensor in layer.writes}
+        for tensor, numbers in self.readers.items():
+            for cut in range(maker.get(tensor, -1) + 1, numbers[-1] + 1):
+                changes[cut].add(tensor)
+        self.crossing = list(map(frozenset, changes))
+        self.states = [self._states(cut) for cut in range(len(self.layers) + 1)]
+        self.easy = [
+            self._size(self.crossing[n] | self.crossing[n + 1] | {*layer.touched}) + layer.grain <= room
+            for n, layer in enumerate(self.layers)
+        ]
+
+    def _size(self, tensors: Iterable[int]) -> int:
+        return sum([self.maps[tensor].size for tensor in tensors])
+
+    def _states(self, cut: int) -> list[frozenset[int]]:
+        """What may stay across a cut."""
+        everything = self.crossing[cut]
+        if not everything or not cut:
+            return [NONE]
+        newest = everything & {*self.layers[cut - 1].writes}
+        states = dict.fromkeys((NONE, everything, newest, self._soonest(cut)))
+        return [state for state in states if self._size(state) <= self.room]
+
+    def _soonest(self, cut: int) -> frozenset[int]:
+        """Of the maps that cross, those that are needed first, as many as fit beside what the next layer touches."""
+        touched = {*self.layers[cut].touched}
+        room = self.room - self._size(touched) - self.layers[cut].grain
+        found = set()
+        for tensor in sorted(self.crossing[cut], key=lambda tensor: (self._next(tensor, cut), tensor)):
+            room -= 0 if tensor in touched else self.maps[tensor].size
+            if room < 0:
+                break
+            found.add(tensor)
+        return frozenset(found)
+
+    def _next(self, tensor: int, cut: int) -> int:
+        """The first layer from a cut on that reads a map."""
+        return next(number for number in self.readers[tensor] if number >= cut)
+
+    def runs(self) -> tuple[Run, ...]:
+        """The best runs from the first layer to the last; none if some layer fits in no way."""
+        count = len(self.layers)
+        best: list[dict[frozenset[int], _Stop]] = [{} for _ in self.states]
+        best[0][NONE] = _Stop(0, 0, NONE, None)
+        for longest in (1, LONGEST):  # layers alone first, so that few chains can still be better
+            for first in range(count):
+                for chain in self._chains(first, longest) if best[first] else ():
+                    self._extend(best, first, chain)
+        if not best[count]:
+            return ()
+        found = []
+        cut, kept = count, NONE
+        while cut:
+            stop = best[cut][kept]
+            found.append(self._run(stop, cut, kept))
+            cut, kept = stop.cut, stop.kept
+        return tuple(reversed(found))
+
+    def _extend(self, best: list[dict[frozenset[int], _Stop]], first: int, chain: _Chain) -> None:
+        """Try a chain from each state at its first cut to each at its last."""
+        cut = first + len(chain.layers)
+        for before, stop in best[first].items():
+            for after in self.states[cut]:
+                known = best[cut].get(after)
+                limit = inf if known is None else known.cost - stop.cost
+                if chain.weights >= limit or self._size(before | after) > self.room:
+                    continue
+                around = sum([bits for _, _, bits, _ in self._flow(chain, before, after)])
+                choice = self._choice(chain, before | after, limit - around)
+                if choice:
+                    best[cut][after] = _Stop(stop.cost + around + choice.extra, first, before, choice)
+
+    def alone(self, number: int) -> int:
+        """The fewest bits that a layer moves if all its maps come from outside and go there."""
+        chain = next(self._chains(number, 1))
+        choice = self._choice(chain, NONE, inf)
+        assert choice is not None  # noqa: S101 - else there were no runs
+        layer = chain.layers[0]
+        return choice.extra + sum(layer.fetched) + self._size(layer.writes)
+
+    def least(self, layer: Layer) -> int:
+        """The bits that a layer needs alone, however it runs."""
+        needs = [self._size({*layer.touched}) + layer.grain, smallest(layer.nest) if layer.nest else layer.piece]
+        if layer.row in self.local:
+            chain = _Chain(0)
+            chain.add(layer, self.maps)
+            needs.append(self._need(chain, 0, NONE) + self._size(chain.stretched) + layer.grain)
+        return min(needs)
+
+    def _chains(self, first: int, longest: int) -> Iterator[_Chain]:
+        """The chains worth trying from a layer on."""
+        chain = _Chain(first)
+        for number in range(first, min(first + longest, len(self.layers))):
+            layer = self.layers[number]
+            banded = chain.banded and layer.row in self.local and not chain.made.keys() & {*layer.stretched}
+            finished = number == first or (chain.finished and self._finishes(layer, number))
+            if not (banded or finished):
+                return
+            chain.add(layer, self.maps)
+            chain.banded, chain.finished, chain.bands = banded, finished, {}
+            low = self._lines(chain, 0) if banded else None
+            if number > first:
+                if low is None or low.bits > self.room:
+                    chain.banded = False
+                    if not finished:
+                        return
+                ends = self.easy[first : first + MARGIN + 1], self.easy[max(first, number - MARGIN) : number + 1]
+                if any(map(all, ends)):
+                    return
+            yield chain
+
+    def _finishes(self, layer: Layer, number: int) -> bool:
+        """Whether nobody but a layer reads the result of the one before, and value by value: a tile may be finished."""
+        before = self.layers[number - 1]
+        return (
+            layer.pointwise
+            and layer.reads == before.writes
+            and len(self.readers[layer.reads[0]]) == 1
+            and not self.maps[layer.reads[0]].outside
+        )
+
+    def _lines(self, chain: _Chain, parts: int) -> _Buffers | None:
+        """The buffers of a chain in so many bands, or with 0 in bands of one row."""
+        if parts not in chain.bands:
+            height = 1
+            if parts:
+                coarsest = max(chain.layers, key=lambda layer: self.level[layer.writes[0]]).writes[0]
+                height = -(-self.maps[coarsest].rows // parts)
+            found = lines(chain.layers, self.maps, self.level, height)
+            each = (
+                {}
+                if found is None
+                else {tensor: self.maps[tensor].row * buffer for tensor, (_, _, buffer) in found.items()}
+            )
+            chain.bands[parts] = None if found is None else _Buffers(found, each, sum(each.values()))
+        return chain.bands[parts]
+
+    def _choice(self, chain: _Chain, kept: frozenset[int], limit: float) -> _Choice | None:
+        """The best way to run a chain with some maps kept, the least traffic below a limit, then the least memory."""
+        if chain.weights >= limit:
+            return None
+        room = self.room - self._size(kept)
+        found = list(self._whole(chain, kept, room)) if chain.finished else []
+        if chain.finished and not found and kept.isdisjoint(chain.made.keys() | {*chain.layers[0].reads}):
+            found += self._tiles(chain, room)
+        low = chain.bands.get(0) if chain.banded else None
+        if low is not None:
+            room -= self._size(chain.stretched - kept)
+            need = self._need(chain, 0, kept)
+            if need + chain.weights <= room:
+                taken = self.room - room + need + chain.weights
+                found.append(_Choice(BAND, chain.weights, taken, lines=low.lines))
+            elif need <= room:
+                found += self._streaming(chain, kept, room, min([limit, *[choice.extra for choice in found]]))
+        found = [choice for choice in found if choice.extra < limit]
+        return min(found, key=lambda choice: (choice.extra, choice.need), default=None)
+
+    def _whole(self, chain: _Chain, kept: frozenset[int], room: int) -> Iterator[_Choice]:
+        """One layer on whole maps with its weights in passing, each value finished by the layers behind it."""
+        layer, *others = chain.layers
+        touched = {*layer.reads, *chain.layers[-1].writes}
+        need = self._size(touched - kept) + layer.grain + sum([other.weights for other in others])
+        if need <= room:
+            yield _Choice(WHOLE, chain.weights, self.room - room + need)
+
+    def _tiles(self, chain: _Chain, room: int) -> Iterator[_Choice]:
+        """One layer in tiles, each finished by the layers behind it."""
+        taken = self.room - room
+        layer, *others = chain.layers
+        if layer.nest is None:
+            if layer.piece <= room and not others:
+                yield _Choice(TILES, layer.weights, taken + layer.piece)
+            return
+        nest = finished(chain.layers)
+        key = nest, room
+        if key not in self.tilings:
+            self.tilings[key] = search(*key)
+        tiling = self.tilings[key]
+        if tiling:
+            once = sum(layer.fetched) + self._size(chain.layers[-1].writes)
+            extra = sum([move.bits for move in tiled(chain.layers, tiling)]) - once
+            yield _Choice(TILES, extra, taken + tiling.need, tiling=tiling)
+
+    def _streaming(self, chain: _Chain, kept: frozenset[int], room: int, limit: float) -> Iterator[_Choice]:
+        """A chain in bands so high that few of the weights, those that do not fit, are read in each band."""
+        grain = max([layer.grain for layer in chain.layers])
+        for parts in PARTS:
+            over = max(0, chain.weights + (grain if parts == 1 else self._need(chain, 0, kept)) - room)
+            if chain.weights + (parts - 1) * over >= limit:
+                return  # not even with the buffers of bands of one row
+            left = room - grain - self._need(chain, parts, kept)
+            if left < 0:
+                continue
+            band = chain.bands[parts]
+            assert band is not None  # noqa: S101 - bands of one row exist
+            streamed, extra = set(), chain.weights
+            times = {layer.row: self._times(layer, band.lines) for layer in chain.layers}
+            for layer in sorted(chain.layers, key=lambda layer: (-times[layer.row], -layer.weights)):
+                if layer.weights <= left:
+                    left -= layer.weights
+                elif layer.weights:
+                    streamed.add(layer.row)
+                    extra += (times[layer.row] - 1) * layer.weights
+            if extra < limit:
+                limit = extra
+                yield _Choice(BAND, extra, self.room - left, lines=band.lines, streamed=frozenset(streamed))
+
+    def _need(self, chain: _Chain, parts: int, kept: frozenset[int]) -> int:
+        """Bits of the buffers of so many bands, see :meth:`_lines`, but for maps that are whole in the memory."""
+        band = self._lines(chain, parts)
+        assert band is not None  # noqa: S101 - bands of one row exist
+        return band.bits - sum([band.each[tensor] for tensor in kept if tensor in band.each])
+
+    def _times(self, layer: Layer, band: dict[int, Lines]) -> int:
+        """How often the weights of a layer are read if no band finds them there."""
+        entry = self.maps[layer.writes[0]]
+        return entry.images * band[layer.writes[0]].bands(entry.rows)
+
+    def _flow(
+        self, chain: _Chain, before: frozenset[int], after: frozenset[int]
+    ) -> Iterator[tuple[int, int, int, bool]]:
+        """What crosses of the maps around a chain, each once, as the fields of a :class:`Move`."""
+        first, later = chain.layers[0].row, self.crossing[chain.first + len(chain.layers)]
+        for tensor, (row, bits) in chain.entering.items():
+            if tensor not in before:
+                yield row, tensor, self.maps[tensor].size if tensor in after else bits, False
+        for tensor in after - before:
+            if tensor not in chain.entering and tensor not in chain.made:
+                yield first, tensor, self.maps[tensor].size, False
+        for tensor in before - after:
+            if tensor in later and not self.maps[tensor].outside:
+                yield first, tensor, self.maps[tensor].size, True
+        for tensor, row in chain.made.items():
+            entry = self.maps[tensor]
+            if entry.outside or (tensor in later and tensor not in after) or tensor not in self.readers:
+                yield row, tensor, entry.size, True
+
+    def _run(self, stop: _Stop, cut: int, after: frozenset[int]) -> Run:
+        choice = stop.choice
+        assert choice is not None  # noqa: S101 - only the first cut has none
+        chain = _Chain(stop.cut)
+        for layer in self.layers[stop.cut : cut]:
+            chain.add(layer, self.maps)
+        moves = [Move(*fields) for fields in self._flow(chain, stop.kept, after)]
+        if choice.tiling:
+            touched = {tensor for layer in chain.layers for tensor in layer.touched}
+            passing = [move for move in moves if move.tensor not in touched]
+            moves = [*passing, *tiled(chain.layers, choice.tiling)]
+        else:
+            times = {layer.row: self._times(layer, choice.lines) for layer in chain.layers} if choice.lines else {}
+            moves += [
+                Move(layer.row, None, layer.weights * (times[layer.row] if layer.row in choice.streamed else 1), False)
+                for layer in chain.layers
+                if layer.weights
+            ]
+        return Run(
+            choice.kind, tuple(chain.layers), tuple(moves), choice.need, stop.kept, after,
+            choice.tiling, choice.lines, choice.streamed,
+        )  # fmt: skip
