@@ -604,8 +604,22 @@ def resized_maps(draw):
     return Resize((*size[:2], draw(sizes), draw(sizes)), how[0], coordinates, *how[1:]), [size]
 
 
+def fits_contraction(drawn):
+    """What stands for three dots has one shape: onnx infers none where it stretches."""
+    op, flowing = drawn
+    rest = iter(flowing)
+    shapes = [held or next(rest) for held in op.held or (None, None)]
+    dots = []
+    for term, shape in zip(op.equation.partition("->")[0].split(","), shapes, strict=True):
+        before, found, behind = term.partition("...")
+        if found:
+            dots.append(shape[len(before) : len(shape) - len(behind)])
+    return len({*dots}) <= 1
+
+
 DRAWN_FOR_RUNTIME = DRAWN | {
     "Attention": DRAWN["Attention"].filter(fits_attention),
+    "Einsum": DRAWN["Einsum"].filter(fits_contraction),
     "Mod": pairs(functools.partial(Mod, truncated=True)),
     "Resize": resized_maps(),
     "AveragePool": DRAWN["AveragePool"].filter(fits_runtime),
