@@ -78,9 +78,7 @@ def test_results_parameters_and_products_are_torchs(activation):
             norm.running_mean.uniform_()
             norm.running_var.uniform_(0.5, 2)
     graph = costmodel.from_torch(module, x)
-    assert graph.parameters == sum(weight.numel() for weight in module.parameters()) + 8 * isinstance(
-        activation, nn.PReLU
-    )
+    assert graph.parameters == sum(weight.numel() for weight in module.parameters())
     assert 2 * graph.macs == flops(module, x)
     (ours,) = execute(graph, [x.numpy()], weights(graph, module))
     with torch.no_grad():
@@ -126,6 +124,30 @@ def test_weights_are_not_needed_and_nothing_is_computed():
     graph = costmodel.from_torch(module, torch.zeros(1, 10**6))
     assert graph.macs == 10**12 + 7 * 10**6
     assert graph.parameters == 10**12 + 10**6 + 7 * 10**6 + 7
+
+
+class Tied(nn.Module):
+    """A layer that runs three times, and a table that is read by its rows and as a matrix."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(50, 6)
+        self.layer = nn.Linear(6, 6)
+        self.head = nn.Linear(6, 50, bias=False)
+        self.head.weight = self.table.weight
+
+    def forward(self, words):
+        x = self.table(words)
+        for _ in range(3):
+            x = self.layer(x)
+        return self.head(x)
+
+
+def test_shared_weights_count_once():
+    graph = costmodel.from_torch(Tied(), torch.zeros(1, 4, dtype=torch.long))
+    assert graph.parameters == 50 * 6 + 6 * 6 + 6 == profile(graph).layers.total("parameters")
+    assert graph.macs == 4 * (3 * 6 * 6 + 6 * 50)
+    assert graph.notes == ()
 
 
 class Tokens(nn.Module):

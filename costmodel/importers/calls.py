@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 from costmodel.arrays import np
 from costmodel.errors import UnsupportedError
 from costmodel.graph import Input, Op, Shape, Tensor, dims
-from costmodel.ops import ChannelShuffle, GroupNorm, InstanceNorm, LayerNorm, Linear, RMSNorm, TrainingBatchNorm
+from costmodel.ops import ChannelShuffle, GroupNorm, InstanceNorm, LayerNorm, Linear, PRelu, RMSNorm, TrainingBatchNorm
 from costmodel.ops.checks import broadcast
 from costmodel.ops.onnx import Constant, OnnxNode, Operand
 
@@ -83,9 +83,16 @@ class TorchNode(OnnxNode):
     """A node of ONNX in the place of a call: its layer has the call's path."""
 
     @classmethod
-    def at(cls, path: str, taken: dict[str, int], dtype: str) -> Self:
-        """A node at a place, with nothing else yet."""
-        return cls("", OPSET, {}, (), (True,), path, taken, dtype)
+    def at(
+        cls,
+        path: str,
+        taken: dict[str, int],
+        dtype: str,
+        constants: tuple[Constant, ...] = (),
+        common: frozenset[str] = frozenset(),
+    ) -> Self:
+        """A node at a place, with its constants and nothing else yet."""
+        return cls("", OPSET, {}, constants, (True,), path, taken, dtype, common=common)
 
     @property
     def place(self) -> tuple[str, str]:
@@ -252,9 +259,9 @@ def _clamp(low: str, high: str) -> Rule:
 
 def _prelu(call: Call) -> Made:
     slope = call["weight"]
-    if isinstance(slope, Constant):  # one for each channel, which ONNX aligns at the end
-        slope = slope._replace(shape=(slope.elements, *(1,) * (len(call.shape) - 2)))
-    return call.one("PRelu", call.first, slope)
+    if not isinstance(slope, Constant):
+        raise UnsupportedError("its slopes are computed, where weights of the module are supported")
+    return call.node.then(PRelu(shared=slope.elements == 1), call.first)
 
 
 def _elu(call: Call) -> Made:
@@ -679,9 +686,6 @@ CONSTANT: Final = frozenset(
 )  # fmt: skip
 """Functions that take only a shape and a type from a map: what they make does not flow."""
 
-KEEPS_BUFFERS: Final = frozenset({"batch_norm"})
-"""Functions whose operands that are not learned stay weights; for all others they are maps from outside."""
-
 COMPARING: Final = frozenset({"eq", "ge", "gt", "le", "lt", "ne"})
 """Functions whose operands are brought to one element type, while what they make is true or false."""
 
@@ -693,3 +697,8 @@ PROMOTING: Final = COMPARING | {
 
 CHOOSING: Final = frozenset({"condition", "mask"})
 """Arguments that are true or false, and choose."""
+
+KEEPS_BUFFERS: Final = frozenset({"batch_norm", "scaled_dot_product_attention"}) | (
+    PROMOTING - {"cat", "concat", "masked_fill", "stack", "where"}
+)
+"""Functions that hold what is not learned as buffers; for all others it is a map from outside."""

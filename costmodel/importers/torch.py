@@ -143,8 +143,17 @@ class Reader:
         self.places: Final = Places(calls)
         self.memory: Final = Memory(calls)
         self.dtype: Final = _network_type(module)
+        self.placeholders: Final = {node.name: node for node in exported.graph.nodes if node.op == "placeholder"}
         signature = exported.graph_signature
         self.learned: Final = {*signature.inputs_to_parameters.values()}
+        self.common: Final = frozenset(
+            [
+                target
+                for name, target in signature.inputs_to_parameters.items()
+                if len(self.placeholders[name].users) > 1
+            ]
+        )
+        """The parameters that several calls read."""
         self.buffers: Final[Mapping[str, str]] = signature.inputs_to_buffers
         self.maps: Final[dict[Any, Tensor]] = {}
         """Constants that are not learned, such as masks and positions, as inputs of the graph."""
@@ -178,7 +187,13 @@ class Reader:
             **signature.inputs_to_lifted_tensor_constants,
         }
         return {
-            name: Constant(tuple(held[target].shape), partial(_values, held[target]), target, self._type(held[target]))
+            name: Constant(
+                tuple(held[target].shape),
+                partial(_values, held[target]),
+                target,
+                self._type(held[target]),
+                target in self.learned,
+            )
             for name, target in named.items()
         }
 
@@ -211,9 +226,9 @@ class Reader:
         """A tensor's element type; None for the network's."""
         return own(type_of(tensor), self.dtype)
 
-    def _place(self, node: Any) -> TorchNode:
-        """A node of ONNX in the place of a call, to be made one."""
-        return TorchNode.at(self.places.of(node), self.taken, self.dtype)
+    def _place(self, node: Any, constants: Sequence[Constant] = ()) -> TorchNode:
+        """A node of ONNX in the place of a call, to be made one of these constants and whatever flows."""
+        return TorchNode.at(self.places.of(node), self.taken, self.dtype, tuple(constants), self.common)
 
     def _call(self, node: Any) -> Any:
         try:
@@ -260,9 +275,10 @@ class Reader:
         given = {each.name: each.default_value for each in schema if each.has_default_value()}
         given |= dict(zip([each.name for each in schema], taken[0], strict=False)) | dict(taken[1])
         plain = tuple([each.name for each in schema if not each.has_default_value()])
+        constants = [value for value in given.values() if isinstance(value, Constant)]
         if kind in PROMOTING:
             given = {name: self._promoted(node, name, value) for name, value in given.items()}
-        return self._checked(node, CALLS[kind](Call(given, plain, shapes, self._place(node))))
+        return self._checked(node, CALLS[kind](Call(given, plain, shapes, self._place(node, constants))))
 
     def _promoted(self, node: Any, name: str, value: Any) -> Any:
         """An operand in the element type that all operands of the function come to, but for what only chooses."""
@@ -295,12 +311,12 @@ class Reader:
     def _outside(self, node: Any) -> bool:
         """Whether a node is a constant of several values that is not learned."""
         value = self.values[node]
-        return isinstance(value, Constant) and value.name not in self.learned and value.elements > 1
+        return isinstance(value, Constant) and not value.learned and value.elements > 1
 
     def _learned(self, taken: Any) -> list[Constant]:
         """The learned values among the arguments."""
         leaves = trees.tree_leaves(taken, is_leaf=lambda value: isinstance(value, Constant))
-        return [value for value in leaves if isinstance(value, Constant) and value.name in self.learned]
+        return [value for value in leaves if isinstance(value, Constant) and value.learned]
 
     def _constants(self, node: Any, taken: Any, shapes: Sequence[Shape]) -> Any:
         """What is made of constants: learned values under another shape or by a function stay as many as they are."""
@@ -309,7 +325,11 @@ class Reader:
             return self._spread(node, learned[0], shapes[0])
         name = learned[0].name if learned else ""
         types = [self._type(value) for value in _tensors(node)]
-        return _as(node, [Constant(shape, name=name, dtype=dtype) for shape, dtype in zip(shapes, types, strict=True)])
+        made = [
+            Constant(shape, name=name, dtype=dtype, learned=bool(learned))
+            for shape, dtype in zip(shapes, types, strict=True)
+        ]
+        return _as(node, made)
 
     def _spread(self, node: Any, value: Constant, shape: Shape) -> Any:
         """Copies of a learned value, such as a class token for each image: the only row of a table, taken so often."""
