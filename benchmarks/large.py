@@ -134,7 +134,7 @@ def main() -> None:
         for stage, seconds in large.items():
             growth = seconds / small[stage]
             print(f"    {stage:20} {seconds * 1e6:7.2f} us per node; {growth:4.1f} times that of a quarter of the size")
-            if growth > GROWTH and seconds > LIMIT / 60:
+            if growth > GROWTH and seconds > LIMIT / 10:
                 late.append(f"{name}: {stage} grows {growth:.1f} times")
         both = large["graph"] + large["profile"]
         print(f"    graph and profile    {both * 1e6:7.2f} us per node (limit {LIMIT * 1e6:.0f} us)")
