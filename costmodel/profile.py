@@ -299,7 +299,7 @@ def _maps(
     rows = [
         (
             names[tensor.node] + (f":{tensor.index}" if tensor.index else ""),
-            "output" if tensor in outputs else "map" if tensor.node.inputs else "input",
+            "input" if not tensor.node.inputs else "output" if tensor in outputs else "map",
             tensor.shape,
             BITS[tensor.dtype or graph.dtype],
             start,

@@ -2,6 +2,7 @@
 
 import signal
 
+import numpy as np
 import onnx
 import pytest
 from fuzz import Case, case, run
@@ -55,6 +56,12 @@ def our_own_operator_nested():
     return made
 
 
+def input_as_output():
+    """The input goes out as it came in, under another shape, and is read again."""
+    nodes = [one("Flatten", ("x",), ("f",)), one("Slice", ("x", "s", "e"), ("a",)), one("Relu", ("x",), ("y",))]
+    return model(nodes, {"x": (2, 3, 8, 8)}, {"s": np.array([0]), "e": np.array([1])}, ["f", "a", "y"])
+
+
 FOUND = {
     "a constant of a negative size": (negative_sizes, PROFILE, "constant 'w' has the shape (4, -2147483648)"),
     "no number, which no YAML holds": (no_number, ("export", "{}"), "epsilon: expected a number, not 'nan'"),
@@ -74,6 +81,18 @@ def test_what_was_found_is_refused_by_name_and_place(name, tmp_path):
     assert problem == ""
     assert message in printed
     assert printed.startswith(f"error: {tmp_path / 'case.onnx'}")
+
+
+@pytest.mark.parametrize("policy", ["threshold", "liveness", "reuse"])
+def test_an_input_that_is_also_an_output(policy, tmp_path):
+    made = Case(
+        ".onnx", input_as_output().SerializeToString(), ("profile", "{}", "--hw", "paper-2012", "--place", policy)
+    )
+    assert run(made, tmp_path) == ("", "")
+    costs = costmodel.cost(str(tmp_path / "case.onnx"), "paper-2012", placement=policy)
+    x = dict(zip(costs.profile.tensors["tensor"], costs.profile.tensors["kind"], strict=True))["x"]
+    assert x == "input"  # nothing makes it, and nothing writes it out
+    assert costs.layers.total("output_bytes") == 4 * (3 * 8 * 8 + 2 * 3 * 8 * 8)
 
 
 def test_a_machine_without_an_engine_is_named_by_its_file(tmp_path):
