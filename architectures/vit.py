@@ -3,13 +3,14 @@
 from costmodel.graph import Tensor, block
 from costmodel.ops import (
     Add,
-    Attention,
     Concat,
     Conv,
     Gelu,
     Input,
     LayerNorm,
     Linear,
+    MatMul,
+    Mul,
     Reshape,
     Slice,
     Softmax,
@@ -48,10 +49,22 @@ def vit_b_16(size: int = 224, classes: int = 1000, depth: int = 12) -> Tensor:
 def encoder(x: Tensor, hidden: int, heads: int) -> Tensor:
     """Attention of all words to all, then two dense layers for each word; each behind a norm and beside a shortcut."""
     width = x.shape[-1]
-    y = LayerNorm(epsilon=1e-6)(x, name="norm1")
-    query, key, value = (Linear(width)(y, name=name) for name in ("query", "key", "value"))
-    y = Attention(heads)(query, key, value, name="attention")
+    y = attention(LayerNorm(epsilon=1e-6)(x, name="norm1"), heads)
     x = Add()(x, Linear(width)(y, name="projection"), name="add1")
     y = Linear(hidden)(LayerNorm(epsilon=1e-6)(x, name="norm2"), name="fc1")
     y = Linear(width)(Gelu()(y, name="gelu"), name="fc2")
     return Add()(x, y, name="add2")
+
+
+def attention(x: Tensor, heads: int) -> Tensor:
+    """Softmax of query times key, times value, for each head; equation 1 of Vaswani et al. 2017."""
+    width = x.shape[-1]
+    turned = {"query": (0, 2, 1, 3), "key": (0, 2, 3, 1), "value": (0, 2, 1, 3)}
+    apart = []
+    for name, axes in turned.items():
+        y = Reshape((0, 0, heads, -1))(Linear(width)(x, name=name), name=f"{name}_heads")
+        apart.append(Transpose(axes)(y, name=f"{name}_transpose"))
+    query, key, value = apart
+    y = Mul(())(MatMul()(query, key, name="scores"), name="scale")
+    y = MatMul()(Softmax(-1)(y, name="shares"), value, name="mixture")
+    return Reshape((0, 0, width))(Transpose((0, 2, 1, 3))(y, name="transpose"), name="together")
