@@ -525,7 +525,8 @@ def padded_with(op, x):
 
 
 def joined_with(op, *inputs, **weights):
-    return joined(op, *placed(op, inputs, weights))
+    whole = [size if axis != op.axis % inputs[0].ndim else 1 for axis, size in enumerate(inputs[0].shape)]
+    return joined(op, *[part * np.ones(whole) for part in placed(op, inputs, weights)])
 
 
 def value_pairs(formula):

@@ -30,6 +30,8 @@ COUNTS = [
     ("squeezenet_v1_1", {"size": 224}, 1_235_496, 349_151_936, "fvcore 0.1.5 on the ONNX light model"),
     ("mobilenet_v1", {}, 4_231_976, 568_740_352, "asserted by pytorchcv; the MACs round to the 569 M of table 4"),
     ("mobilenet_v2", {}, 3_504_872, 300_774_272, "torchvision: num_params; MACs in public counts"),
+    ("vit_b_16", {}, 86_567_656, None, "torchvision: num_params"),
+    ("mixer_b_16", {}, 59_880_472, None, "timm: mixer_b16_224"),
     ("nasnet_a_mobile", {}, 5_289_978, None, "asserted by pytorchcv"),
     ("lenet5", {}, 61_706, 416_520, "156 + 2416 + 48120 + 10164 + 850; 6*28*28*25 + 16*10*10*150 + 400*120 + ..."),
 ]

@@ -417,7 +417,11 @@ def choices(draw):
 @st.composite
 def joins(draw):
     op, shapes = draw(concatenations())
-    return draw(several(Concat, shapes, op.axis))
+    op, flows = draw(several(Concat, shapes, op.axis))
+    axis = op.axis % len(shapes[0])
+    held = [shape and tuple(draw(st.sampled_from([n, n, 1])) if at != axis else n for at, n in enumerate(shape))
+            for shape in op.held]  # fmt: skip
+    return Concat(op.axis, tuple(held)), flows
 
 
 @st.composite

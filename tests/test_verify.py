@@ -59,7 +59,13 @@ from costmodel.profile import profile
 from costmodel.table import Table
 
 FUSED = [["BatchNorm", "Relu"]]
-NARROW = {"vgg16": {"width": 0.25}, "vgg19": {"width": 0.25}, "conv_mobilenet": {"width": 0.5}}
+NARROW = {
+    "vit_b_16": {"depth": 1},
+    "mixer_b_16": {"depth": 1},
+    "vgg16": {"width": 0.25},
+    "vgg19": {"width": 0.25},
+    "conv_mobilenet": {"width": 0.5},
+}
 
 
 def differences(verification):

@@ -631,8 +631,8 @@ def _placed(op: Any, run: Run, operands: Sequence[Array]) -> list[Array]:
 @implements("Concat")
 def _concat(op: Any, run: Run, *operands: Array) -> Array:
     parts = _placed(op, run, operands)
-    axis = op.axis % parts[0].ndim
-    shape = [*parts[0].shape]
+    axis = op.axis % operands[0].ndim
+    shape = [*operands[0].shape]
     shape[axis] = sum(x.shape[axis] for x in parts)
     y = np.empty(shape, np.float64)
     start = 0

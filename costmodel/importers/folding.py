@@ -39,7 +39,9 @@ def fold(node: OnnxNode) -> tuple[Constant, ...] | None:
     if not constants or node.tensors:
         return None
     learned = any(operand.learned and operand.elements > 1 for operand in constants)
-    return tuple([made._replace(learned=learned) for made in _folded(node, constants)])
+    first = constants[0]
+    stored = (first.stored or first.shape) if node.kind == "Expand" else None
+    return tuple([made._replace(learned=learned, stored=stored) for made in _folded(node, constants)])
 
 
 def _folded(node: OnnxNode, constants: Sequence[Constant]) -> tuple[Constant, ...]:

@@ -43,7 +43,7 @@ class Several(Op, abstract=True):
 
     def name(self, place: int) -> str:
         """What the weight in a place is called."""
-        return self.names[place] if self.names else f"constant{place + 1}"
+        return self.names[place] if self.names else f"part{place + 1}"
 
     def key(self, place: int) -> int | str:
         """What stands in a place: the weight's name, or the number of the operand that flows there."""

@@ -8,8 +8,8 @@ from costmodel.arrays import Array, np, numpy_type
 from costmodel.errors import UnsupportedError, WiringError
 from costmodel.graph import Op, Reach, Shape, Tensor, Type, dims, known_type
 from costmodel.ops.checks import axis_of, broadcast, integers, positive
-from costmodel.ops.held import Several, held_by
-from costmodel.ops.onnx import NUMBERS, OnnxForm, OnnxNode, checked_axis
+from costmodel.ops.held import Several
+from costmodel.ops.onnx import NUMBERS, Constant, OnnxForm, OnnxNode, Operand, checked_axis
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ class Cast(Op):
 class Concat(Several):
     """y = the inputs one after another along ``axis``; all other axes must agree. Copies; computes nothing.
 
-    Where ``held`` has a shape, a weight stands in that place, such as a vision transformer's class token.
+    Where ``held`` has a shape, a weight stands in that place, such as a vision transformer's class token; it stretches
+    along the axes that are 1 in it.
     """
 
     axis: int = 1
@@ -75,10 +76,10 @@ class Concat(Several):
         """Shapes that agree but for one axis -> their concatenation."""
         if not inputs:
             raise WiringError("needs at least one input")
-        parts = self.all(inputs) if self.held else inputs
-        first, *_ = parts
+        first, *_ = inputs
         axis = axis_of(self.axis, first)
         before, after = first[:axis], first[axis + 1 :]
+        parts = tuple([self.stretched(part, first, axis) for part in self.all(inputs)]) if self.held else inputs
         for x in parts:
             if len(x) != len(first) or (x[:axis], x[axis + 1 :]) != (before, after):
                 raise WiringError(f"cannot join {dims(x)} to {dims(first)} along axis {self.axis}")
@@ -89,18 +90,49 @@ class Concat(Several):
         first, *_ = self.all(inputs) if self.held else inputs
         return "value" if axis_of(self.axis, first) == 1 else "copy"
 
+    def stretched(self, part: Shape, beside: Shape, axis: int) -> Shape:
+        """A part's shape with the sizes of another for all axes of 1 but the one that they are joined along."""
+        if len(part) != len(beside):
+            return part
+        pairs = enumerate(zip(part, beside, strict=True))
+        return tuple([other if size == 1 and place != axis else size for place, (size, other) in pairs])
+
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """The inputs one after another."""
-        return np.concatenate(self.all(inputs, weights), axis=self.axis)
+        first, *_ = inputs
+        axis = self.axis % first.ndim
+        parts = [
+            np.broadcast_to(part, self.stretched(part.shape, first.shape, axis)) for part in self.all(inputs, weights)
+        ]
+        return np.concatenate(parts, axis=axis)
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
         """Of its operands constants are weights; the axis is 1 where it is not given, before operator set 4."""
-        return node.apply(cls(int(node.get("axis", 1)), held_by(node)))
+        axis = int(node.get("axis", 1))
+        held = [_unstretched(operand, axis) for operand in node.inputs]
+        return node.apply(cls(axis, tuple(held) if any(shape is not None for shape in held) else ()))
 
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
         """Along the axis."""
-        return form.apply("Concat", *self.all_of(form), axis=self.axis)
+        first, *_ = form.shapes
+        axis = self.axis % len(first)
+        wanted = [part if part is None else self.stretched(part, first, axis) for part in self.held]
+        names = [
+            name if shape == part or shape is None else form.then("Expand", name, shape)
+            for name, part, shape in zip(self.all_of(form), self.held, wanted, strict=False)
+        ]
+        return form.apply("Concat", *(names or form.operands), axis=self.axis)
+
+
+def _unstretched(operand: Operand, axis: int) -> Shape | None:
+    """A constant's shape, before it was stretched along other axes than the one that it is joined along."""
+    if not isinstance(operand, Constant):
+        return None
+    stored = operand.stored
+    if stored is None or len(stored) != len(operand.shape) or stored[axis] != operand.shape[axis]:
+        return operand.shape
+    return stored
 
 
 @dataclass(frozen=True)

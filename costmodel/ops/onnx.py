@@ -31,7 +31,7 @@ class Constant(NamedTuple):
 
     ``read`` gives its values, or None where these are not known: they are many, or in another file. ``dtype`` is the
     element type that it is stored in, None for the network's. What follows from sizes, truths and whole numbers, such
-    as a mask, is not ``learned``.
+    as a mask, is not ``learned``. ``stored`` is the shape that it had before it was stretched, if it was.
     """
 
     shape: Shape
@@ -39,6 +39,7 @@ class Constant(NamedTuple):
     name: str = ""
     dtype: Type = None
     learned: bool = True
+    stored: Shape | None = None
 
     @property
     def elements(self) -> int:
