@@ -1,6 +1,6 @@
 """Profile -> what tiling asks of each layer: its loop nest, its weights, and how its rows hang on those it reads."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -18,11 +18,8 @@ class Values(NamedTuple):
 
     elements: int
     bits: int
-
-    @property
-    def size(self) -> int:
-        """Bits of all of it."""
-        return self.elements * self.bits
+    size: int
+    """Bits that are read of it."""
 
 
 class Map(NamedTuple):
@@ -117,19 +114,26 @@ def layers(profile: Profile, known: dict[int, Map]) -> list[Layer]:
     """The layers in the order in which they run; views touch nothing and are left out."""
     reads: list[list[int]] = [[] for _ in profile.layers["layer"]]
     writes: list[list[int]] = [[] for _ in reads]
-    weights: list[list[int]] = [[] for _ in reads]
-    kinds = profile.tensors["kind"]
-    for layer, tensor, mode in zip(*(profile.accesses[name] for name in ("layer", "tensor", "mode")), strict=True):
-        (weights if kinds[tensor] not in MAPS else reads if mode == "read" else writes)[layer].append(tensor)
+    weights: list[list[Values]] = [[] for _ in reads]
+    moved: list[dict[int, int]] = [{} for _ in reads]
+    kinds, elements, bits = (profile.tensors[name] for name in ("kind", "elements", "bits"))
+    columns = (profile.accesses[name] for name in ("layer", "tensor", "mode", "bytes"))
+    for layer, tensor, mode, size in zip(*columns, strict=True):
+        if kinds[tensor] not in MAPS:
+            whole = elements[tensor] * bits[tensor]
+            weights[layer].append(Values(elements[tensor], bits[tensor], min(8 * size, whole)))
+        elif mode == "read":
+            reads[layer].append(tensor)
+            moved[layer][tensor] = min(8 * size, known[tensor].size)
+        else:
+            writes[layer].append(tensor)
     reaches: list[list[str]] = [[] for _ in reads]
     for layer, reach in zip(profile.parts["layer"], profile.parts["reach"], strict=True):
         reaches[layer].append(reach)
-    elements, bits = profile.tensors["elements"], profile.tensors["bits"]
+    columns_of = zip(profile.layers.rows(), reads, writes, weights, moved, reaches, strict=True)
     return [
-        _layer(number, row, taken, made, [Values(elements[tensor], bits[tensor]) for tensor in constants], needs, known)
-        for number, (row, taken, made, constants, needs) in enumerate(
-            zip(profile.layers.rows(), reads, writes, weights, reaches, strict=True)
-        )
+        _layer(number, row, taken, made, constants, needed, needs, known)
+        for number, (row, taken, made, constants, needed, needs) in enumerate(columns_of)
         if made
     ]
 
@@ -140,6 +144,7 @@ def _layer(
     reads: Sequence[int],
     writes: Sequence[int],
     weights: Sequence[Values],
+    moved: Mapping[int, int],
     reaches: Sequence[str],
     known: dict[int, Map],
 ) -> Layer:
@@ -167,7 +172,7 @@ def _layer(
         if (operand.shape[0], *operand.shape[2:]) != (result.shape[0], *result.shape[2:]):
             stretched.append(tensor)
             local = local and operand.elements < result.elements
-    fetched = [operand.size for operand in operands]
+    fetched = [moved[tensor] for tensor in reads]
     if axes:
         fetched[0] = prod(taps(axis)[0] for axis in axes) * operands[0].shape[1] * operands[0].bits
     whole = constants + result.size + sum([operand.size for operand in operands])

@@ -326,7 +326,9 @@ class _Search:
                     extra += (times[layer.row] - 1) * layer.weights
             if extra < limit:
                 limit = extra
-                yield _Choice(BAND, extra, self.room - left, lines=band.lines, streamed=frozenset(streamed))
+                most = max([layer.grain for layer in chain.layers if layer.row in streamed], default=0)
+                taken = self.room - left - grain + most
+                yield _Choice(BAND, extra, taken, lines=band.lines, streamed=frozenset(streamed))
 
     def _need(self, chain: _Chain, parts: int, kept: frozenset[int]) -> int:
         """Bits of the buffers of so many bands, see :meth:`_lines`, but for maps that are whole in the memory."""
