@@ -21,12 +21,15 @@ from costmodel.ops import (
     Clip,
     Concat,
     Conv,
+    ConvInteger,
     ConvTranspose,
     Cos,
     CumSum,
     DepthToSpace,
+    DequantizeLinear,
     Div,
     Dropout,
+    DynamicQuantizeLinear,
     Einsum,
     Elu,
     Embedding,
@@ -59,6 +62,7 @@ from costmodel.ops import (
     LogSoftmax,
     Lrn,
     MatMul,
+    MatMulInteger,
     Max,
     MaxPool,
     Min,
@@ -71,6 +75,12 @@ from costmodel.ops import (
     Pad,
     Pow,
     PRelu,
+    QLinearAdd,
+    QLinearConv,
+    QLinearGlobalAveragePool,
+    QLinearMatMul,
+    QLinearMul,
+    QuantizeLinear,
     Reciprocal,
     ReduceL1,
     ReduceL2,
@@ -123,6 +133,8 @@ class Case(NamedTuple):
     loops: tuple[int, int, int, int, int]
     macs: int
     work: dict[str, int]
+    more: tuple[Shape, ...]
+    types: tuple[str | None, ...]
 
 
 CASES: list[Case] = []
@@ -138,9 +150,13 @@ def case(
     buffers: dict[str, Shape] | None = None,
     loops: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0),
     macs: int = 0,
+    more: tuple[Shape, ...] = (),
+    types: tuple[str | None, ...] | None = None,
     **work: int,
 ) -> None:
-    CASES.append(Case(name, op, tuple(inputs), output, weights or {}, buffers or {}, loops, macs, work))
+    """``more`` are further results, ``types`` the operands' element types."""
+    of = (None,) * len(inputs) if types is None else types
+    CASES.append(Case(name, op, tuple(inputs), output, weights or {}, buffers or {}, loops, macs, work, more, of))
 
 
 case("input", Input((2, 3, 8, 8)), [], (2, 3, 8, 8))
@@ -867,6 +883,122 @@ for function, work in {
 }.items():  # fmt: skip
     case(function.kind.lower(), function(), [MAP], MAP, **work)
 
+# Whole numbers that stand for fractions. 120 elements; a zero point is off each element that flows.
+SCALES = {"scale": (), "zero_point": ()}
+OF_THREE = {f"{of}_{name}": () for of in "aby" for name in ("scale", "zero_point")}
+case("quantize", QuantizeLinear(), [MAP], MAP, buffers=SCALES, divide=120, add=2 * 120, compare=2 * 120)
+case(
+    "quantize-blocks",
+    QuantizeLinear("int4", axis=1, block_size=2, zero_point=False),
+    [(2, 5, 3)],
+    (2, 5, 3),
+    buffers={"scale": (2, 3, 3)},  # blocks of 2, 2 and 1 elements
+    divide=30,
+    add=30,  # round
+    compare=60,
+)
+case("dequantize", DequantizeLinear(), [MAP], MAP, types=("uint8",), buffers=SCALES, add=120, multiply=120)
+case(
+    "dequantize-channels",
+    DequantizeLinear(axis=-2, zero_point=False, from_dtype="int8"),
+    [(2, 5, 3)],
+    (2, 5, 3),
+    types=("int8",),
+    buffers={"scale": (5,)},
+    multiply=30,
+)
+case(
+    "quantize-dynamic",
+    DynamicQuantizeLinear(),
+    [MAP],
+    MAP,
+    more=((), ()),
+    compare=4 * 120 + 2,  # smallest, largest, both ends; both ends of the zero point
+    divide=120 + 2,  # x / scale; range / 255, smallest / scale
+    add=2 * 120 + 2,  # round, zero point; range, round
+)
+case(
+    "qlinear-conv",
+    QLinearConv(8, 3, pads=1, groups=2, per_filter=True),
+    [(2, 4, 5, 6)],
+    (2, 8, 5, 6),
+    types=("uint8",),
+    weights={"weight": (8, 2, 3, 3), "bias": (8,)},
+    buffers={
+        "x_scale": (), "x_zero_point": (), "weight_scale": (8,), "weight_zero_point": (8,), "y_scale": (),
+        "y_zero_point": (),
+    },
+    loops=(2, 2, 30, 4, 18),
+    macs=2 * 8 * 30 * 18,
+    multiply=480,
+    add=2 * 480 + 240,  # round, zero point of y; zero point of x
+    compare=2 * 480,
+)  # fmt: skip
+case(
+    "conv-integer",
+    ConvInteger(8, 3, x_zero_point="constant"),
+    [(1, 4, 5, 6)],
+    (1, 8, 3, 4),
+    types=("uint8",),
+    weights={"weight": (8, 4, 3, 3)},
+    buffers={"x_zero_point": ()},
+    loops=(1, 1, 12, 8, 36),
+    macs=8 * 12 * 36,
+    add=120,
+)
+case(
+    "matmul-integer",
+    MatMulInteger((6, 7), a_zero_point="operand", b_zero_point=True),
+    [(2, 5, 6), ()],
+    (2, 5, 7),
+    types=("uint8", "uint8"),
+    weights={"constant": (6, 7)},
+    buffers={"b_zero_point": ()},
+    loops=(2, 1, 5, 7, 6),
+    macs=2 * 5 * 7 * 6,
+    add=60,
+)
+case(
+    "matmul-integer-of-two",
+    MatMulInteger(b_zero_point=True),
+    [(5, 6), (6, 7)],
+    (5, 7),
+    types=("uint8", "int8"),
+    buffers={"b_zero_point": ()},
+    loops=(1, 1, 5, 7, 6),
+    macs=5 * 7 * 6,
+    add=42,
+)
+case(
+    "qlinear-matmul",
+    QLinearMatMul((6, 7), per_column=True),
+    [(2, 5, 6)],
+    (2, 5, 7),
+    types=("uint8",),
+    weights={"constant": (6, 7)},
+    buffers=OF_THREE | {"b_scale": (7,), "b_zero_point": (7,)},
+    loops=(2, 1, 5, 7, 6),
+    macs=2 * 5 * 7 * 6,
+    multiply=70,
+    add=2 * 70 + 60,
+    compare=2 * 70,
+)
+case("qlinear-add", QLinearAdd(), [MAP, MAP], MAP, types=("uint8",) * 2, buffers=OF_THREE, add=5 * 120,
+     multiply=2 * 120, divide=120, compare=2 * 120)  # fmt: skip
+case("qlinear-mul", QLinearMul(), [MAP, MAP], MAP, types=("uint8",) * 2, buffers=OF_THREE, add=4 * 120,
+     multiply=3 * 120, divide=120, compare=2 * 120)  # fmt: skip
+case(
+    "qlinear-mean",
+    QLinearGlobalAveragePool(),
+    [(2, 3, 4, 5)],
+    (2, 3, 1, 1),
+    types=("uint8",),
+    buffers={f"{of}_{name}": () for of in "xy" for name in ("scale", "zero_point")},
+    add=6 * (19 + 3),  # the sum; the zero points, round, the zero point of y
+    multiply=6,
+    compare=12,
+)
+
 every_case = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 
 
@@ -881,7 +1013,7 @@ def test_case_names_are_unique():
 
 @every_case
 def test_output_shape(case):
-    assert case.op.shapes(*case.inputs) == (case.output,)
+    assert case.op.shapes(*case.inputs) == (case.output, *case.more)
 
 
 @every_case
@@ -965,7 +1097,8 @@ def test_the_table_of_the_standard_convention():
     rows = {row["operator"]: row for row in standard_table().rows()}
     assert rows.keys() == Op.registry.keys()
     assert [name for name, row in rows.items() if row["macs"]] == [
-        "Attention", "Conv", "ConvTranspose", "Einsum", "Linear", "MatMul",
+        "Attention", "Conv", "ConvInteger", "ConvTranspose", "Einsum", "Linear", "MatMul", "MatMulInteger", "QLinearConv",
+            "QLinearMatMul",
     ]  # fmt: skip
     per_unit = {"BatchNorm": 4, "Softmax": 3, "Relu": 1, "Relu6": 2, "Gelu": 5, "MaxPool": 1, "Concat": 0, "Conv": 0}
     assert {name: rows[name]["operations"] for name in per_unit} == per_unit

@@ -20,7 +20,7 @@ from costmodel.errors import CostModelError
 from costmodel.execute import counting, loops
 from costmodel.execute import verify as module
 from costmodel.execute.counting import IMPLEMENTATIONS, Counter, run
-from costmodel.execute.verify import DIFFERENCE_COLUMNS, LAYER_COLUMNS, PAIRS, verify
+from costmodel.execute.verify import DIFFERENCE_COLUMNS, LAYER_COLUMNS, PAIRS, each, verify
 from costmodel.graph import NO_WORK, Graph, Input, Loops, Op, Weight, Work
 from costmodel.ops import (
     Add,
@@ -132,7 +132,7 @@ def test_loops_count_what_a_person_works_out(case):
 
     counter = Counter()
     result = run(case.op, operands, constant, counter)
-    assert result.shape == case.output
+    assert [made.shape for made in each(result)] == [case.output, *case.more]
     assert asked == case.weights | case.buffers
     assert counter.work() == Work(macs=case.macs, **case.work)
 
@@ -150,10 +150,11 @@ def test_python_and_compiled_loops_do_the_same():
         made = []
         for compile_loops in (False, True):
             counter = Counter(compile_loops=compile_loops)
-            made.append((run(case.op, operands, lambda _, shape: np.full(shape, 0.3), counter), counter.work()))
+            made.append((each(run(case.op, operands, lambda _, shape: np.full(shape, 0.3), counter)), counter.work()))
         (python, work), (compiled, compiled_work) = made
         assert work == compiled_work
-        np.testing.assert_allclose(python, compiled, rtol=1e-13, atol=1e-15)
+        for one, other in zip(python, compiled, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-13, atol=1e-15)
         kinds.add(case.op.kind)
     assert len(kinds) > 25
 

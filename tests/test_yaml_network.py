@@ -674,7 +674,10 @@ def test_every_operator_has_been_worked_out_and_can_be_written():
         if isinstance(case.op, Input):
             continue
         kinds.add(case.op.kind)
-        graph = Graph(case.op(*[Input(shape)() for shape in case.inputs]), case.name)
+        operands = [Input(shape, dtype)() for shape, dtype in zip(case.inputs, case.types, strict=True) if shape]
+        if len(operands) < len(case.inputs):
+            continue  # no input is a single number
+        graph = Graph(case.op.apply(*operands), case.name)
         back = read(written(graph))
         assert back == graph
         assert back.outputs[0].shape == case.output

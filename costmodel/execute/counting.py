@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from costmodel.arrays import Array, np
 from costmodel.errors import CostModelError, suggestion
 from costmodel.execute import loops
-from costmodel.graph import FRACTIONS, Op, Shape, Window, Work
+from costmodel.graph import BITS, FRACTIONS, Op, Shape, Window, Work
 
 Constant = Callable[[str, Shape], Array]
 """A constant's name and the shape that the loops need -> its array."""
@@ -170,17 +170,9 @@ def _per_channel(x: Array) -> tuple[int, int, int]:
 
 @implements("Conv")
 def _conv(op: Any, run: Run, x: Array) -> Array:
-    images, channels, size = _per_channel(x)
-    window = op.window
-    slid = slide(x.shape[2:], window)
-    inside, taps = channels // op.groups, prod(window.kernel)
-    weight = numbers(run.constant("weight", (op.filters, inside, *window.kernel)))
+    weight = numbers(run.constant("weight", (op.filters, x.shape[1] // op.groups, *op.window.kernel)))
     bias = numbers(run.constant("bias", (op.filters,))) if op.bias else np.zeros(op.filters)
-    column = np.empty(inside * taps) if run.counter.compiles else [0.0] * (inside * taps)
-    return run.loop(
-        loops.convolve, (x, weight, bias), (images, op.filters, *slid.positions), column, slid.offsets,
-        images, channels, size, op.groups, op.filters, prod(slid.positions), taps,
-    )  # fmt: skip
+    return _convolved(op, run, x, weight, bias)
 
 
 @implements("Linear")
@@ -203,11 +195,7 @@ def _pair(op: Any, run: Run, operands: Sequence[Array]) -> tuple[Array, Array]:
 
 @implements("MatMul")
 def _matmul(op: Any, run: Run, *operands: Array) -> Array:
-    a, b = _pair(op, run, operands)
-    outer = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    height, inner, width = a.shape[-2], a.shape[-1], b.shape[-1]
-    left, right = np.broadcast_to(a, (*outer, height, inner)), np.broadcast_to(b, (*outer, inner, width))
-    return run.loop(loops.matmul, (left, right), (*outer, height, width), prod(outer), height, width, inner)
+    return _multiplied(run, *_pair(op, run, operands))
 
 
 @implements("BatchNorm")
@@ -803,3 +791,163 @@ def _reshape(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
 @implements("Dropout")
 def _dropout(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
     return x.view()
+
+
+# Whole numbers that stand for fractions. A weight's zero point is off it, and scales are one factor, before any image.
+
+
+def _ends(dtype: str) -> tuple[float, float]:
+    """The smallest and the largest number of an element type."""
+    bits = BITS[dtype]
+    return (0.0, 2.0**bits - 1) if dtype.startswith("u") else (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1)
+
+
+def _number(run: Run, name: str) -> float:
+    return float(run.constant(name, ()))
+
+
+def _flowing(run: Run, x: Array, zero: float | None) -> Array:
+    """What flows, less its zero point if there is one."""
+    return numbers(x) if zero is None else run.loop(loops.shift, (x,), x.shape, zero)
+
+
+def _requantised(run: Run, q: Array, factors: Array, dtype: str, outer: int, inner: int) -> Array:
+    zero = _number(run, "y_zero_point")
+    return run.loop(loops.requantise, (q, factors), q.shape, outer, inner, zero, *_ends(dtype))
+
+
+def _convolved(op: Any, run: Run, x: Array, weight: Array, bias: Array) -> Array:
+    images, channels, size = _per_channel(x)
+    slid = slide(x.shape[2:], op.window)
+    inside, taps = channels // op.groups, prod(op.window.kernel)
+    column = np.empty(inside * taps) if run.counter.compiles else [0.0] * (inside * taps)
+    return run.loop(
+        loops.convolve, (x, weight, bias), (images, op.filters, *slid.positions), column, slid.offsets,
+        images, channels, size, op.groups, op.filters, prod(slid.positions), taps,
+    )  # fmt: skip
+
+
+@implements("QLinearConv")
+def _qlinear_conv(op: Any, run: Run, x: Array) -> Array:
+    scale_x, zero_x = _number(run, "x_scale"), _number(run, "x_zero_point")
+    weight = numbers(run.constant("weight", (op.filters, x.shape[1] // op.groups, *op.window.kernel)))
+    each = (op.filters,) if op.per_filter else ()
+    scale, zero = (numbers(run.constant(f"weight_{name}", each)) for name in ("scale", "zero_point"))
+    weight = weight - zero.reshape(-1, *[1 for _ in weight.shape[1:]])
+    factors = np.broadcast_to(scale_x * scale / _number(run, "y_scale"), op.filters)
+    bias = numbers(run.constant("bias", (op.filters,))) if op.bias else np.zeros(op.filters)
+    q = _convolved(op, run, _flowing(run, x, zero_x), weight, bias)
+    return _requantised(run, q, factors, op.dtype, q.shape[0], prod(q.shape[2:]))
+
+
+@implements("ConvInteger")
+def _conv_integer(op: Any, run: Run, x: Array, zero: Array | None = None) -> Array:
+    weight = numbers(run.constant("weight", (op.filters, x.shape[1] // op.groups, *op.window.kernel)))
+    first = float(zero) if zero is not None else _number(run, "x_zero_point") if op.x_zero_point == "constant" else None
+    shifted = _flowing(run, x, first)
+    if op.weight_zero_point:
+        weight = weight - _number(run, "weight_zero_point")
+    return _convolved(op, run, shifted, weight, np.zeros(op.filters))
+
+
+def _multiplied(run: Run, a: Array, b: Array) -> Array:
+    outer = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    height, inner, width = a.shape[-2], a.shape[-1], b.shape[-1]
+    left, right = np.broadcast_to(a, (*outer, height, inner)), np.broadcast_to(b, (*outer, inner, width))
+    return run.loop(loops.matmul, (left, right), (*outer, height, width), prod(outer), height, width, inner)
+
+
+@implements("MatMulInteger")
+def _matmul_integer(op: Any, run: Run, *operands: Array) -> Array:
+    flows = operands[:-1] if op.a_zero_point == "operand" else operands
+    pair = list(_pair(op, run, flows))
+    zeros: list[float | None] = [None, None]
+    if op.a_zero_point != "none":
+        zeros[0] = float(operands[-1]) if op.a_zero_point == "operand" else _number(run, "a_zero_point")
+    if op.b_zero_point:
+        zeros[1] = _number(run, "b_zero_point")
+    held = None if op.held is None else 0 if op.held_first else 1
+    a, b = (
+        numbers(values) - (zero or 0) if place == held else _flowing(run, values, zero)
+        for place, (values, zero) in enumerate(zip(pair, zeros, strict=True))
+    )
+    return _multiplied(run, a, b)
+
+
+@implements("QLinearMatMul")
+def _qlinear_matmul(op: Any, run: Run, *operands: Array) -> Array:
+    pair = _pair(op, run, operands)
+    held = None if op.held is None else 0 if op.held_first else 1
+    columns = pair[1].shape[-1]
+    each = (columns,) if op.per_column else ()
+    zeros = [numbers(run.constant("a_zero_point", ())), numbers(run.constant("b_zero_point", each))]
+    scales = [numbers(run.constant("a_scale", ())), numbers(run.constant("b_scale", each))]
+    if op.per_column and held != 1:
+        flat = [_flowing(run, pair[1][..., j], float(zeros[1][j])) for j in range(columns)]
+        right = np.stack(flat, axis=-1)
+    else:
+        right = numbers(pair[1]) - zeros[1] if held == 1 else _flowing(run, pair[1], float(zeros[1].reshape(-1)[0]))
+    left = numbers(pair[0]) - zeros[0] if held == 0 else _flowing(run, pair[0], float(zeros[0].reshape(-1)[0]))
+    q = _multiplied(run, left, right)
+    factors = np.broadcast_to(scales[0] * scales[1] / _number(run, "y_scale"), columns)
+    return _requantised(run, q, factors, op.dtype, q.size // columns, 1)
+
+
+def _scales(op: Any, run: Run, x: Array) -> tuple[Array, Array]:
+    """The scale and the zero point of each element."""
+    shape = op.scales(x.shape)
+    scale = run.constant("scale", shape)
+    zero = run.constant("zero_point", shape) if op.zero_point else np.zeros(shape)
+    if op.axis is None:
+        return np.broadcast_to(scale, x.shape), np.broadcast_to(zero, x.shape)
+    axis = op.axis % x.ndim
+    places = [place // (op.block_size or 1) for place in range(x.shape[axis])]
+    taken = [np.take(values, places, axis=axis if op.block_size else 0) for values in (scale, zero)]
+    beside = [1 if place != axis else -1 for place in range(x.ndim)]
+    a, b = taken if op.block_size else [values.reshape(beside) for values in taken]
+    return np.broadcast_to(a, x.shape), np.broadcast_to(b, x.shape)
+
+
+@implements("QuantizeLinear")
+def _quantize(op: Any, run: Run, x: Array) -> Array:
+    return run.loop(loops.quantise, (x, *_scales(op, run, x)), x.shape, int(op.zero_point), *_ends(op.dtype))
+
+
+@implements("DequantizeLinear")
+def _dequantize(op: Any, run: Run, x: Array) -> Array:
+    return run.loop(loops.dequantise, (x, *_scales(op, run, x)), x.shape, int(op.zero_point))
+
+
+@implements("DynamicQuantizeLinear")
+def _dynamic_quantize(op: Any, run: Run, x: Array) -> tuple[Array, ...]:  # noqa: ARG001
+    scale, zero = run.loop(loops.dynamic_range, (x,), (2,))
+    every = [np.broadcast_to(value, x.shape) for value in (scale, zero)]
+    y = run.loop(loops.quantise, (x, *every), x.shape, 1, *_ends("uint8"))
+    return y, np.array(scale), np.array(zero)
+
+
+def _of_two_quantised(loop: Loop) -> Implementation:
+    def implementation(op: Any, run: Run, a: Array, b: Array) -> Array:
+        told = [_number(run, f"{of}_{name}") for of in "aby" for name in ("zero_point", "scale")]
+        zero, scale = told[4:]
+        left, right = np.broadcast_arrays(a, b)
+        return run.loop(loop, (left, right), left.shape, *told[:4], scale, zero, *_ends(op.dtype))
+
+    return implementation
+
+
+IMPLEMENTATIONS.update(
+    QLinearAdd=_of_two_quantised(loops.quantised_sum), QLinearMul=_of_two_quantised(loops.quantised_product)
+)
+
+
+@implements("QLinearGlobalAveragePool")
+def _qlinear_mean(op: Any, run: Run, x: Array) -> Array:
+    images, channels, size = _per_channel(x)
+    told = {f"{of}_{name}": _number(run, f"{of}_{name}") for of in "xy" for name in ("scale", "zero_point")}
+    factor = told["x_scale"] / (told["y_scale"] * size)
+    shape = (images, channels, *[1 for _ in x.shape[2:]])
+    return run.loop(
+        loops.quantised_mean, (x,), shape, images * channels, size, size * told["x_zero_point"], factor,
+        told["y_zero_point"], *_ends(op.dtype),
+    )  # fmt: skip

@@ -901,3 +901,159 @@ def hard_swish(x: Numbers, y: Numbers, counts: Numbers, sixth: float) -> None:
         counts[COMPARE] += 1
         y[i] = x[i] * value
         counts[MULTIPLY] += 1
+
+
+def shift(x: Numbers, y: Numbers, counts: Numbers, zero: float) -> None:
+    """Subtract a number."""
+    for i in range(len(x)):
+        y[i] = x[i] - zero
+        counts[ADD] += 1
+
+
+def requantise(
+    q: Numbers, factors: Numbers, y: Numbers, counts: Numbers, outer: int, inner: int, zero: float, low: float,
+    high: float,
+) -> None:  # fmt: skip
+    """Multiply by a factor for each channel, round, add the zero point, compare with both ends."""
+    for n in range(outer):
+        for c in range(len(factors)):
+            for p in range(inner):
+                place = (n * len(factors) + c) * inner + p
+                value = q[place] * factors[c]
+                counts[MULTIPLY] += 1
+                value = round(value)
+                counts[ADD] += 1
+                value = value + zero
+                counts[ADD] += 1
+                value = max(value, low)
+                counts[COMPARE] += 1
+                y[place] = min(value, high)
+                counts[COMPARE] += 1
+
+
+def quantise(
+    x: Numbers, scales: Numbers, zeros: Numbers, y: Numbers, counts: Numbers, shifted: int, low: float, high: float
+) -> None:
+    """Divide by the scale, round, add the zero point if there is one, compare with both ends."""
+    for i in range(len(x)):
+        value = round(x[i] / scales[i])
+        counts[DIVIDE] += 1
+        counts[ADD] += 1
+        if shifted:
+            value = value + zeros[i]
+            counts[ADD] += 1
+        value = max(value, low)
+        counts[COMPARE] += 1
+        y[i] = min(value, high)
+        counts[COMPARE] += 1
+
+
+def dequantise(x: Numbers, scales: Numbers, zeros: Numbers, y: Numbers, counts: Numbers, shifted: int) -> None:
+    """Subtract the zero point if there is one, multiply by the scale."""
+    for i in range(len(x)):
+        value = x[i]
+        if shifted:
+            value -= zeros[i]
+            counts[ADD] += 1
+        y[i] = value * scales[i]
+        counts[MULTIPLY] += 1
+
+
+def dynamic_range(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """The scale and the zero point for the smallest and the largest number, which are at most and at least 0."""
+    low = 0.0
+    high = 0.0
+    for i in range(len(x)):
+        low = min(low, x[i])
+        counts[COMPARE] += 1
+        high = max(high, x[i])
+        counts[COMPARE] += 1
+    span = high - low
+    counts[ADD] += 1
+    scale = span / 255.0
+    counts[DIVIDE] += 1
+    if scale == 0.0:
+        scale = 1.0
+    zero = round(-low / scale)
+    counts[DIVIDE] += 1
+    counts[ADD] += 1
+    y[0] = scale
+    y[1] = min(max(zero, 0.0), 255.0)
+    counts[COMPARE] += 2
+
+
+def quantised_sum(
+    a: Numbers, b: Numbers, y: Numbers, counts: Numbers, zero_a: float, scale_a: float, zero_b: float, scale_b: float,
+    scale: float, zero: float, low: float, high: float,
+) -> None:  # fmt: skip
+    """Both as fractions, added, and back."""
+    for i in range(len(y)):
+        left = a[i] - zero_a
+        counts[ADD] += 1
+        left *= scale_a
+        counts[MULTIPLY] += 1
+        right = b[i] - zero_b
+        counts[ADD] += 1
+        right *= scale_b
+        counts[MULTIPLY] += 1
+        value = left + right
+        counts[ADD] += 1
+        value = round(value / scale)
+        counts[DIVIDE] += 1
+        counts[ADD] += 1
+        value = value + zero
+        counts[ADD] += 1
+        value = max(value, low)
+        counts[COMPARE] += 1
+        y[i] = min(value, high)
+        counts[COMPARE] += 1
+
+
+def quantised_product(
+    a: Numbers, b: Numbers, y: Numbers, counts: Numbers, zero_a: float, scale_a: float, zero_b: float, scale_b: float,
+    scale: float, zero: float, low: float, high: float,
+) -> None:  # fmt: skip
+    """Both as fractions, multiplied, and back."""
+    for i in range(len(y)):
+        left = a[i] - zero_a
+        counts[ADD] += 1
+        left *= scale_a
+        counts[MULTIPLY] += 1
+        right = b[i] - zero_b
+        counts[ADD] += 1
+        right *= scale_b
+        counts[MULTIPLY] += 1
+        value = left * right
+        counts[MULTIPLY] += 1
+        value = round(value / scale)
+        counts[DIVIDE] += 1
+        counts[ADD] += 1
+        value = value + zero
+        counts[ADD] += 1
+        value = max(value, low)
+        counts[COMPARE] += 1
+        y[i] = min(value, high)
+        counts[COMPARE] += 1
+
+
+def quantised_mean(
+    x: Numbers, y: Numbers, counts: Numbers, maps: int, size: int, sum_of_zeros: float, factor: float, zero: float,
+    low: float, high: float,
+) -> None:  # fmt: skip
+    """Add up, subtract the zero points, multiply by the factor, round, add the zero point, compare with both ends."""
+    for n in range(maps):
+        total = x[n * size]
+        for p in range(1, size):
+            total += x[n * size + p]
+            counts[ADD] += 1
+        total -= sum_of_zeros
+        counts[ADD] += 1
+        value = round(total * factor)
+        counts[MULTIPLY] += 1
+        counts[ADD] += 1
+        value = value + zero
+        counts[ADD] += 1
+        value = max(value, low)
+        counts[COMPARE] += 1
+        y[n] = min(value, high)
+        counts[COMPARE] += 1

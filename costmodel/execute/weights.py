@@ -61,7 +61,7 @@ def _range(weight: Weight) -> tuple[float, float]:
     if weight.name == "weight":
         bound = UNIT_VARIANCE * sqrt(2 / prod(weight.shape[1:]))  # of what goes into one output, half is cut by a ReLU
         return -bound, bound
-    if weight.name in {"gamma", "scale", "variance"}:
+    if weight.name in {"gamma", "variance"} or weight.name.endswith("scale"):
         return 0.5, 1.5
     return (0.1, 0.4) if weight.name == "slope" else (-0.2, 0.2)
 

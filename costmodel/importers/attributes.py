@@ -18,7 +18,7 @@ RENAMED: Final[Mapping[tuple[str, str], str]] = {("Input", "size"): "shape"}
 """Attributes that a file calls by another name: operator and field -> key."""
 
 CHOICES: Final[Mapping[str, Sequence[str]]] = {"dtype": list(BITS)}
-"""Words that are out of a few: field -> what is accepted."""
+"""Words that are out of a few: the last part of a field's name -> what is accepted."""
 
 INTEGER: Final = re.compile(r"0|-?[1-9]\d{0,17}", re.ASCII)
 REAL: Final = re.compile(r"-?\d{1,40}(?:\.\d{0,40})?(?:[eE][+-]?\d{1,3})?", re.ASCII)
@@ -58,7 +58,8 @@ def attributes(cls: type[Op]) -> Mapping[str, Attribute]:
         return _KNOWN[cls]
     found: dict[str, Attribute] = {}
     for field in fields(cls):
-        made = _chosen(CHOICES[field.name], field.default) if field.name in CHOICES else form(field.type)
+        last = field.name.rpartition("_")[2]
+        made = _chosen(CHOICES[last], field.default) if last in CHOICES else form(field.type)
         key = RENAMED.get((cls.kind, field.name), field.name)
         found[key] = Attribute(key, field.name, made, field.default)
     return _KNOWN.setdefault(cls, found)

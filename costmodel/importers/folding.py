@@ -55,6 +55,8 @@ def _folded(node: OnnxNode, constants: Sequence[Constant]) -> tuple[Constant, ..
             except _TooManyError as many:
                 return (Constant(many.shape, dtype=constants[-1].dtype),)
             return (known(values, node.dtype)._replace(name=_name(node)),)
+    if node.kind == "DequantizeLinear":  # once, ahead of any image: what is kept and read is the whole numbers
+        return (constants[0]._replace(read=lambda: None),)
     if node.kind in SHAPED:
         first = constants[0]
         dtype = node.type(int(node.get("to", 0))) if node.kind == "Cast" else first.dtype

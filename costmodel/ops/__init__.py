@@ -87,6 +87,16 @@ from costmodel.ops.pooling import AveragePool as AveragePool
 from costmodel.ops.pooling import GlobalAveragePool as GlobalAveragePool
 from costmodel.ops.pooling import GlobalMaxPool as GlobalMaxPool
 from costmodel.ops.pooling import MaxPool as MaxPool
+from costmodel.ops.quantised import ConvInteger as ConvInteger
+from costmodel.ops.quantised import DequantizeLinear as DequantizeLinear
+from costmodel.ops.quantised import DynamicQuantizeLinear as DynamicQuantizeLinear
+from costmodel.ops.quantised import MatMulInteger as MatMulInteger
+from costmodel.ops.quantised import QLinearAdd as QLinearAdd
+from costmodel.ops.quantised import QLinearConv as QLinearConv
+from costmodel.ops.quantised import QLinearGlobalAveragePool as QLinearGlobalAveragePool
+from costmodel.ops.quantised import QLinearMatMul as QLinearMatMul
+from costmodel.ops.quantised import QLinearMul as QLinearMul
+from costmodel.ops.quantised import QuantizeLinear as QuantizeLinear
 from costmodel.ops.reduction import ArgMax as ArgMax
 from costmodel.ops.reduction import ArgMin as ArgMin
 from costmodel.ops.reduction import CumSum as CumSum
