@@ -1097,7 +1097,8 @@ def test_the_table_of_the_standard_convention():
     rows = {row["operator"]: row for row in standard_table().rows()}
     assert rows.keys() == Op.registry.keys()
     assert [name for name, row in rows.items() if row["macs"]] == [
-        "Attention", "Conv", "ConvInteger", "ConvTranspose", "Einsum", "Linear", "MatMul", "MatMulInteger", "QLinearConv",
+        "Attention", "Conv", "ConvInteger", "ConvTranspose", "Einsum", "Linear", "MatMul", "MatMulInteger",
+        "QLinearConv",
             "QLinearMatMul",
     ]  # fmt: skip
     per_unit = {"BatchNorm": 4, "Softmax": 3, "Relu": 1, "Relu6": 2, "Gelu": 5, "MaxPool": 1, "Concat": 0, "Conv": 0}
