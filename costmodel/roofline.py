@@ -81,10 +81,17 @@ def _families(simulation: Simulation) -> list[str]:
     return families
 
 
+KINDRED: Final = {
+    "attention": "linear", "einsum": "linear", "functions": "elementwise", "quantised": "elementwise",
+    "reduction": "pooling", "resize": "pooling",
+}  # fmt: skip
+"""Modules whose operators are drawn as those of another: what their arithmetic is most like."""
+
+
 def family(operator: str) -> str:
     """An operator's module in :mod:`costmodel.ops`, such as ``pooling``; ``other`` for one that is not from there."""
     package, _, module = getattr(Op.registry.get(operator), "__module__", "").rpartition(".")
-    return module if package == "costmodel.ops" else "other"
+    return KINDRED.get(module, module) if package == "costmodel.ops" else "other"
 
 
 def read_measured(file: Path, simulation: Simulation) -> dict[str, float]:
