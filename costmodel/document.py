@@ -4,7 +4,9 @@ Only plain data is read: no tags, no anchors, no duplicate keys, bounded size an
 mean is decided by the field that reads them, so ``no`` is never a boolean and ``1e9`` never a string by accident.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import contextlib
+import gc
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
@@ -82,8 +84,9 @@ def parse(text: str, file: str, *, key: str = "", numbered: bool = True) -> Item
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     builder = _Builder(file, key, numbered=numbered)
     try:
-        for event in yaml.parse(text, Loader=loader):
-            builder.take(event)
+        with _uncollected():
+            for event in yaml.parse(text, Loader=loader):
+                builder.take(event)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark and numbered else 0
@@ -94,6 +97,18 @@ def parse(text: str, file: str, *, key: str = "", numbered: bool = True) -> Item
         reason = getattr(error, "reason", str(error)).splitlines()[0]
         Item("", file, line, key).fail(f"not valid YAML: {reason}")
     return builder.root or Item("", file, 1 if numbered else 0, key)
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the search for cycles: events and items make none, and each search walks all of a program's objects."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class _Builder:

@@ -35,6 +35,7 @@ from costmodel.ops import (
     Flatten,
     GlobalAveragePool,
     Input,
+    LayerNorm,
     LeakyRelu,
     Linear,
     Lrn,
@@ -91,12 +92,16 @@ def judged(op, operands, errors, weights):
         case AveragePool() | GlobalAveragePool():
             taps = prod(op.window.kernel if op.window else operands[0].shape[2:])
             return exact, op.run(*errors) + (taps + 2) * EPS * op.run(*sizes)
+        case LayerNorm():  # what is near zero is a difference of larger values
+            assert not errors[0].any()
+            return exact, 64 * EPS * (np.abs(exact) + np.abs(exact).max(axis=-1, keepdims=True))
         case Softmax():
             x, off = operands[0], errors[0].max(axis=op.axis, keepdims=True)
             below = x.max(axis=op.axis, keepdims=True) - x
             return exact, exact * (2 * off + EPS * (below + below.max() + x.shape[op.axis] + 8))
         case MaxPool() | Relu() | Relu6() | Concat() | ChannelShuffle() | Transpose() | Slice() | Pad():
-            return exact, op.run(*errors)  # results differ by no more than operands do
+            held = {name: np.zeros_like(values) for name, values in weights.items()}
+            return exact, op.run(*errors, **held)  # results differ by no more than operands do
     if op.view:
         return exact, op.run(*errors)
     assert not any(error.any() for error in errors), f"{op}: no bound for operands that may be off"

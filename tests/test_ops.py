@@ -1071,7 +1071,7 @@ def test_extent_is_what_a_dilated_window_spans(kernel, dilation, extent):
 
 def test_operators_without_window_have_none():
     windowed = {case.op.kind for case in CASES if case.op.window is not None}
-    assert windowed == {"AveragePool", "Conv", "MaxPool"}
+    assert windowed == {"AveragePool", "Conv", "ConvInteger", "MaxPool", "QLinearConv"}
 
 
 def test_operators_of_equal_attributes_are_equal():
