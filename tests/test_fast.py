@@ -33,6 +33,7 @@ from costmodel.ops import (
     Conv,
     Dropout,
     Flatten,
+    Gelu,
     GlobalAveragePool,
     Input,
     LayerNorm,
@@ -43,6 +44,7 @@ from costmodel.ops import (
     MaxPool,
     Mul,
     Pad,
+    ReduceMean,
     Relu,
     Relu6,
     Reshape,
@@ -70,11 +72,12 @@ def examples(count):
 EPS = float(np.finfo(np.float32).eps)  # two unit roundoffs: the reference's bound, doubled for folded weights
 
 
-def judged(op, operands, errors, weights):
+def judged(op, operands, errors, weights):  # noqa: C901 - a case for each operator
     """Operands, how far each may be off, and weights -> the exact result, and how far a float32 result may be off."""
     exact = op.run(*operands, **weights)
     sizes = [np.abs(x) for x in operands]
     of_weights = {name: np.abs(values) for name, values in weights.items()}
+    none = {name: np.zeros_like(values) for name, values in weights.items()}
     match op:
         case Conv() | Linear():
             terms = prod(of_weights["weight"].shape[1:]) + 2
@@ -88,10 +91,15 @@ def judged(op, operands, errors, weights):
             mean, beta = (of_weights[name].reshape(along) for name in ("mean", "beta"))
             return exact, scale * errors[0] + 8 * EPS * (scale * (sizes[0] + mean) + beta)
         case Add():
-            return exact, op.run(*errors) + EPS * op.run(*sizes)
+            return exact, op.run(*errors, **none) + EPS * op.run(*sizes, **of_weights)
+        case ReduceMean():
+            return exact, op.run(*errors) + (sizes[0].size // exact.size + 2) * EPS * op.run(*sizes)
         case AveragePool() | GlobalAveragePool():
             taps = prod(op.window.kernel if op.window else operands[0].shape[2:])
             return exact, op.run(*errors) + (taps + 2) * EPS * op.run(*sizes)
+        case Gelu():  # 1 + erf(x) is a difference where x is negative
+            assert not errors[0].any()
+            return exact, 32 * EPS * sizes[0]
         case LayerNorm():  # what is near zero is a difference of larger values
             assert not errors[0].any()
             return exact, 64 * EPS * (np.abs(exact) + np.abs(exact).max(axis=-1, keepdims=True))
@@ -100,8 +108,7 @@ def judged(op, operands, errors, weights):
             below = x.max(axis=op.axis, keepdims=True) - x
             return exact, exact * (2 * off + EPS * (below + below.max() + x.shape[op.axis] + 8))
         case MaxPool() | Relu() | Relu6() | Concat() | ChannelShuffle() | Transpose() | Slice() | Pad():
-            held = {name: np.zeros_like(values) for name, values in weights.items()}
-            return exact, op.run(*errors, **held)  # results differ by no more than operands do
+            return exact, op.run(*errors, **none)  # results differ by no more than operands do
     if op.view:
         return exact, op.run(*errors)
     assert not any(error.any() for error in errors), f"{op}: no bound for operands that may be off"
@@ -495,8 +502,8 @@ SMALL = {
     "vgg19": {"size": 32, "width": 0.125},
 }
 
-NO_KERNEL = {"Lrn", "Tanh", "Sigmoid", "Mul", "Pad", "Slice"}
-"""The zoo's operators that run their reference; its convolutions, norms, pools and sums all have fast kernels."""
+NO_KERNEL = {"Lrn", "Tanh", "Sigmoid", "Mul", "Pad", "Slice", "Transpose", "Attention", "MatMul", "Softmax"}
+"""The zoo's operators that run their reference on 4D maps; convolutions, norms, pools and sums have fast kernels."""
 
 
 def small(name):
