@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any, Final, NamedTuple
 
 from main_job import seconds
@@ -50,6 +50,7 @@ MEMORY_RATIO: Final = 1.3  # times weights and arena
 TOLERANCE: Final = 1e-4  # of the largest output
 
 BOUT: Final = 4  # timed runs of one side before it is the other's turn
+REST: Final = 0.05  # seconds before a turn: the other side's threads go on looking for work for a while
 CLASSES: Final = ("pointwise", "window", "depthwise", "pool", "elementwise", "linear", "other")
 MATRIX: Final = 1024  # rows and columns of the product that measures the matrix peak
 BLOCK: Final = 1 << 27  # bytes of the copy that measures the memory
@@ -178,6 +179,7 @@ class Race:
         end = perf_counter() + lasting
         while not ours or perf_counter() < end:
             for run, times in ((self.theirs, theirs), (self.ours, ours)):
+                sleep(REST)
                 run()
                 times += [seconds(run) for _ in range(BOUT)]
             layers += zip(*self.program.times(BOUT, list(self.inputs.values())), strict=True)
