@@ -8,15 +8,27 @@ from costmodel.counting import standard_table
 from costmodel.graph import Op, Shape, Work
 from costmodel.ops import (
     Abs,
+    Acos,
+    Acosh,
     Add,
     And,
     ArgMax,
     ArgMin,
+    Asin,
+    Asinh,
+    Atan,
+    Atanh,
     Attention,
     AveragePool,
     BatchNorm,
+    BitShift,
+    BitwiseAnd,
+    BitwiseNot,
+    BitwiseOr,
+    BitwiseXor,
     Cast,
     Ceil,
+    Celu,
     ChannelShuffle,
     Clip,
     Concat,
@@ -24,6 +36,8 @@ from costmodel.ops import (
     ConvInteger,
     ConvTranspose,
     Cos,
+    Cosh,
+    CumProd,
     CumSum,
     DepthToSpace,
     DequantizeLinear,
@@ -44,14 +58,17 @@ from costmodel.ops import (
     GatherND,
     Gelu,
     GlobalAveragePool,
+    GlobalLpPool,
     GlobalMaxPool,
     Greater,
     GreaterOrEqual,
     GroupNorm,
+    Hardmax,
     HardSigmoid,
     HardSwish,
     Input,
     InstanceNorm,
+    IsInf,
     IsNaN,
     LayerNorm,
     LeakyRelu,
@@ -60,11 +77,15 @@ from costmodel.ops import (
     Linear,
     Log,
     LogSoftmax,
+    LpNorm,
+    LpPool,
     Lrn,
     MatMul,
     MatMulInteger,
     Max,
     MaxPool,
+    Mean,
+    MeanVarianceNorm,
     Min,
     Mish,
     Mod,
@@ -100,18 +121,25 @@ from costmodel.ops import (
     RotaryEmbedding,
     Round,
     ScatterND,
+    Selu,
+    Shrink,
     Sigmoid,
     Sign,
     Silu,
     Sin,
+    Sinh,
     Slice,
     Softmax,
     Softplus,
+    Softsign,
     SpaceToDepth,
     Sqrt,
     Sub,
+    SwiGlu,
+    Tan,
     Tanh,
     TanhGelu,
+    ThresholdedRelu,
     Tile,
     TrainingBatchNorm,
     Transpose,
@@ -875,6 +903,48 @@ case("hard-swish", HardSwish(), [MAP], MAP, multiply=2 * 120, add=120, compare=2
 
 case("tanh-gelu", TanhGelu(), [MAP], MAP, multiply=6 * 120, special=120, add=2 * 120)
 case("mish", Mish(), [MAP], MAP, special=3 * 120, add=120, multiply=120)  # exp, log, tanh; +1; by x
+case("selu", Selu(), [MAP], MAP, compare=120, special=120, add=120, multiply=2 * 120)  # 0; exp; -1; alpha, gamma
+case("celu", Celu(0.5), [MAP], MAP, compare=120, special=120, add=120, multiply=2 * 120)  # 0; exp; -1; 1/alpha, alpha
+case("thresholded-relu", ThresholdedRelu(), [MAP], MAP, compare=120)
+case("shrink", Shrink(0.1), [MAP], MAP, compare=2 * 120, add=120)  # both limits; the bias
+case("softsign", Softsign(), [MAP], MAP, compare=120, add=120, divide=120)  # |x|; +1; x/
+case("swiglu", SwiGlu(), [MAP, MAP], MAP, special=120, add=120, divide=120, multiply=120)  # exp; +1; a/; by b
+case("swiglu-alpha", SwiGlu(1.7), [MAP, MAP], MAP, special=120, add=120, divide=120, multiply=2 * 120)  # and by alpha
+case("is-inf", IsInf(positive=False), [MAP], MAP, compare=120)
+case("bitwise-not", BitwiseNot(), [MAP], MAP, types=("int32",), compare=120)
+for of_two in (BitwiseAnd, BitwiseOr, BitwiseXor):
+    case(of_two.kind.lower(), of_two(), [(2, 3), (1, 3)], (2, 3), types=("int32", "int32"), compare=6)
+case("bit-shift", BitShift((), right=True), [(2, 3)], (2, 3), types=("uint8",), buffers={"constant": ()}, compare=6)
+case("mean", Mean(), [(2, 3), (3,), (2, 1)], (2, 3), add=2 * 6, multiply=6)
+case("mean-held", Mean((None, (3,))), [(2, 3)], (2, 3), weights={"part2": (3,)}, add=6, multiply=6)
+case("hardmax", Hardmax(-1), [(2, 10)], (2, 10), compare=20)
+case("lp-norm", LpNorm(1), [(2, 3, 4)], (2, 3, 4), multiply=24, add=24, special=8, divide=24)  # squares; sums; roots
+case("l1-norm", LpNorm(-1, 1), [(2, 3, 4)], (2, 3, 4), compare=24, add=24, divide=24)
+case(
+    "mean-variance-norm",
+    MeanVarianceNorm(),
+    [(2, 3, 5, 5)],
+    (2, 3, 5, 5),
+    add=3 * (49 + 50 + 49 + 1),  # 2 maps of 25: as of a norm without gamma and beta
+    multiply=3 * (1 + 50 + 1 + 50),
+    special=3,
+    divide=3,
+)
+case("cumprod", CumProd(axis=1), [(2, 3, 4)], (2, 3, 4), multiply=24)
+case(
+    "lp-pool",
+    LpPool(3, 2, pads=1),
+    [(2, 4, 7, 7)],
+    (2, 4, 4, 4),
+    multiply=2 * 4 * 16 * 9,
+    add=2 * 4 * 16 * 9,
+    special=2 * 4 * 16,
+)
+case("l1-pool", LpPool((2,), p=1), [(1, 3, 8)], (1, 3, 4), compare=3 * 4 * 2, add=3 * 4 * 2)
+case("global-lp-pool", GlobalLpPool(), [(2, 6, 3, 5)], (2, 6, 1, 1), multiply=180, add=180, special=12)
+case("global-l1-pool", GlobalLpPool(1), [(2, 6, 3)], (2, 6, 1), compare=36, add=36)
+for function in (Tan, Asin, Acos, Atan, Sinh, Cosh, Asinh, Acosh, Atanh):
+    case(function.kind.lower(), function(), [MAP], MAP, special=120)
 for function, work in {
     Abs: {"compare": 120}, Neg: {"add": 120}, Sign: {"compare": 240}, Floor: {"add": 120}, Ceil: {"add": 120},
     Round: {"add": 120}, Reciprocal: {"divide": 120}, Sqrt: {"special": 120}, Exp: {"special": 120},
@@ -1071,7 +1141,7 @@ def test_extent_is_what_a_dilated_window_spans(kernel, dilation, extent):
 
 def test_operators_without_window_have_none():
     windowed = {case.op.kind for case in CASES if case.op.window is not None}
-    assert windowed == {"AveragePool", "Conv", "ConvInteger", "MaxPool", "QLinearConv"}
+    assert windowed == {"AveragePool", "Conv", "ConvInteger", "LpPool", "MaxPool", "QLinearConv"}
 
 
 def test_operators_of_equal_attributes_are_equal():
@@ -1117,7 +1187,7 @@ def test_operators_that_compute_say_what():
 
 
 def test_a_mean_has_as_many_operations_as_values():
-    means = ("AveragePool", "GlobalAveragePool", "ReduceMean")
+    means = ("AveragePool", "GlobalAveragePool", "Mean", "ReduceMean")
     assert all(sum(Op.registry[name].per_row) == 0 != any(Op.registry[name].per_row) for name in means)
 
 

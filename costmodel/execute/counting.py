@@ -279,6 +279,34 @@ def _norm_of_groups(op: Any, run: Run, x: Array, groups: int) -> Array:
     return run.loop(loops.layer_norm, (x, *affine), x.shape, rows, length, 1 / length, op.epsilon, groups, size)
 
 
+@implements("MeanVarianceNorm")
+def _mean_variance_norm(op: Any, run: Run, x: Array) -> Array:
+    axes = sorted(axis % x.ndim for axis in op.axes)
+    order = [*[axis for axis in range(x.ndim) if axis not in axes], *axes]
+    turned = np.transpose(x, order)
+    length = prod(x.shape[axis] for axis in axes)
+    y = run.loop(loops.mean_variance_norm, (turned,), turned.shape, x.size // length, length, 1 / length, 1e-9)
+    return numbers(np.transpose(y, np.argsort(order)))
+
+
+@implements("LpNorm")
+def _lp_norm(op: Any, run: Run, x: Array) -> Array:
+    rows = np.moveaxis(x, op.axis, -1)
+    count, length = x.size // rows.shape[-1], rows.shape[-1]
+    sized = run.loop(loops.absolute if op.p == 1 else loops.square, (rows,), rows.shape)
+    sizes = run.loop(loops.add_up, (sized,), (count,), count, length)
+    if op.p == 2:
+        sizes = run.loop(loops.root, (sizes,), (count,))
+    return numbers(np.moveaxis(run.loop(loops.over_size, (rows, sizes), rows.shape, count, length), -1, op.axis))
+
+
+@implements("Hardmax")
+def _hardmax(op: Any, run: Run, x: Array) -> Array:
+    rows = np.moveaxis(x, op.axis, -1)
+    y = run.loop(loops.mark_largest, (rows,), rows.shape, x.size // rows.shape[-1], rows.shape[-1])
+    return numbers(np.moveaxis(y, -1, op.axis))
+
+
 def _reduced(*chain: Loop, before: Loop | None = None, shares: bool = False) -> Implementation:
     """A reduction: a loop on every value, one that makes one value of a row, and those on what comes out."""
     reduce_, *after = chain
@@ -326,14 +354,19 @@ def _found(direction: float) -> Implementation:
 IMPLEMENTATIONS.update(ArgMax=_found(1.0), ArgMin=_found(-1.0))
 
 
-@implements("CumSum")
-def _cumsum(op: Any, run: Run, x: Array) -> Array:
-    rows = np.moveaxis(x, op.axis, -1)
-    rows = rows[..., ::-1] if op.reverse else rows
-    y = run.loop(loops.running_sum, (rows,), rows.shape, x.size // rows.shape[-1], rows.shape[-1])
-    if op.exclusive:
-        y = np.concatenate([np.zeros((*y.shape[:-1], 1)), y[..., :-1]], axis=-1)
-    return numbers(np.moveaxis(y[..., ::-1] if op.reverse else y, -1, op.axis))
+def _running(loop: Loop, neutral: float) -> Implementation:
+    def implementation(op: Any, run: Run, x: Array) -> Array:
+        rows = np.moveaxis(x, op.axis, -1)
+        rows = rows[..., ::-1] if op.reverse else rows
+        y = run.loop(loop, (rows,), rows.shape, x.size // rows.shape[-1], rows.shape[-1])
+        if op.exclusive:
+            y = np.concatenate([np.full((*y.shape[:-1], 1), neutral), y[..., :-1]], axis=-1)
+        return numbers(np.moveaxis(y[..., ::-1] if op.reverse else y, -1, op.axis))
+
+    return implementation
+
+
+IMPLEMENTATIONS.update(CumSum=_running(loops.running_sum, 0.0), CumProd=_running(loops.running_product, 1.0))
 
 
 @implements("Attention")
@@ -480,6 +513,21 @@ def _global_max_pool(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
     return run.loop(loops.global_max_pool, (x,), (images, channels, *[1 for _ in x.shape[2:]]), images * channels, size)
 
 
+@implements("LpPool")
+def _lp_pool(op: Any, run: Run, x: Array) -> Array:
+    images, channels, size = _per_channel(x)
+    slid = slide(x.shape[2:], op.window, ceil=op.ceil_mode)
+    shape = (images, channels, *slid.positions)
+    return run.loop(loops.pool_sizes, (x,), shape, slid.offsets, images * channels, size, *slid.offsets.shape, op.p)
+
+
+@implements("GlobalLpPool")
+def _global_lp_pool(op: Any, run: Run, x: Array) -> Array:
+    images, channels, size = _per_channel(x)
+    shape = (images, channels, *[1 for _ in x.shape[2:]])
+    return run.loop(loops.pool_sizes, (x,), shape, np.arange(size), images * channels, size, 1, size, op.p)
+
+
 def _of_two(loop: Loop) -> Implementation:
     def implementation(op: Any, run: Run, *operands: Array) -> Array:
         stretched = np.broadcast_arrays(*_pair(op, run, operands))
@@ -542,6 +590,24 @@ IMPLEMENTATIONS.update(
     Log=_of_one(loops.logarithm),
     Sin=_of_one(loops.sine),
     Cos=_of_one(loops.cosine),
+    Tan=_of_one(loops.tangent),
+    Asin=_of_one(loops.arc_sine),
+    Acos=_of_one(loops.arc_cosine),
+    Atan=_of_one(loops.arc_tangent),
+    Sinh=_of_one(loops.hyperbolic_sine),
+    Cosh=_of_one(loops.hyperbolic_cosine),
+    Asinh=_of_one(loops.area_sine),
+    Acosh=_of_one(loops.area_cosine),
+    Atanh=_of_one(loops.area_tangent),
+    IsInf=_of_one(loops.is_infinite, "negative", "positive"),
+    BitwiseAnd=_of_two(loops.bits_of_both),
+    BitwiseOr=_of_two(loops.bits_of_either),
+    BitwiseXor=_of_two(loops.bits_of_one),
+    Selu=_of_one(loops.selu, "alpha", "gamma"),
+    Celu=_of_one(loops.celu, "alpha"),
+    ThresholdedRelu=_of_one(loops.thresholded_relu, "alpha"),
+    Shrink=_of_one(loops.shrink, "bias", "limit"),
+    Softsign=_of_one(loops.softsign),
     Erf=_of_one(loops.error_function),
     Not=_of_one(loops.is_zero),
     IsNaN=_of_one(loops.is_no_number),
@@ -559,6 +625,34 @@ IMPLEMENTATIONS.update(
     HardSigmoid=_of_one(loops.hard_sigmoid, "alpha", "beta"),
     HardSwish=_of_one(loops.hard_swish, 1 / 6),
 )
+
+
+@implements("BitwiseNot")
+def _bitwise_not(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
+    values = 2.0 ** (8 * x.itemsize) if x.dtype.kind == "u" else 0.0
+    return run.loop(loops.turned_bits, (x,), x.shape, values)
+
+
+@implements("BitShift")
+def _bit_shift(op: Any, run: Run, *operands: Array) -> Array:
+    a, b = _pair(op, run, operands)
+    shape = np.broadcast_shapes(a.shape, b.shape)
+    width = 8 * a.itemsize if a.dtype.kind in "iu" else loops.WIDTH
+    stretched = np.broadcast_arrays(a, b)
+    return run.loop(loops.shifted, stretched, shape, width, int(op.right))
+
+
+@implements("Mean")
+def _mean(op: Any, run: Run, *operands: Array) -> Array:
+    stretched = np.broadcast_arrays(*_placed(op, run, operands))
+    rows = np.stack(stretched, axis=-1)
+    return run.loop(loops.average, (rows,), rows.shape[:-1], rows.size // len(stretched), len(stretched),
+                    1 / len(stretched))  # fmt: skip
+
+
+@implements("SwiGlu")
+def _swiglu(op: Any, run: Run, a: Array, b: Array) -> Array:
+    return run.loop(loops.swiglu, (a, b), a.shape, float(op.alpha))
 
 
 @implements("Mod")

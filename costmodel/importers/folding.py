@@ -273,7 +273,7 @@ COMPUTED: Final[Mapping[str, Callable[..., Array]]] = {
     **{
         name: _elementwise(getattr(np, cls.function))
         for cls in Op.registry.values()
-        if issubclass(cls, Binary | Function)
+        if issubclass(cls, Binary | Function) and hasattr(cls, "function")
         for name in cls.onnx
     },
     "Cast": _cast,

@@ -1,6 +1,7 @@
 """The vocabulary: one class per operator, and all that is known of an operator in that class alone."""
 
 from costmodel.graph import Input as Input
+from costmodel.ops.activation import Celu as Celu
 from costmodel.ops.activation import Clip as Clip
 from costmodel.ops.activation import Elu as Elu
 from costmodel.ops.activation import Gelu as Gelu
@@ -11,11 +12,16 @@ from costmodel.ops.activation import Mish as Mish
 from costmodel.ops.activation import PRelu as PRelu
 from costmodel.ops.activation import Relu as Relu
 from costmodel.ops.activation import Relu6 as Relu6
+from costmodel.ops.activation import Selu as Selu
+from costmodel.ops.activation import Shrink as Shrink
 from costmodel.ops.activation import Sigmoid as Sigmoid
 from costmodel.ops.activation import Silu as Silu
 from costmodel.ops.activation import Softplus as Softplus
+from costmodel.ops.activation import Softsign as Softsign
+from costmodel.ops.activation import SwiGlu as SwiGlu
 from costmodel.ops.activation import Tanh as Tanh
 from costmodel.ops.activation import TanhGelu as TanhGelu
+from costmodel.ops.activation import ThresholdedRelu as ThresholdedRelu
 from costmodel.ops.attention import Attention as Attention
 from costmodel.ops.attention import RotaryEmbedding as RotaryEmbedding
 from costmodel.ops.convolution import Conv as Conv
@@ -23,6 +29,10 @@ from costmodel.ops.convolution import ConvTranspose as ConvTranspose
 from costmodel.ops.einsum import Einsum as Einsum
 from costmodel.ops.elementwise import Add as Add
 from costmodel.ops.elementwise import And as And
+from costmodel.ops.elementwise import BitShift as BitShift
+from costmodel.ops.elementwise import BitwiseAnd as BitwiseAnd
+from costmodel.ops.elementwise import BitwiseOr as BitwiseOr
+from costmodel.ops.elementwise import BitwiseXor as BitwiseXor
 from costmodel.ops.elementwise import Div as Div
 from costmodel.ops.elementwise import Equal as Equal
 from costmodel.ops.elementwise import Greater as Greater
@@ -30,6 +40,7 @@ from costmodel.ops.elementwise import GreaterOrEqual as GreaterOrEqual
 from costmodel.ops.elementwise import Less as Less
 from costmodel.ops.elementwise import LessOrEqual as LessOrEqual
 from costmodel.ops.elementwise import Max as Max
+from costmodel.ops.elementwise import Mean as Mean
 from costmodel.ops.elementwise import Min as Min
 from costmodel.ops.elementwise import Mod as Mod
 from costmodel.ops.elementwise import Mul as Mul
@@ -38,11 +49,20 @@ from costmodel.ops.elementwise import Pow as Pow
 from costmodel.ops.elementwise import Sub as Sub
 from costmodel.ops.elementwise import Xor as Xor
 from costmodel.ops.functions import Abs as Abs
+from costmodel.ops.functions import Acos as Acos
+from costmodel.ops.functions import Acosh as Acosh
+from costmodel.ops.functions import Asin as Asin
+from costmodel.ops.functions import Asinh as Asinh
+from costmodel.ops.functions import Atan as Atan
+from costmodel.ops.functions import Atanh as Atanh
+from costmodel.ops.functions import BitwiseNot as BitwiseNot
 from costmodel.ops.functions import Ceil as Ceil
 from costmodel.ops.functions import Cos as Cos
+from costmodel.ops.functions import Cosh as Cosh
 from costmodel.ops.functions import Erf as Erf
 from costmodel.ops.functions import Exp as Exp
 from costmodel.ops.functions import Floor as Floor
+from costmodel.ops.functions import IsInf as IsInf
 from costmodel.ops.functions import IsNaN as IsNaN
 from costmodel.ops.functions import Log as Log
 from costmodel.ops.functions import Neg as Neg
@@ -51,7 +71,9 @@ from costmodel.ops.functions import Reciprocal as Reciprocal
 from costmodel.ops.functions import Round as Round
 from costmodel.ops.functions import Sign as Sign
 from costmodel.ops.functions import Sin as Sin
+from costmodel.ops.functions import Sinh as Sinh
 from costmodel.ops.functions import Sqrt as Sqrt
+from costmodel.ops.functions import Tan as Tan
 from costmodel.ops.indexing import Embedding as Embedding
 from costmodel.ops.indexing import Gather as Gather
 from costmodel.ops.indexing import GatherElements as GatherElements
@@ -76,16 +98,21 @@ from costmodel.ops.linear import Linear as Linear
 from costmodel.ops.linear import MatMul as MatMul
 from costmodel.ops.normalization import BatchNorm as BatchNorm
 from costmodel.ops.normalization import GroupNorm as GroupNorm
+from costmodel.ops.normalization import Hardmax as Hardmax
 from costmodel.ops.normalization import InstanceNorm as InstanceNorm
 from costmodel.ops.normalization import LayerNorm as LayerNorm
 from costmodel.ops.normalization import LogSoftmax as LogSoftmax
+from costmodel.ops.normalization import LpNorm as LpNorm
 from costmodel.ops.normalization import Lrn as Lrn
+from costmodel.ops.normalization import MeanVarianceNorm as MeanVarianceNorm
 from costmodel.ops.normalization import RMSNorm as RMSNorm
 from costmodel.ops.normalization import Softmax as Softmax
 from costmodel.ops.normalization import TrainingBatchNorm as TrainingBatchNorm
 from costmodel.ops.pooling import AveragePool as AveragePool
 from costmodel.ops.pooling import GlobalAveragePool as GlobalAveragePool
+from costmodel.ops.pooling import GlobalLpPool as GlobalLpPool
 from costmodel.ops.pooling import GlobalMaxPool as GlobalMaxPool
+from costmodel.ops.pooling import LpPool as LpPool
 from costmodel.ops.pooling import MaxPool as MaxPool
 from costmodel.ops.quantised import ConvInteger as ConvInteger
 from costmodel.ops.quantised import DequantizeLinear as DequantizeLinear
@@ -99,6 +126,7 @@ from costmodel.ops.quantised import QLinearMul as QLinearMul
 from costmodel.ops.quantised import QuantizeLinear as QuantizeLinear
 from costmodel.ops.reduction import ArgMax as ArgMax
 from costmodel.ops.reduction import ArgMin as ArgMin
+from costmodel.ops.reduction import CumProd as CumProd
 from costmodel.ops.reduction import CumSum as CumSum
 from costmodel.ops.reduction import ReduceL1 as ReduceL1
 from costmodel.ops.reduction import ReduceL2 as ReduceL2
