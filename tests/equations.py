@@ -506,12 +506,41 @@ def taken_one_by_one(op, *inputs, **weights):
     return y
 
 
+COMBINED = {
+    "none": lambda old, new: new,  # noqa: ARG005
+    "add": operator.add,
+    "mul": operator.mul,
+    "max": np.maximum,
+    "min": np.minimum,
+}
+
+
 def put(op, *inputs, **weights):
     x, indices, updates = placed(op, inputs, weights)
     y = x.copy()
     for place in np.ndindex(*indices.shape[:-1]):
-        y[tuple(int(index) % size for index, size in zip(indices[place], x.shape, strict=False))] = updates[place]
+        at = tuple(int(index) % size for index, size in zip(indices[place], x.shape, strict=False))
+        y[at] = COMBINED[op.reduction](y[at], updates[place])
     return y
+
+
+def put_one_by_one(op, *inputs, **weights):
+    x, indices, updates = placed(op, inputs, weights)
+    y = x.copy()
+    for place in np.ndindex(*indices.shape):
+        at = list(place)
+        at[op.axis] = int(indices[place]) % x.shape[op.axis]
+        y[tuple(at)] = COMBINED[op.reduction](y[tuple(at)], updates[place])
+    return y
+
+
+def off_by_combining(op, u, y, inputs, weights):
+    """So many roundings as there are updates, of sizes that add up; all that does not compute is exact."""
+    if op.reduction not in ("add", "mul"):
+        return 0 * y
+    sized = [x if own else abs(x) for x, own in zip(inputs, types_of(op, len(inputs)), strict=True)]
+    held = {name: w if name in op.fixed else abs(w) for name, w in weights.items()}
+    return placed(op, inputs, weights)[1].size * u * EXACT[op.kind](op, *sized, **held)
 
 
 def chosen(op, *inputs, **weights):
@@ -676,6 +705,7 @@ EXACT = {
     "Resize": resized,
     "RotaryEmbedding": rotated,
     "Round": value_by_value(lambda _, x: round(x)),
+    "ScatterElements": put_one_by_one,
     "ScatterND": put,
     "Sign": value_by_value(lambda _, x: (x > 0) - (x < 0)),
     "Sin": value_by_value(lambda _, x: math.sin(x)),
@@ -962,7 +992,7 @@ MOVED = {
         "Not",
         "Or",
     ),
-    *("ReduceMax", "ReduceMin", "Round", "ScatterND", "Sign", "SpaceToDepth", "Tile", "Trilu", "Where", "Xor"),
+    *("ReduceMax", "ReduceMin", "Round", "Sign", "SpaceToDepth", "Tile", "Trilu", "Where", "Xor"),
     *("BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "Hardmax", "IsInf", "ThresholdedRelu"),
 }
 ROUNDED_ONCE = {"Add", "Div", "Mul", "Shrink", "Sub"}
@@ -1001,6 +1031,7 @@ OFF = {
     "Resize": off_by_resizing,
     "RotaryEmbedding": off_by_rotation,
     "TanhGelu": off_by_tanh_gelu,
+    **dict.fromkeys(["ScatterElements", "ScatterND"], off_by_combining),
     **dict.fromkeys(["Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cosh", "Sinh", "Tan"], times(FUNCTION)),
     **dict.fromkeys(["CumProd", "GlobalLpPool", "LpNorm", "LpPool"], off_by_terms),
     "Celu": times(FUNCTION + 5),

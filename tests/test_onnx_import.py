@@ -840,6 +840,10 @@ FOLDED = [
     ("Tile", [REAL, np.array([2, 3])], {}), ("Transpose", [REAL], {}), ("Transpose", [REAL[None]], {"perm": [2, 0, 1]}),
     ("Unsqueeze", [REAL, np.array([0, -1])], {}), ("Where", [TRUE, SEVEN, SOME], {}),
     *[(kind, [REAL / 9], {}) for kind in ("Acos", "Asin", "Asinh", "Atan", "Atanh", "Cosh", "Sinh", "Tan")],
+    ("BlackmanWindow", [np.array(9)], {}), ("HammingWindow", [np.array(10)], {"periodic": 0}),
+    ("HannWindow", [np.array(7)], {"periodic": 0}), ("NonZero", [SEVEN], {}), ("Compress", [REAL, TRUE], {}),
+    ("Compress", [REAL, np.array([True, False])], {"axis": 0}),
+    ("MelWeightMatrix", [np.array(8), np.array(64), np.array(8192), np.float32(100), np.float32(4000)], {}),
     ("Acosh", [REAL**2 + 1], {}), ("BitwiseAnd", [SEVEN, SOME], {}), ("BitwiseNot", [SEVEN], {}),
     ("BitwiseOr", [SEVEN, SOME], {}), ("BitwiseXor", [SEVEN, SOME], {}),
 ]  # fmt: skip

@@ -92,6 +92,7 @@ from costmodel.ops import (
     Mul,
     Neg,
     Not,
+    OneHot,
     Or,
     Pad,
     Pow,
@@ -117,9 +118,11 @@ from costmodel.ops import (
     Relu6,
     Reshape,
     Resize,
+    ReverseSequence,
     RMSNorm,
     RotaryEmbedding,
     Round,
+    ScatterElements,
     ScatterND,
     Selu,
     Shrink,
@@ -139,8 +142,10 @@ from costmodel.ops import (
     Tan,
     Tanh,
     TanhGelu,
+    TensorScatter,
     ThresholdedRelu,
     Tile,
+    TopK,
     TrainingBatchNorm,
     Transpose,
     Trilu,
@@ -166,6 +171,7 @@ class Case(NamedTuple):
 
 
 CASES: list[Case] = []
+MAP = (2, 3, 4, 5)
 
 
 def case(
@@ -728,6 +734,26 @@ case("gather-nd", GatherND(), [(2, 3, 4), (6, 2)], (6, 4))
 case("gather-nd-batch", GatherND(batch=1), [(2, 3, 4), (2, 5, 1)], (2, 5, 4))
 case("scatter-nd", ScatterND(), [(4, 5), (3, 1), (3, 5)], (4, 5))
 case("scatter-nd-held", ScatterND((None, (2, 2), None)), [(4, 5), (2,)], (4, 5), buffers={"indices": (2, 2)})
+case("scatter-nd-add", ScatterND(reduction="add"), [(4, 5), (3, 1), (3, 5)], (4, 5), add=15)
+case("scatter-elements", ScatterElements(1), [(4, 5), (4, 2), (4, 2)], (4, 5))
+case(
+    "scatter-elements-max",
+    ScatterElements(-1, (None, (4, 7), None), "max"),
+    [(4, 5), (4, 7)],
+    (4, 5),
+    buffers={"indices": (4, 7)},
+    compare=28,
+)
+# A tournament of 1000 in each of 2 rows: 999 games, and for 4 more 10 each. Of 6: 5 games, and 3 for the second.
+case("topk", TopK(5), [(2, 1000)], (2, 5), more=((2, 5),), compare=2 * (999 + 4 * 10))
+case("topk-in-the-middle", TopK(2, 1, largest=False), [(2, 6, 3)], (2, 2, 3), more=((2, 2, 3),), compare=6 * (5 + 3))
+case("top-1-of-1", TopK(1, 0), [(1, 4)], (1, 4), more=((1, 4),))
+case("one-hot", OneHot(10), [(2, 3)], (2, 3, 10))
+case("one-hot-first", OneHot(10, axis=0, dtype="int32"), [(2, 3)], (10, 2, 3))
+case("reverse-sequence", ReverseSequence(), [(7, 2, 3), (2,)], (7, 2, 3))
+case("reverse-held", ReverseSequence(0, 1, (None, (2,))), [(2, 7)], (2, 7), buffers={"lengths": (2,)})
+case("cache", TensorScatter(), [(2, 4, 9, 8), (2, 4, 3, 8)], (2, 4, 9, 8))
+case("cache-placed", TensorScatter(1, placed=True, circular=True), [(2, 9, 8), (2, 3, 8), (2,)], (2, 9, 8))
 case("where", Where(), [(3, 1), (2, 1, 4), (4,)], (2, 3, 4), compare=24)
 case(
     "where-held",
@@ -879,7 +905,6 @@ case(
 )
 
 # Activations on 2 * 3 * 4 * 5 = 120 values.
-MAP = (2, 3, 4, 5)
 case("relu", Relu(), [MAP], MAP, compare=120)
 case("relu-any-rank", Relu(), [(7,)], (7,), compare=7)
 case("relu6", Relu6(), [MAP], MAP, compare=2 * 120)  # with 0, with 6

@@ -119,6 +119,7 @@ from costmodel.ops import (
     RMSNorm,
     RotaryEmbedding,
     Round,
+    ScatterElements,
     ScatterND,
     Selu,
     Shrink,
@@ -433,7 +434,21 @@ def places(draw):
 def scatters(draw):
     shape = draw(maps(least=2, most=4))
     depth = draw(st.integers(1, len(shape)))
-    return draw(several(ScatterND, [shape, (1, depth), (1, *shape[depth:])]))
+    how = draw(st.sampled_from(["none", "add", "mul", "max", "min"]))
+    count = 1 if how == "none" else draw(small)  # of several in one place the last may be any
+    op, flows = draw(several(ScatterND, [shape, (count, depth), (count, *shape[depth:])]))
+    return replace(op, reduction=how), flows
+
+
+@st.composite
+def placings(draw):
+    shape, along = draw(shapes_with_axis())
+    how = draw(st.sampled_from(["none", "add", "mul", "max", "min"]))
+    count = 1 if how == "none" else draw(small)
+    axis = along % len(shape)
+    indices = tuple(count if place == axis else draw(st.integers(1, size)) for place, size in enumerate(shape))
+    op, flows = draw(several(ScatterElements, [shape, indices, indices], along))
+    return replace(op, reduction=how), flows
 
 
 @st.composite
@@ -612,6 +627,7 @@ DRAWN |= {
     "RMSNorm": last_axes(RMSNorm, scale=True),
     "Resize": resizes(),
     "RotaryEmbedding": rotations(),
+    "ScatterElements": placings(),
     "ScatterND": scatters(),
     "SpaceToDepth": depths(SpaceToDepth),
     "Tile": maps(least=2, most=4).flatmap(
@@ -638,7 +654,13 @@ DRAWN |= {
     "Trilu": fields_with(Trilu, st.booleans(), st.integers(-7, 7)),
     "Where": choices(),
 }
-ELSEWHERE = {"graph", "quantised", "recurrent"}  # modules of operators whose results are tested on their own
+ELSEWHERE = {
+    "graph",
+    "quantised",
+    "recurrent",
+    "selection",
+    "vision",
+}  # modules of operators whose results are tested on their own
 ALL = sorted(
     kind for kind, cls in Op.registry.items() if cls.__module__.rpartition(".")[2] not in {"graph", *ELSEWHERE}
 )
@@ -830,7 +852,14 @@ def reached(op, shapes, operand, place, y):
     return [[place[0]], *([] if gone else everywhere[1:2]), *([at] for at in place[2:])]
 
 
-TAKING = {"Embedding", "Gather", "GatherElements", "GatherND", "ScatterND"}  # whose operands are places as well
+TAKING = {
+    "Embedding",
+    "Gather",
+    "GatherElements",
+    "GatherND",
+    "ScatterElements",
+    "ScatterND",
+}  # whose operands are places as well
 
 
 @pytest.mark.parametrize("kind", sorted({*ALL} - TAKING))

@@ -765,14 +765,76 @@ def _gather_nd(op: Any, run: Run, *operands: Array) -> Array:
     return numbers(parts).reshape((*indices.shape[:-1], *x.shape[op.batch + indices.shape[-1] :]))
 
 
+def _put(op: Any, run: Run, x: Array, places: Array, updates: Array) -> Array:
+    """A copy of x with updates in their places, which count the elements of x as they lie."""
+    y = np.array(x, np.float64, order="C").reshape(-1)
+    how = ("none", "add", "mul", "max", "min").index(op.reduction)
+    run.counter.run(loops.put, numbers(updates), y, run.counter.counts, places, how)
+    return y.reshape(x.shape)
+
+
 @implements("ScatterND")
 def _scatter_nd(op: Any, run: Run, *operands: Array) -> Array:
     x, indices, updates = _placed(op, run, operands)
-    y = np.array(x, np.float64)
+    numbered = np.arange(x.size).reshape(x.shape)
+    places = np.empty(updates.shape, np.int64)
     for place in np.ndindex(*indices.shape[:-1]):
-        part = tuple(int(index) % size for index, size in zip(indices[place], x.shape, strict=False))
-        y[part] = updates[place]
-    return y
+        places[place] = numbered[tuple(int(i) % size for i, size in zip(indices[place], x.shape, strict=False))]
+    return _put(op, run, x, places, updates)
+
+
+@implements("ScatterElements")
+def _scatter_elements(op: Any, run: Run, *operands: Array) -> Array:
+    x, indices, updates = _placed(op, run, operands)
+    numbered = np.arange(x.size).reshape(x.shape)
+    places = np.empty(updates.shape, np.int64)
+    for place in np.ndindex(*indices.shape):
+        at = list(place)
+        at[op.axis] = int(indices[place]) % x.shape[op.axis]
+        places[place] = numbered[tuple(at)]
+    return _put(op, run, x, places, updates)
+
+
+@implements("TopK")
+def _top_k(op: Any, run: Run, x: Array) -> tuple[Array, ...]:
+    rows = np.moveaxis(x, op.axis, -1)
+    length = rows.shape[-1]
+    tree = np.zeros(2 ** ((length - 1).bit_length() + 1), np.int64)
+    sizes = (x.size // length, length, op.k, 1.0 if op.largest else -1.0)
+    both = run.loop(loops.tournament, (rows,), (2, *rows.shape[:-1], op.k), tree, *sizes)
+    values, places = (numbers(np.moveaxis(part, -1, op.axis)) for part in both)
+    return values, places
+
+
+@implements("OneHot")
+def _one_hot(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
+    y = np.full((*x.shape, op.depth), op.off, np.float64)
+    for place in np.ndindex(*x.shape):
+        if -op.depth <= x[place] < op.depth:
+            y[(*place, int(x[place]))] = op.on
+    return numbers(np.moveaxis(y, -1, op.axis))
+
+
+@implements("ReverseSequence")
+def _reverse_sequence(op: Any, run: Run, *operands: Array) -> Array:
+    x, lengths = _placed(op, run, operands)
+    turned = np.moveaxis(x, (op.batch, op.time), (0, 1))
+    y = np.array(turned, np.float64)
+    for b, length in enumerate(lengths):
+        for t in range(int(length)):
+            y[b, t] = turned[b, int(length) - 1 - t]
+    return numbers(np.moveaxis(y, (0, 1), (op.batch, op.time)))
+
+
+@implements("TensorScatter")
+def _tensor_scatter(op: Any, run: Run, past: Array, update: Array, *first: Array) -> Array:  # noqa: ARG001
+    y = np.moveaxis(np.array(past, np.float64), op.axis, 1)
+    new = np.moveaxis(update, op.axis, 1)
+    for b in range(len(past)):
+        begin = int(first[0][b]) if first else 0
+        for s in range(new.shape[1]):
+            y[b, (begin + s) % y.shape[1]] = new[b, s]
+    return numbers(np.moveaxis(y, 1, op.axis))
 
 
 @implements("Trilu")

@@ -644,6 +644,58 @@ def find_place(x: Numbers, y: Numbers, counts: Numbers, rows: int, length: int, 
         y[n] = place
 
 
+def tournament(
+    x: Numbers, y: Numbers, counts: Numbers, tree: Numbers, rows: int, length: int, kept: int, direction: float
+) -> None:
+    """The largest values of each row, or for a negative direction the smallest, and behind all of them their places.
+
+    Places climb a tree whose leaves are a row; then those of the winner's games are played again, without it.
+    """
+    leaves = len(tree) // 2
+    for n in range(rows):
+        first = n * length
+        for i in range(leaves):
+            tree[leaves + i] = i if i < length else -1
+        for i in range(leaves - 1, 0, -1):
+            a, b = tree[2 * i], tree[2 * i + 1]
+            tree[i] = a
+            if b >= 0:
+                counts[COMPARE] += 1
+                if x[first + b] * direction > x[first + a] * direction:
+                    tree[i] = b
+        for j in range(kept):
+            best = tree[1]
+            y[n * kept + j] = x[first + best]
+            y[(rows + n) * kept + j] = best
+            tree[leaves + best] = -1
+            i = (leaves + best) // 2 if j + 1 < kept else 0
+            while i:
+                a, b = tree[2 * i], tree[2 * i + 1]
+                counts[COMPARE] += 1
+                tree[i] = a
+                if a < 0 or (b >= 0 and x[first + b] * direction > x[first + a] * direction):
+                    tree[i] = b
+                i //= 2
+
+
+def put(x: Numbers, y: Numbers, counts: Numbers, places: Numbers, how: int) -> None:
+    """Place x in y: 0 as it is, 1 added, 2 multiplied, 3 the larger, 4 the smaller of it and of what is there."""
+    for i in range(len(x)):
+        place = places[i]
+        if how == 0:
+            y[place] = x[i]
+        elif how == 1:
+            y[place] += x[i]
+            counts[ADD] += 1
+        elif how == 2:
+            y[place] *= x[i]
+            counts[MULTIPLY] += 1
+        else:
+            larger = x[i] > y[place]
+            counts[COMPARE] += 1
+            y[place] = x[i] if larger == (how == 3) else y[place]
+
+
 def average(x: Numbers, y: Numbers, counts: Numbers, rows: int, length: int, share: float) -> None:
     """Take a row's first value, add the others, multiply by one over their number."""
     for n in range(rows):

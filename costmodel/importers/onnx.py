@@ -18,7 +18,7 @@ from costmodel.arrays import Array
 from costmodel.errors import CostModelError, UnsupportedError, WiringError, suggestion
 from costmodel.graph import FRACTIONS, Graph, Input, Op, Shape, Source, Tensor, Type, dims
 from costmodel.importers import plan
-from costmodel.importers.folding import ARRANGED, COMPUTED, LIMIT, SHAPED, SOURCES, attribute, fold, passes
+from costmodel.importers.folding import ARRANGED, BY_VALUES, COMPUTED, LIMIT, SHAPED, SOURCES, attribute, fold, passes
 from costmodel.importers.opaque import UNKNOWN, Opaque, left_out
 from costmodel.importers.shapes import Shapes, given, titled
 from costmodel.importers.structure import LARGE, without_values
@@ -41,8 +41,8 @@ DOMAINS: Final = ("", "ai.onnx")
 OWN: Final = "costmodel"
 """The domain of our own operators, whose attributes are texts as in a list of layers."""
 
-CONSTANTS: Final = frozenset((*COMPUTED, *SHAPED))
-"""Operators that are known where their operands are constants."""
+CONSTANTS: Final = frozenset((*COMPUTED, *SHAPED, *BY_VALUES))
+"""Operators that are known where their operands are constants, if at all."""
 
 MADE: Final = frozenset({"Constant", "ConstantOfShape"})
 """Operators whose results are constants of their own."""
@@ -293,6 +293,8 @@ class Reader:
 
 def _made(node: OnnxNode) -> Sequence[Operand]:
     """What a node of ONNX makes: constants, its operand under another name, or layers."""
+    if node.kind in BY_VALUES and (node.tensors or node.kind not in COMPUTED):
+        raise UnsupportedError("how much it makes or does depends on values that are computed")
     constants = fold(node)
     if constants is not None:
         return constants

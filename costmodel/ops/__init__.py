@@ -78,6 +78,7 @@ from costmodel.ops.indexing import Embedding as Embedding
 from costmodel.ops.indexing import Gather as Gather
 from costmodel.ops.indexing import GatherElements as GatherElements
 from costmodel.ops.indexing import GatherND as GatherND
+from costmodel.ops.indexing import ScatterElements as ScatterElements
 from costmodel.ops.indexing import ScatterND as ScatterND
 from costmodel.ops.indexing import Trilu as Trilu
 from costmodel.ops.indexing import Where as Where
@@ -139,3 +140,7 @@ from costmodel.ops.reduction import ReduceProd as ReduceProd
 from costmodel.ops.reduction import ReduceSum as ReduceSum
 from costmodel.ops.reduction import ReduceSumSquare as ReduceSumSquare
 from costmodel.ops.resize import Resize as Resize
+from costmodel.ops.selection import OneHot as OneHot
+from costmodel.ops.selection import ReverseSequence as ReverseSequence
+from costmodel.ops.selection import TensorScatter as TensorScatter
+from costmodel.ops.selection import TopK as TopK

@@ -11,6 +11,7 @@ from costmodel.errors import WiringError
 from costmodel.graph import Op, Shape, Tensor, Type, Weight, Work
 from costmodel.ops.checks import broadcast, integers, whole_numbers
 from costmodel.ops.held import Several, held_by
+from costmodel.ops.layout import Cast
 from costmodel.ops.onnx import Constant, OnnxForm, OnnxNode
 
 T = TypeVar("T")
@@ -228,10 +229,19 @@ class Equal(Truth):
 class Less(Truth):
     """y = whether a < b."""
 
-    onnx: ClassVar[tuple[str, ...]] = ("Less",)
+    onnx: ClassVar[tuple[str, ...]] = ("Less", "Bernoulli")
     function: ClassVar[str] = "less"
     each: ClassVar[Work] = Work(compare=1)
     why: ClassVar[str] = "compare"
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """A Bernoulli is whether numbers that are drawn elsewhere, and held, are less than the probabilities."""
+        if node.kind != "Bernoulli":
+            return super().from_onnx(node)
+        x = node.tensor()
+        dtype = node.type(int(node.get("dtype"))) if "dtype" in node.attributes else x.dtype
+        return node.apply(Cast(dtype), node.then(cls(x.shape, held_first=True, learned=False), x), part="cast")
 
 
 class LessOrEqual(Truth):

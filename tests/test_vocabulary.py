@@ -1,0 +1,304 @@
+"""Nodes of ONNX in every operator set that defines them: their shapes are ONNX's, their results ONNX Runtime's."""
+
+import contextlib
+import re
+
+import numpy as np
+import onnx
+import onnx.reference
+import onnxruntime
+import pytest
+from equations import onnx_runtime
+from onnx import TensorProto, helper, numpy_helper
+
+import costmodel
+from costmodel import exporters
+from costmodel.errors import CostModelError, WiringError
+from costmodel.execute import execute
+from costmodel.execute.verify import verify
+from costmodel.graph import Graph, Input
+from costmodel.ops import (
+    BitwiseAnd,
+    BitwiseNot,
+    Celu,
+    LpNorm,
+    LpPool,
+    MeanVarianceNorm,
+    OneHot,
+    ReverseSequence,
+    ScatterElements,
+    SwiGlu,
+    TensorScatter,
+    TopK,
+)
+
+RNG = np.random.default_rng(0)
+
+
+def real(*shape, low=-2.0, high=2.0):
+    return RNG.uniform(low, high, shape).astype("float32")
+
+
+def whole(*shape, low=0, high=8, dtype="int64"):
+    return RNG.integers(low, high, shape, dtype)
+
+
+IMAGE, ROWS = real(2, 3, 6, 7), real(3, 5)
+BITS = {"x": whole(2, 5, dtype="uint8"), "b": whole(5, high=6, dtype="uint8")}
+PLACES = np.array([[0, 2, 1], [1, 0, 2]])
+CASES = {
+    **{kind: (kind, "x", {}, {"x": real(2, 5, low=-0.9, high=0.9)}, {}) for kind in (
+        "Acos", "Asin", "Asinh", "Atan", "Atanh", "Cosh", "Sinh", "Tan", "Softsign", "Selu", "Celu",
+        "ThresholdedRelu", "Shrink",
+    )},
+    "Acosh": ("Acosh", "x", {}, {"x": real(2, 5, low=1.1)}, {}),
+    "selu by factors": ("Selu", "x", {"alpha": 0.7, "gamma": 1.5}, {"x": ROWS}, {}),
+    "celu of another slope": ("Celu", "x", {"alpha": 2.5}, {"x": ROWS}, {}),
+    "relu from there on": ("ThresholdedRelu", "x", {"alpha": 0.3}, {"x": ROWS}, {}),
+    "shrink to another limit": ("Shrink", "x", {"lambd": 0.3, "bias": 0.2}, {"x": ROWS}, {}),
+    "infinite": ("IsInf", "x", {}, {"x": np.float32([[1, np.inf, -np.inf, np.nan]])}, {}),
+    "infinite above": ("IsInf", "x", {"detect_negative": 0}, {"x": np.float32([[1, np.inf, -np.inf]])}, {}),
+    "bits of both": ("BitwiseAnd", "x b", {}, BITS, {}),
+    "bits of either": ("BitwiseOr", "x b", {}, {"x": BITS["x"]}, {"b": BITS["b"]}),
+    "bits of one": ("BitwiseXor", "x b", {}, {"b": BITS["b"]}, {"x": BITS["x"]}),
+    "bits turned": ("BitwiseNot", "x", {}, {"x": whole(2, 3, low=-5)}, {}),
+    "bits to the left": ("BitShift", "x b", {"direction": "LEFT"}, BITS, {}),
+    "bits to the right": ("BitShift", "x b", {"direction": "RIGHT"}, {"x": BITS["x"]}, {"b": BITS["b"]}),
+    "mean of three": ("Mean", "x b c", {}, {"x": ROWS, "c": real(5)}, {"b": real(3, 1)}),
+    "mean of one": ("Mean", "x", {}, {"x": ROWS}, {}),
+    "hardmax": ("Hardmax", "x", {}, {"x": IMAGE}, {}),
+    "hardmax from an axis on": ("Hardmax", "x", {"axis": 2}, {"x": IMAGE}, {}),
+    "norm of order 2": ("LpNormalization", "x", {}, {"x": IMAGE}, {}),
+    "norm of order 1": ("LpNormalization", "x", {"axis": 1, "p": 1}, {"x": IMAGE}, {}),
+    "norm of nothing": ("LpNormalization", "x", {}, {"x": np.float32([[0, 0], [0, 2]])}, {}),
+    "mean and variance": ("MeanVarianceNormalization", "x", {}, {"x": IMAGE}, {}),
+    "mean and variance of rows": ("MeanVarianceNormalization", "x", {"axes": [-1]}, {"x": ROWS}, {}),
+    "running product": ("CumProd", "x axis", {"reverse": 1}, {"x": ROWS}, {"axis": np.array(1)}),
+    "running product before": ("CumProd", "x axis", {"exclusive": 1}, {"x": ROWS}, {"axis": np.array(0)}),
+    "gate": ("SwiGLU", "x b", {}, {"x": ROWS, "b": real(3, 5)}, {}),
+    "gate by alpha": ("SwiGLU", "x b", {"alpha": 1.7}, {"x": ROWS, "b": real(3, 5)}, {}),
+    "pool of order 2": ("LpPool", "x", {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 1, 1]},
+                        {"x": IMAGE}, {}),
+    "pool of order 1": ("LpPool", "x", {"kernel_shape": [2, 2], "p": 1, "auto_pad": "SAME_UPPER"}, {"x": IMAGE}, {}),
+    "pool whose windows hang over": ("LpPool", "x", {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1},
+                                     {"x": IMAGE}, {}),
+    "whole maps": ("GlobalLpPool", "x", {}, {"x": IMAGE}, {}),
+    "whole maps, order 1": ("GlobalLpPool", "x", {"p": 1}, {"x": IMAGE}, {}),
+    "the largest": ("TopK", "x k", {}, {"x": IMAGE}, {"k": np.array([3])}),
+    "the smallest": ("TopK", "x k", {"axis": 1, "largest": 0}, {"x": IMAGE}, {"k": np.array([2])}),
+    "the largest of whole numbers": ("TopK", "x k", {"axis": 0}, {"x": whole(9, 2)}, {"k": np.array([4])}),
+    "one hot": ("OneHot", "x d v", {}, {"x": whole(2, 3, low=-7)}, {"d": np.array([5]), "v": np.float32([0, 1])}),
+    "one hot of others": ("OneHot", "x d v", {"axis": 1}, {"x": whole(2, 3, high=4)},
+                          {"d": np.array([4]), "v": np.float32([-0.5, 2.5])}),
+    "one hot in whole numbers": ("OneHot", "x d v", {"axis": 0}, {"x": whole(4)},
+                                 {"d": np.array([6]), "v": np.array([2, 3])}),
+    "scattered": ("ScatterElements", "x i u", {"axis": 1}, {"x": ROWS, "u": real(2, 3)}, {"i": PLACES}),
+    "scattered of old": ("Scatter", "x i u", {}, {"x": ROWS, "i": whole(1, 5, high=3), "u": real(1, 5)}, {}),
+    "added in places": ("ScatterElements", "x i u", {"axis": -1, "reduction": "add"},
+                        {"x": ROWS, "i": np.zeros((2, 3), "int64"), "u": real(2, 3)}, {}),
+    "the larger in places": ("ScatterElements", "x i u", {"reduction": "max"},
+                             {"x": ROWS, "i": PLACES, "u": real(2, 3)}, {}),
+    "multiplied in rows": ("ScatterND", "x i u", {"reduction": "mul"},
+                           {"x": ROWS, "i": np.array([[0], [0]]), "u": real(2, 5)}, {}),
+    "sequences turned": ("ReverseSequence", "x n", {}, {"x": real(4, 3, 2), "n": np.array([1, 4, 3])}, {}),
+    "sequences in rows turned": ("ReverseSequence", "x n", {"batch_axis": 0, "time_axis": 1}, {"x": ROWS},
+                                 {"n": np.array([2, 5, 3])}),
+    "cache": ("TensorScatter", "x u n", {}, {"x": real(2, 2, 7, 3), "u": real(2, 2, 3, 3), "n": np.array([1, 4])}, {}),
+    "cache from the beginning": ("TensorScatter", "x u", {"axis": 1}, {"x": real(2, 7, 3), "u": real(2, 3, 3)}, {}),
+    "cache in a circle": ("TensorScatter", "x u n", {"axis": 1, "mode": "circular"},
+                          {"x": real(2, 5, 3), "u": real(2, 3, 3), "n": np.array([4, 9])}, {}),
+}  # fmt: skip
+BEFORE_INPUTS = {("TopK", "k"): 10}
+"""What an input was before this operator set: an attribute."""
+
+
+def versions(kind, attributes):
+    """The operator sets that define a node anew, from the seventh on, and that know its attributes."""
+    schemas = [onnx.defs.get_schema(kind, opset) for opset in range(7, 29) if onnx.defs.has(kind, opset)]
+    fitting = [schema for schema in schemas if {*attributes} <= {*schema.attributes} and not schema.deprecated]
+    return sorted({max(schema.since_version, 7) for schema in fitting})
+
+
+def model(kind, inputs, attributes, flows, constants, opset):
+    """A model of one node."""
+    attributes, names = dict(attributes), inputs.split()
+    for (of, name), first in BEFORE_INPUTS.items():
+        if of == kind and opset < first:
+            attributes[name] = int(constants[name].item())
+            names.remove(name)
+    outputs = [f"y{number}" for number, _ in enumerate(onnx.defs.get_schema(kind, opset).outputs)]
+    body = helper.make_graph(
+        [helper.make_node(kind, ["" if name == "_" else name for name in names], outputs, "node", **attributes)],
+        "test",
+        [
+            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+            for name, array in flows.items()
+        ],
+        [helper.make_empty_tensor_value_info(name) for name in outputs],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items() if name in names],
+    )
+    opsets = [helper.make_opsetid("", opset)]
+    return helper.make_model(body, opset_imports=opsets, ir_version=helper.find_min_ir_version_for(opsets))
+
+
+def read(folder, made, name="model.onnx", **options):
+    path = folder / name
+    path.write_bytes(made.SerializeToString())
+    return costmodel.network(str(path), **options)
+
+
+def results(made, flows):
+    """What ONNX Runtime makes, or onnx's own reference where that has not the operator; None if neither has it."""
+    known = onnxruntime.capi.onnxruntime_pybind11_state
+    with contextlib.suppress(known.InvalidGraph, known.NotImplemented, known.Fail):
+        return onnx_runtime(made, flows)
+    with contextlib.suppress(onnx.reference.op_run.RuntimeImplementationError):
+        evaluator = onnx.reference.ReferenceEvaluator(made)
+        return evaluator.run(None, dict(zip(evaluator.input_names, flows, strict=True)))
+    return None
+
+
+def shapes(made):
+    """The shapes that onnx infers, None where it infers none."""
+    inferred = onnx.shape_inference.infer_shapes(made, data_prop=True)
+    kinds = [value.type.tensor_type for value in inferred.graph.output]
+    return [tuple(dim.dim_value for dim in kind.shape.dim) if kind.HasField("shape") else None for kind in kinds]
+
+
+def weights_of(graph, constants):
+    """The constants of a node as the weights of its layers, by their shapes."""
+    given, held = list(constants), {}
+    for name, node in graph.nodes.items():
+        for weight in node.weights:
+            place = next(number for number, array in enumerate(given) if array.shape == weight.shape)
+            held.setdefault(name, {})[weight.name] = given.pop(place)
+    return held
+
+
+def assert_close(ours, theirs):
+    assert [(one.dtype, one.shape) for one in ours] == [(other.dtype, other.shape) for other in theirs]
+    for one, other in zip(ours, theirs, strict=True):
+        exact = one.dtype.kind != "f"
+        largest = 1.0 if exact else max(1.0, float(np.nan_to_num(abs(other), posinf=0).max()))
+        np.testing.assert_allclose(one, other, rtol=0 if exact else 2e-5, atol=0 if exact else 2e-6 * largest)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_node_is_that_of_onnx_in_every_operator_set(case, tmp_path):
+    kind, inputs, attributes, flows, constants = CASES[case]
+    theirs = inferred = None
+    for opset in versions(kind, attributes):
+        made = model(kind, inputs, attributes, flows, constants, opset)
+        graph = read(tmp_path, made)
+        weights = weights_of(graph, [np.asarray(constants[name]) for name in inputs.split() if name in constants])
+        # what neither has in this operator set means what it did in the last
+        theirs, inferred = results(made, list(flows.values())) or theirs, [*filter(None, shapes(made))] or inferred
+        assert [tensor.shape for tensor in graph.outputs] == inferred
+        assert_close(execute(graph, list(flows.values()), weights), theirs)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_files_hold_it_and_a_run_counts_it(case, tmp_path):
+    kind, inputs, attributes, flows, constants = CASES[case]
+    graph = read(tmp_path, model(kind, inputs, attributes, flows, constants, versions(kind, attributes)[-1]))
+    assert not len(verify(graph, compile_loops=False).differences)
+    for suffix in (".onnx", ".yaml"):
+        path = tmp_path / f"again{suffix}"
+        path.write_bytes(exporters.format_of(path).encode(graph))
+        assert costmodel.network(str(path)) == graph
+    written = costmodel.to_onnx(graph, seed=3)
+    assert_close(execute(graph, list(flows.values()), seed=3), results(written, list(flows.values())))
+
+
+# Constants
+
+
+def test_what_is_drawn_and_what_follows_from_a_shape_is_constant(tmp_path):
+    nodes = [
+        helper.make_node("RandomNormalLike", ["x"], ["noise"]),
+        helper.make_node("Add", ["x", "noise"], ["a"]),
+        helper.make_node("EyeLike", ["x"], ["eye"], k=1),
+        helper.make_node("Mul", ["a", "eye"], ["b"]),
+        helper.make_node("RandomUniform", [], ["more"], shape=[2, 3]),
+        helper.make_node("MatMul", ["b", "more"], ["y"]),
+    ]
+    body = helper.make_graph(nodes, "test", [helper.make_tensor_value_info("x", TensorProto.FLOAT, (2, 2))],
+                             [helper.make_tensor_value_info("y", TensorProto.FLOAT, (2, 3))])  # fmt: skip
+    graph = read(tmp_path, helper.make_model(body, opset_imports=[helper.make_opsetid("", 17)]))
+    assert [node.op.kind for node in graph.nodes.values()] == ["Input", "Add", "Mul", "Linear"]
+
+
+def test_probabilities_are_compared_with_what_is_drawn(tmp_path):
+    made = model("Bernoulli", "x", {"dtype": TensorProto.INT32}, {"x": ROWS}, {}, 15)
+    graph = read(tmp_path, made)
+    assert (graph.outputs[0].shape, graph.outputs[0].dtype) == ((3, 5), "int32")
+    drawn = RNG.uniform(0, 1, (3, 5)).astype("float32")
+    (y,) = execute(graph, [ROWS], {"node": {"constant": drawn}})
+    np.testing.assert_array_equal(y, drawn < ROWS)
+    assert not len(verify(graph, compile_loops=False).differences)
+    assert read(tmp_path, costmodel.to_onnx(graph)) == graph
+    assert_close(execute(graph, [ROWS], seed=1), onnx_runtime(costmodel.to_onnx(graph, seed=1), [ROWS]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "flows", "constants"),
+    [
+        ("NonZero", "x", {"x": ROWS}, {}),
+        ("Unique", "x", {"x": ROWS}, {}),
+        ("Compress", "x c", {"x": ROWS}, {"c": np.array([True, False, True])}),
+        ("NonMaxSuppression", "x s n", {"x": real(1, 6, 4), "s": real(1, 2, 6)}, {"n": np.array([3])}),
+        ("Range", "a x b", {"x": real(1)}, {"a": np.float32(0), "b": np.float32(1)}),
+    ],
+)
+def test_what_depends_on_values_says_so_and_can_be_left_out(kind, inputs, flows, constants, tmp_path):
+    made = model(kind, inputs, {}, flows, constants, 13)
+    with pytest.raises(CostModelError, match=re.escape(
+        f"node 'node' ({kind}): how much it makes or does depends on values that are computed; --unknown skip leaves"
+    )):  # fmt: skip
+        read(tmp_path, made)
+    made.graph.node.append(helper.make_node("Relu", ["x"], ["z"]))
+    made.graph.output.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, None))
+    assert f"{kind} (1)" in read(tmp_path, made, unknown="skip").notes[0]
+
+
+# What does not fit
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "message"),
+    [
+        (TopK(4), [(2, 3)], "cannot find 4 along axis -1 of 2x3"),
+        (SwiGlu(), [(2, 3), (2, 1)], "takes a gate and values of one shape, not 2x3 and 2x1"),
+        (BitwiseNot(), [(2, 3)], "takes whole numbers, such as int64, not the type of the network"),
+        (BitwiseAnd(), [(2, 3), (3,)], "takes whole numbers, such as int64, not the type of the network"),
+        (OneHot(3, axis=2), [(4,)], "has axis 2, which 4x3 does not have"),
+        (ReverseSequence(), [(4, 3), (2,)], "cannot reverse 4x3 along axis 0 by 2 lengths of axis 1"),
+        (TensorScatter(), [(2, 3, 4), (2, 5, 4)], "cannot place 2x5x4 along axis -2 of 2x3x4, once per image"),
+        (TensorScatter(0), [(2, 3, 4), (2, 3, 4)], "cannot place 2x3x4 along axis 0 of 2x3x4, once per image"),
+        (TensorScatter(placed=True), [(2, 3, 4), (2, 3, 4)], "takes 3 inputs, not 2"),
+        (ScatterElements(), [(2, 3), (2, 4), (2, 4)], "cannot place 2x4 at 2x4 along axis 0 of 2x3"),
+        (MeanVarianceNorm((1, -1)), [(2, 3)], "needs some axes of 2x3, each once, not (1, -1)"),
+    ],
+)
+def test_what_does_not_fit_is_refused(op, inputs, message):
+    places = {"OneHot", "ReverseSequence", "ScatterElements"}
+    types = [None, *["int64" if op.kind in places else None for _ in inputs[1:]]]
+    if op.kind == "ScatterElements":
+        types[2] = None
+    with pytest.raises(WiringError, match=re.escape(message)):
+        Graph(op(*[Input(shape, dtype)() for shape, dtype in zip(inputs, types, strict=True)]))
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda: LpNorm(p=3), "LpNorm: p must be 1 or 2, not 3"),
+        (lambda: LpPool(2, p=0), "LpPool: p must be 1 or 2, not 0"),
+        (lambda: Celu(0.0), "Celu: alpha must not be 0"),
+        (lambda: TopK(0), "TopK: k must be a positive integer, not 0"),
+        (lambda: ScatterElements(reduction="sum"), "reduction must be one of none, add, mul, max, min, not 'sum'"),
+    ],
+)
+def test_attributes_are_checked(made, message):
+    with pytest.raises(WiringError, match=re.escape(message)):
+        made()
