@@ -11,6 +11,7 @@ from costmodel.ops import (
     Acos,
     Acosh,
     Add,
+    AffineGrid,
     And,
     ArgMax,
     ArgMin,
@@ -31,6 +32,7 @@ from costmodel.ops import (
     Celu,
     ChannelShuffle,
     Clip,
+    Col2Im,
     Concat,
     Conv,
     ConvInteger,
@@ -39,6 +41,7 @@ from costmodel.ops import (
     Cosh,
     CumProd,
     CumSum,
+    DeformConv,
     DepthToSpace,
     DequantizeLinear,
     Div,
@@ -62,6 +65,7 @@ from costmodel.ops import (
     GlobalMaxPool,
     Greater,
     GreaterOrEqual,
+    GridSample,
     GroupNorm,
     Hardmax,
     HardSigmoid,
@@ -120,6 +124,7 @@ from costmodel.ops import (
     Resize,
     ReverseSequence,
     RMSNorm,
+    RoiAlign,
     RotaryEmbedding,
     Round,
     ScatterElements,
@@ -752,6 +757,38 @@ case("one-hot", OneHot(10), [(2, 3)], (2, 3, 10))
 case("one-hot-first", OneHot(10, axis=0, dtype="int32"), [(2, 3)], (10, 2, 3))
 case("reverse-sequence", ReverseSequence(), [(7, 2, 3), (2,)], (7, 2, 3))
 case("reverse-held", ReverseSequence(0, 1, (None, (2,))), [(2, 7)], (2, 7), buffers={"lengths": (2,)})
+case(
+    "grid-sample",
+    GridSample(),
+    [(2, 3, 8, 9), (2, 4, 5, 2)],
+    (2, 3, 4, 5),
+    multiply=2 * 3 * 20 * 4,  # four taps of each output
+    add=2 * 3 * 20 * 4,
+)
+case("grid-sample-3d", GridSample(), [(1, 3, 4, 5, 6), (1, 2, 2, 2, 3)], (1, 3, 2, 2, 2), multiply=24 * 8, add=24 * 8)
+case("grid-sample-nearest", GridSample("nearest"), [(2, 3, 8, 9), (2, 4, 5, 2)], (2, 3, 4, 5))
+case("affine-grid", AffineGrid((4, 5)), [(2, 2, 3)], (2, 4, 5, 2), loops=(2, 1, 20, 2, 3), macs=2 * 20 * 2 * 3)
+case(
+    "roi-align",
+    RoiAlign(7, 7),
+    [(1, 16, 20, 30), (5, 4), (5,)],
+    (5, 16, 7, 7),
+    types=(None, None, "int64"),
+    multiply=5 * 16 * 49 * 4 * 4,  # four samples of four taps
+    add=5 * 16 * 49 * 4 * 4,
+)
+case(
+    "deform-conv",
+    DeformConv(8, 3, pads=1, mask=True, offset_groups=2),
+    [(2, 4, 5, 6), (2, 36, 5, 6), (2, 18, 5, 6)],
+    (2, 8, 5, 6),
+    weights={"weight": (8, 4, 3, 3), "bias": (8,)},
+    loops=(2, 1, 30, 8, 36),
+    macs=2 * 8 * 30 * 36,
+    multiply=2 * 4 * 9 * 30 * 5,  # each element under a window: four taps and the mask
+    add=2 * 4 * 9 * 30 * 4,
+)
+case("col2im", Col2Im((5, 6), 3, pads=1), [(2, 4 * 9, 30)], (2, 4, 5, 6), add=2 * 36 * 30)
 case("cache", TensorScatter(), [(2, 4, 9, 8), (2, 4, 3, 8)], (2, 4, 9, 8))
 case("cache-placed", TensorScatter(1, placed=True, circular=True), [(2, 9, 8), (2, 3, 8), (2,)], (2, 9, 8))
 case("where", Where(), [(3, 1), (2, 1, 4), (4,)], (2, 3, 4), compare=24)
@@ -1166,7 +1203,7 @@ def test_extent_is_what_a_dilated_window_spans(kernel, dilation, extent):
 
 def test_operators_without_window_have_none():
     windowed = {case.op.kind for case in CASES if case.op.window is not None}
-    assert windowed == {"AveragePool", "Conv", "ConvInteger", "LpPool", "MaxPool", "QLinearConv"}
+    assert windowed == {"AveragePool", "Conv", "ConvInteger", "DeformConv", "LpPool", "MaxPool", "QLinearConv"}
 
 
 def test_operators_of_equal_attributes_are_equal():
@@ -1192,9 +1229,8 @@ def test_the_table_of_the_standard_convention():
     rows = {row["operator"]: row for row in standard_table().rows()}
     assert rows.keys() == Op.registry.keys()
     assert [name for name, row in rows.items() if row["macs"]] == [
-        "Attention", "Conv", "ConvInteger", "ConvTranspose", "Einsum", "Linear", "MatMul", "MatMulInteger",
-        "QLinearConv",
-            "QLinearMatMul",
+        "AffineGrid", "Attention", "Conv", "ConvInteger", "ConvTranspose", "DeformConv", "Einsum", "Linear", "MatMul",
+        "MatMulInteger", "QLinearConv", "QLinearMatMul",
     ]  # fmt: skip
     per_unit = {"BatchNorm": 4, "Softmax": 3, "Relu": 1, "Relu6": 2, "Gelu": 5, "MaxPool": 1, "Concat": 0, "Conv": 0}
     assert {name: rows[name]["operations"] for name in per_unit} == per_unit

@@ -7,6 +7,7 @@ them, which takes far longer.
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from math import pi, prod, sqrt
 from typing import Any, Final, NamedTuple
@@ -481,6 +482,149 @@ def _resize(op: Any, run: Run, x: Array) -> Array:
     if op.mode == "nearest" or places.shape[1] == 1:
         return numbers(x.reshape(-1)[places[:, 0]]).reshape(op.sizes)
     return run.loop(loops.mix, (x,), op.sizes, places, weights, 1, x.size)
+
+
+def _taps(places: Sequence[float], spatial: Shape) -> list[tuple[int, float]]:
+    """A place in a map -> its elements around that, as they lie, and their weights; 0 for what lies outside."""
+    found = [(0, 1.0)]
+    for place, size in zip(places, spatial, strict=True):
+        below = int(np.floor(place))
+        along = [(below, below + 1 - place), (below + 1, place - below)]
+        found = [
+            (far * size + min(max(index, 0), size - 1), share * (part if 0 <= index < size else 0.0))
+            for far, share in found
+            for index, part in along
+        ]
+    return found
+
+
+def _mixed(run: Run, x: Array, taps: Sequence[Sequence[tuple[int, float]]], maps: int) -> Array:
+    """Maps of one size, one after another -> for each the sums of taps times their weights."""
+    places, weights = (np.array(part) for part in zip(*[tap for each in taps for tap in each], strict=True))
+    size = x.size // maps
+    return run.loop(loops.mix, (x,), (maps, len(taps)), places.astype(np.int64), weights, maps, size)
+
+
+@implements("GridSample")
+def _grid_sample(op: Any, run: Run, x: Array, grid: Array) -> Array:
+    images, channels, *spatial = x.shape
+    positions = grid.shape[1:-1]
+    run.read[0] = images * channels * prod(positions) * (2 ** len(spatial) if op.mode == "linear" else 1)
+    made = []
+    for image, at in zip(x, grid.reshape(images, -1, len(spatial)), strict=True):
+        places = [
+            [_sampled(float(along), size, op) for along, size in zip(place[::-1], spatial, strict=True)] for place in at
+        ]
+        if op.mode == "linear":
+            made.append(_mixed(run, image, [_taps(place, tuple(spatial)) for place in places], channels))
+            continue
+        near = [tuple(int(np.rint(along)) for along in place) for place in places]
+        kept = [all(0 <= i < size for i, size in zip(place, spatial, strict=True)) for place in near]
+        columns = [
+            image[(slice(None), *place)] if inside else np.zeros(channels)
+            for place, inside in zip(near, kept, strict=True)
+        ]
+        made.append(np.stack(columns, axis=1))
+    return numbers(made).reshape(images, channels, *positions)
+
+
+def _sampled(along: float, size: int, op: Any) -> float:
+    """From -1 to 1 -> a place along an axis."""
+    place = (along + 1) / 2 * (size - 1) if op.corners else (along + 1) / 2 * size - 0.5
+    if op.padding == "reflection":
+        low, high = (0.0, size - 1.0) if op.corners else (-0.5, size - 0.5)
+        while high > low and not low <= place <= high:
+            place = 2 * low - place if place < low else 2 * high - place
+    return place if op.padding == "zeros" else min(max(place, 0.0), size - 1.0)
+
+
+@implements("AffineGrid")
+def _affine_grid(op: Any, run: Run, theta: Array) -> Array:
+    along = []
+    for size in op.size:
+        half = (size - 1) / 2
+        step = (1 / half if half else 2.0) if op.corners else 2 / size
+        along.append([-1.0] if op.corners and size == 1 else [(place - half) * step for place in range(size)])
+    places = np.array([[*[axis[i] for axis, i in zip(along, at, strict=True)][::-1], 1] for at in np.ndindex(*op.size)])
+    count, rank = len(theta), len(op.size)
+    left = np.broadcast_to(places, (count, *places.shape))
+    sizes = (count, len(places), rank, rank + 1)
+    return run.loop(loops.matmul, (left, np.swapaxes(theta, 1, 2)), (count, *op.size, rank), *sizes)
+
+
+@implements("RoiAlign")
+def _roi_align(op: Any, run: Run, x: Array, regions: Array, image: Array) -> Array:
+    _, channels, *spatial = x.shape
+    made = []
+    for (left, top, right, bottom), index in zip(numbers(regions) * op.scale - 0.5 * op.half_pixel, image, strict=True):
+        lines = []
+        for first, last, count in ((top, bottom, op.height), (left, right, op.width)):
+            part = (last - first if op.half_pixel else max(last - first, 1.0)) / count
+            lines.append([
+                [first + i * part + (s + 0.5) * part / op.samples for s in range(op.samples)] for i in range(count)
+            ])  # fmt: skip
+        taps = []
+        for down, across in itertools.product(*lines):
+            found = []
+            for place in itertools.product(down, across):
+                inside = all(-1 <= at <= size for at, size in zip(place, spatial, strict=True))
+                kept = [min(max(at, 0.0), size - 1.0) for at, size in zip(place, spatial, strict=True)]
+                found += [(far, share * inside / op.samples**2) for far, share in _taps(kept, tuple(spatial))]
+            taps.append(found)
+        made.append(_mixed(run, x[int(index)], taps, channels))
+    y = numbers(made).reshape(len(regions), channels, op.height, op.width)
+    run.read[0] = y.size * 4 * op.samples**2
+    return y
+
+
+@implements("DeformConv")
+def _deform_conv(op: Any, run: Run, x: Array, offset: Array, *mask: Array) -> Array:
+    images, channels, *spatial = x.shape
+    positions = offset.shape[2:]
+    taps, inside, share = prod(op.kernel), channels // op.offset_groups, op.filters // op.groups
+    weight = numbers(run.constant("weight", (op.filters, channels // op.groups, *op.kernel)))
+    bias = run.constant("bias", (op.filters,)) if op.bias else np.zeros(op.filters)
+    beside = numbers(offset).reshape(images, op.offset_groups, taps, 2, *positions)
+    columns = np.empty((images, channels, taps, *positions))
+    for n, g in np.ndindex(images, op.offset_groups):
+        found = []
+        for k, (i, j) in enumerate(np.ndindex(*op.kernel)):
+            for p, q in np.ndindex(*positions):
+                down = p * op.stride[0] + i * op.dilation[0] - op.pads[0] + beside[n, g, k, 0, p, q]
+                across = q * op.stride[1] + j * op.dilation[1] - op.pads[1] + beside[n, g, k, 1, p, q]
+                found.append(_taps((down, across), tuple(spatial)))
+        part = slice(g * inside, (g + 1) * inside)
+        columns[n, part] = _mixed(run, x[n, part], found, inside).reshape(inside, taps, *positions)
+    if mask:
+        shape = (images, op.offset_groups, 1, taps, *positions)
+        every = np.broadcast_to(mask[0].reshape(shape), (images, op.offset_groups, inside, taps, *positions))
+        columns = run.loop(loops.multiply, (columns, every), columns.shape)
+    inner = channels // op.groups * taps
+    right = columns.reshape(images * op.groups, inner, -1)
+    left = np.broadcast_to(weight.reshape(op.groups, share, inner), (images, op.groups, share, inner))
+    sizes = (images * op.groups, share, prod(positions), inner)
+    y = run.loop(loops.matmul, (left, right), (images, op.filters, *positions), *sizes)
+    return y + bias.reshape(-1, 1, 1)  # where the sum begins, which is free
+
+
+@implements("Col2Im")
+def _col2im(op: Any, run: Run, x: Array) -> Array:
+    rank, images = len(op.image), len(x)
+    padded = [size + op.pads[axis] + op.pads[axis + rank] for axis, size in enumerate(op.image)]
+    extents = [dilation * (size - 1) + 1 for size, dilation in zip(op.kernel, op.dilation, strict=True)]
+    counts = [(size - extent) // step + 1 for size, extent, step in zip(padded, extents, op.stride, strict=True)]
+    numbered = np.arange(prod(padded)).reshape(padded)
+    under = [
+        numbered[tuple(p * s + k * d for p, s, k, d in zip(place, op.stride, tap, op.dilation, strict=True))]
+        for tap in np.ndindex(*op.kernel)
+        for place in np.ndindex(*counts)
+    ]
+    maps = x.size // len(under)
+    places = (np.arange(maps)[:, None] * numbered.size + np.array(under)).reshape(-1).astype(np.int64)
+    y = np.zeros(maps * numbered.size)
+    run.counter.run(loops.put, numbers(x), y, run.counter.counts, places, 1)
+    kept = tuple(slice(op.pads[axis], op.pads[axis] + size) for axis, size in enumerate(op.image))
+    return numbers(y.reshape(images, -1, *padded)[:, :, *kept])
 
 
 @implements("MaxPool")
