@@ -28,6 +28,7 @@ from costmodel.ops import (
     BitwiseOr,
     BitwiseXor,
     Cast,
+    CausalConv,
     Ceil,
     Celu,
     ChannelShuffle,
@@ -79,6 +80,7 @@ from costmodel.ops import (
     Less,
     LessOrEqual,
     Linear,
+    LinearAttention,
     Log,
     LogSoftmax,
     LpNorm,
@@ -758,6 +760,43 @@ case("one-hot-first", OneHot(10, axis=0, dtype="int32"), [(2, 3)], (10, 2, 3))
 case("reverse-sequence", ReverseSequence(), [(7, 2, 3), (2,)], (7, 2, 3))
 case("reverse-held", ReverseSequence(0, 1, (None, (2,))), [(2, 7)], (2, 7), buffers={"lengths": (2,)})
 case(
+    "causal-conv",
+    CausalConv(4, past=True, silu=True),
+    [(2, 6, 5), (2, 6, 3)],
+    (2, 6, 5),
+    more=((2, 6, 3),),
+    weights={"weight": (6, 1, 4), "bias": (6,)},
+    loops=(2, 6, 5, 1, 4),
+    macs=2 * 6 * 5 * 4,
+    special=60,
+    add=60,
+    divide=60,
+)
+case("causal-conv-bare", CausalConv(2, bias=False), [(1, 3, 7)], (1, 3, 7), more=((1, 3, 1),),
+     weights={"weight": (3, 1, 2)}, loops=(1, 3, 7, 1, 2), macs=42)  # fmt: skip
+case(
+    "linear-attention",  # 4 heads on 2 key heads; states of 8 x 5
+    LinearAttention(4, 2, 8, 5, "linear"),
+    [(3, 7, 32), (3, 7, 16), (3, 7, 10)],
+    (3, 7, 20),
+    more=((3, 2, 8, 5),),
+    loops=(3, 2, 7, 5, 8 * (1 + 2)),
+    macs=3 * 7 * (2 * 8 * 5 + 4 * 8 * 5),  # k v^T of each key head, S^T q of each head
+    multiply=3 * 7 * 4 * 5,  # by the scale
+)
+case(
+    "gated-delta-attention",
+    LinearAttention(4, 2, 8, 5, past=True, each_key=True),
+    [(3, 7, 32), (3, 7, 16), (3, 7, 10), (3, 2, 8, 5), (3, 7, 16), (3, 7, 2)],
+    (3, 7, 20),
+    more=((3, 2, 8, 5),),
+    loops=(3, 2, 7, 5, 8 * (2 + 2)),
+    macs=3 * 7 * (2 * 2 * 8 * 5 + 4 * 8 * 5),  # and S^T k of each key head
+    special=3 * 7 * 2 * 8,  # exp of each decay
+    add=3 * 7 * 2 * 5,  # v less what is known
+    multiply=3 * 7 * (4 * 5 + 2 * 8 * 5 + 2 * 5),  # the scale, the decay of the state, the rate
+)
+case(
     "grid-sample",
     GridSample(),
     [(2, 3, 8, 9), (2, 4, 5, 2)],
@@ -1229,8 +1268,8 @@ def test_the_table_of_the_standard_convention():
     rows = {row["operator"]: row for row in standard_table().rows()}
     assert rows.keys() == Op.registry.keys()
     assert [name for name, row in rows.items() if row["macs"]] == [
-        "AffineGrid", "Attention", "Conv", "ConvInteger", "ConvTranspose", "DeformConv", "Einsum", "Linear", "MatMul",
-        "MatMulInteger", "QLinearConv", "QLinearMatMul",
+        "AffineGrid", "Attention", "CausalConv", "Conv", "ConvInteger", "ConvTranspose", "DeformConv", "Einsum",
+        "Linear", "LinearAttention", "MatMul", "MatMulInteger", "QLinearConv", "QLinearMatMul",
     ]  # fmt: skip
     per_unit = {"BatchNorm": 4, "Softmax": 3, "Relu": 1, "Relu6": 2, "Gelu": 5, "MaxPool": 1, "Concat": 0, "Conv": 0}
     assert {name: rows[name]["operations"] for name in per_unit} == per_unit

@@ -654,13 +654,7 @@ DRAWN |= {
     "Trilu": fields_with(Trilu, st.booleans(), st.integers(-7, 7)),
     "Where": choices(),
 }
-ELSEWHERE = {
-    "graph",
-    "quantised",
-    "recurrent",
-    "selection",
-    "vision",
-}  # modules of operators whose results are tested on their own
+ELSEWHERE = {"quantised", "recurrent", "selection", "state", "vision"}  # modules that are tested on their own
 ALL = sorted(
     kind for kind, cls in Op.registry.items() if cls.__module__.rpartition(".")[2] not in {"graph", *ELSEWHERE}
 )

@@ -394,6 +394,50 @@ def _attention(op: Any, run: Run, q: Array, k: Array, v: Array, *more: Array) ->
     return y if q.ndim == 4 else numbers(np.moveaxis(y, 1, 2)).reshape(n, length, heads * size)
 
 
+@implements("CausalConv")
+def _causal_conv(op: Any, run: Run, x: Array, *past: Array) -> tuple[Array, ...]:
+    n, c, length = x.shape
+    whole = np.zeros((n, c, length + op.kernel - 1))
+    whole[:, :, op.kernel - 1 :] = x
+    if past:
+        whole[:, :, : op.kernel - 1] = past[0]
+    weight = run.constant("weight", (c, 1, op.kernel))
+    bias = run.constant("bias", (c,)) if op.bias else np.zeros(c)
+    slid = slide(whole.shape[2:], Window((op.kernel,), (1,), (1,), ((0, 0),)))
+    column = np.empty(op.kernel) if run.counter.compiles else [0.0] * op.kernel
+    sizes = (n, c, whole.shape[2], c, c, length, op.kernel)
+    y = run.loop(loops.convolve, (whole, weight, bias), x.shape, column, slid.offsets, *sizes)
+    return run.loop(loops.silu, (y,), y.shape) if op.silu else y, whole[:, :, length:]
+
+
+@implements("LinearAttention")
+def _linear_attention(op: Any, run: Run, q: Array, k: Array, v: Array, *more: Array) -> tuple[Array, ...]:
+    """Token by token; what a product adds to the states is the second half of its multiply-accumulates."""
+    n, length, _ = q.shape
+    given, count = list(more), n * op.key_heads
+    state = numbers(given.pop(0) if op.past else np.zeros((n, op.key_heads, op.inner, op.size)))
+    decay = given.pop(0).reshape(n, length, op.key_heads, -1, 1) if op.rule.startswith("gated") else None
+    rates = np.broadcast_to(given[0], (n, length, op.key_heads)) if op.rule.endswith("delta") else None
+    scale = np.full((), 1 / sqrt(op.inner) if op.scale is None else op.scale)
+    share = op.heads // op.key_heads
+    made = []
+    for t in range(length):
+        key, new = (x[:, t].reshape(n, op.key_heads, 1, -1) for x in (k, v))
+        if decay is not None:
+            kept = run.loop(loops.exponential, (decay[:, t],), decay[:, t].shape)
+            state = run.loop(loops.multiply, np.broadcast_arrays(state, kept), state.shape)
+        if rates is not None:
+            known = run.loop(loops.matmul, (key, state), new.shape, count, 1, op.size, op.inner)
+            unknown = run.loop(loops.subtract, (new, known), new.shape)
+            every = np.broadcast_to(rates[:, t, :, None, None], new.shape)
+            new = run.loop(loops.multiply, (unknown, every), new.shape)
+        state = state + run.loop(loops.matmul, (key, new), state.shape, count, op.inner, op.size, 1)
+        found = (n, op.key_heads, share, op.size)
+        y = run.loop(loops.matmul, (q[:, t], state), found, count, share, op.size, op.inner)
+        made.append(run.loop(loops.multiply, np.broadcast_arrays(y, scale), found).reshape(n, -1))
+    return np.stack(made, axis=1), state
+
+
 @implements("RotaryEmbedding")
 def _rotary_embedding(op: Any, run: Run, x: Array, *more: Array) -> Array:
     apart = x if x.ndim == 4 else np.moveaxis(x.reshape(*x.shape[:2], op.heads, -1), 2, 1)

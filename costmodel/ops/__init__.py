@@ -144,6 +144,8 @@ from costmodel.ops.selection import OneHot as OneHot
 from costmodel.ops.selection import ReverseSequence as ReverseSequence
 from costmodel.ops.selection import TensorScatter as TensorScatter
 from costmodel.ops.selection import TopK as TopK
+from costmodel.ops.state import CausalConv as CausalConv
+from costmodel.ops.state import LinearAttention as LinearAttention
 from costmodel.ops.vision import AffineGrid as AffineGrid
 from costmodel.ops.vision import Col2Im as Col2Im
 from costmodel.ops.vision import DeformConv as DeformConv
