@@ -320,6 +320,30 @@ def test_what_depends_on_values_says_so_and_can_be_left_out(kind, inputs, flows,
     assert f"{kind} (1)" in read(tmp_path, made, unknown="skip").notes[0]
 
 
+@pytest.mark.parametrize(
+    ("case", "changed", "message"),
+    [
+        ("regions", {"sampling_ratio": 0}, "how many samples it takes (sampling_ratio = 0) depends on values"),
+        ("regions", {"mode": "max"}, "mode 'max' is not supported; known: avg"),
+        ("regions", {"coordinate_transformation_mode": "half"}, "has coordinates 'half'; known: half_pixel"),
+        ("sampled in three axes", {"mode": "cubic"}, "mode 'cubic' is not supported; known: linear, nearest"),
+        ("cache", {"mode": "linearly"}, "mode 'linearly' is not supported; known: circular, linear"),
+        ("causal", {"activation": "relu"}, "activation 'relu' is not supported; known: none, silu, swish"),
+        ("bits to the left", {"direction": "UP"}, "has direction 'UP'; known: LEFT, RIGHT"),
+        ("scattered", {"reduction": "sum"}, "reduction 'sum' is not supported; known: none, add, mul, max, min"),
+        ("affine", {}, "has size (3, 3, 4, 5) for 2x2x3"),
+        ("one hot", {}, "needs a depth and two values"),
+    ],
+)
+def test_what_a_node_cannot_be_is_answered(case, changed, message, tmp_path):
+    kind, inputs, attributes, flows, constants = CASES[case]
+    wrong = {"affine": {"n": np.array([3, 3, 4, 5])}, "one hot": {"v": np.float32([0, 1, 2])}}.get(case, {})
+    opset = versions(kind, attributes | changed)[-1]
+    made = model(kind, inputs, attributes | changed, flows, constants | wrong, opset)
+    with pytest.raises(CostModelError, match=re.escape(f"node 'node' ({kind}): {message}")):
+        read(tmp_path, made)
+
+
 # What does not fit
 
 

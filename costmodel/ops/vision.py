@@ -229,6 +229,8 @@ class RoiAlign(Op):
         if not samples:
             raise UnsupportedError("how many samples it takes (sampling_ratio = 0) depends on values: on its regions")
         how = node.get("coordinate_transformation_mode", "half_pixel" if node.opset >= 16 else "output_half_pixel")
+        if how not in ("half_pixel", "output_half_pixel"):
+            raise WiringError(f"has coordinates {how!r}; known: half_pixel, output_half_pixel")
         height, width = (int(node.get(name, 1)) for name in ("output_height", "output_width"))
         op = cls(height, width, samples, float(node.get("spatial_scale", 1.0)), how == "half_pixel")
         return node.apply(op, node.tensor(0), node.tensor(1), node.tensor(2))
