@@ -86,24 +86,19 @@ every_file = pytest.mark.parametrize("name", PRINTED)
 def as_converted(node, tool, name):
     """What a torch tool prints for a node, which it sees after a conversion of the file to torch.
 
-    Functions are not modules: no softmax is left, and a global mean is a mean over axes, which none counts. ptflops and
-    calflops patch functions: they see a local response norm as three products of the map and a mean pool on the map
-    with its further channels. A pool with pads that differ is a pool behind a pad, on a larger map. In inception_v1 the
-    matrix is behind a reshape: a function, of which fvcore and flop_counter see the products; and its one mean pool was
-    replaced by a global one.
+    Functions are not modules: no softmax is left, and a global mean is a mean over axes, which none counts. For ptflops
+    and calflops a pool with pads that differ is a pool behind a pad, on a larger map. In inception_v1 the matrix is
+    behind a reshape: a function, of which fvcore and flop_counter see the products; and its one mean pool was replaced
+    by a global one.
     """
-    patching = tool in ("ptflops", "calflops")
     kind = node.op.kind
     if kind in ("Softmax", "GlobalAveragePool") or (name == "inception_v1" and kind == "AveragePool"):
         return 0
     if name == "inception_v1" and kind == "Linear" and tool not in ("fvcore", "flop_counter"):
         return 0
     counted = CONVENTIONS[tool].counted(node, CONVENTIONS[tool].work(node)) or 0
-    if patching and kind == "Lrn":
-        ((n, c, *spatial),) = node.input_shapes
-        return 3 * n * c * prod(spatial) + n * (c + node.op.size - 1) * prod(spatial)
     if (
-        patching
+        tool in ("ptflops", "calflops")
         and kind in ("MaxPool", "AveragePool")
         and any(before != after for before, after in node.op.window.pads)
     ):
