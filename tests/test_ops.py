@@ -90,6 +90,7 @@ from costmodel.ops import (
     MatMulInteger,
     Max,
     MaxPool,
+    MaxUnpool,
     Mean,
     MeanVarianceNorm,
     Min,
@@ -101,6 +102,7 @@ from costmodel.ops import (
     OneHot,
     Or,
     Pad,
+    PlacedMaxPool,
     Pow,
     PRelu,
     QLinearAdd,
@@ -827,6 +829,8 @@ case(
     multiply=2 * 4 * 9 * 30 * 5,  # each element under a window: four taps and the mask
     add=2 * 4 * 9 * 30 * 4,
 )
+case("placed-max-pool", PlacedMaxPool(2), [(2, 3, 6, 8)], (2, 3, 3, 4), more=((2, 3, 3, 4),), compare=2 * 3 * 12 * 4)
+case("max-unpool", MaxUnpool((6, 8)), [(2, 3, 3, 4), (2, 3, 3, 4)], (2, 3, 6, 8))
 case("col2im", Col2Im((5, 6), 3, pads=1), [(2, 4 * 9, 30)], (2, 4, 5, 6), add=2 * 36 * 30)
 case("cache", TensorScatter(), [(2, 4, 9, 8), (2, 4, 3, 8)], (2, 4, 9, 8))
 case("cache-placed", TensorScatter(1, placed=True, circular=True), [(2, 9, 8), (2, 3, 8), (2,)], (2, 9, 8))
@@ -1242,7 +1246,16 @@ def test_extent_is_what_a_dilated_window_spans(kernel, dilation, extent):
 
 def test_operators_without_window_have_none():
     windowed = {case.op.kind for case in CASES if case.op.window is not None}
-    assert windowed == {"AveragePool", "Conv", "ConvInteger", "DeformConv", "LpPool", "MaxPool", "QLinearConv"}
+    assert windowed == {
+        "AveragePool",
+        "Conv",
+        "ConvInteger",
+        "DeformConv",
+        "LpPool",
+        "MaxPool",
+        "PlacedMaxPool",
+        "QLinearConv",
+    }
 
 
 def test_operators_of_equal_attributes_are_equal():

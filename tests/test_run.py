@@ -656,7 +656,9 @@ DRAWN |= {
 }
 ELSEWHERE = {"quantised", "recurrent", "selection", "state", "vision"}  # modules that are tested on their own
 ALL = sorted(
-    kind for kind, cls in Op.registry.items() if cls.__module__.rpartition(".")[2] not in {"graph", *ELSEWHERE}
+    kind
+    for kind, cls in Op.registry.items()
+    if cls.__module__.rpartition(".")[2] not in {"graph", *ELSEWHERE} and cls.shapes is Op.shapes
 )
 WINDOWED = {"Conv", "MaxPool", "AveragePool", "LpPool"}
 SLOPES = {"LeakyRelu": LeakyRelu(), "HardSigmoid": HardSigmoid(), "HardSwish": HardSwish()}

@@ -679,6 +679,24 @@ def _max_pool(op: Any, run: Run, x: Array) -> Array:
     return run.loop(loops.max_pool, (x,), shape, slid.offsets, images * channels, size, *slid.offsets.shape)
 
 
+@implements("PlacedMaxPool")
+def _placed_max_pool(op: Any, run: Run, x: Array) -> tuple[Array, ...]:
+    images, channels, size = _per_channel(x)
+    slid = slide(x.shape[2:], op.window, ceil=op.ceil_mode)
+    shape = (2, images, channels, *slid.positions)
+    sizes = (images * channels, size, *slid.offsets.shape)
+    values, places = run.loop(loops.placed_max_pool, (x,), shape, slid.offsets, *sizes)
+    return values, places
+
+
+@implements("MaxUnpool")
+def _max_unpool(op: Any, run: Run, x: Array, i: Array) -> Array:  # noqa: ARG001
+    y = np.zeros(prod(x.shape[:2]) * prod(op.size))
+    for value, place in zip(x.reshape(-1), i.reshape(-1), strict=True):
+        y[int(place)] = value
+    return y.reshape(*x.shape[:2], *op.size)
+
+
 @implements("AveragePool")
 def _average_pool(op: Any, run: Run, x: Array) -> Array:
     images, channels, size = _per_channel(x)

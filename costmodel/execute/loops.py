@@ -189,6 +189,23 @@ def max_pool(
             y[c * positions + p] = largest
 
 
+def placed_max_pool(
+    x: Numbers, y: Numbers, counts: Numbers, offsets: Numbers, maps: int, size: int, positions: int, taps: int
+) -> None:
+    """The same, and behind all of the values the places of the first largest ones."""
+    for c in range(maps):
+        for p in range(positions):
+            largest, place = -math.inf, -1
+            for t in range(taps):
+                offset = offsets[p * taps + t]
+                value = x[c * size + offset] if offset >= 0 else -math.inf
+                if value > largest:
+                    largest, place = value, c * size + offset
+                counts[COMPARE] += 1
+            y[c * positions + p] = largest
+            y[(maps + c) * positions + p] = place
+
+
 def average_pool(
     x: Numbers, y: Numbers, counts: Numbers, offsets: Numbers, shares: Numbers,
     maps: int, size: int, positions: int, taps: int,

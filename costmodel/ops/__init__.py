@@ -115,6 +115,7 @@ from costmodel.ops.pooling import GlobalLpPool as GlobalLpPool
 from costmodel.ops.pooling import GlobalMaxPool as GlobalMaxPool
 from costmodel.ops.pooling import LpPool as LpPool
 from costmodel.ops.pooling import MaxPool as MaxPool
+from costmodel.ops.pooling import PlacedMaxPool as PlacedMaxPool
 from costmodel.ops.quantised import ConvInteger as ConvInteger
 from costmodel.ops.quantised import DequantizeLinear as DequantizeLinear
 from costmodel.ops.quantised import DynamicQuantizeLinear as DynamicQuantizeLinear
@@ -150,4 +151,5 @@ from costmodel.ops.vision import AffineGrid as AffineGrid
 from costmodel.ops.vision import Col2Im as Col2Im
 from costmodel.ops.vision import DeformConv as DeformConv
 from costmodel.ops.vision import GridSample as GridSample
+from costmodel.ops.vision import MaxUnpool as MaxUnpool
 from costmodel.ops.vision import RoiAlign as RoiAlign

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
-from costmodel.graph import Op, Reach, Shape, Tensor, Work
+from costmodel.graph import Op, Reach, Shape, Tensor, Type, Work
 from costmodel.ops.checks import channels_and_spatial
 from costmodel.ops.onnx import OnnxForm, OnnxNode
 from costmodel.ops.order import ROOT, SQUARES, WHY, norm, of_order
@@ -76,14 +76,52 @@ class MaxPool(Pool):
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
-        """Its second output, where the largest values were, is not supported."""
-        if any(node.outputs[1:]):
-            raise UnsupportedError("its output of indices is used, which is not supported")
-        return node.apply(cls(**kernel_of(node)))
+        """Where the places of the largest values are used, it is another operator."""
+        if not any(node.outputs[1:]):
+            return node.apply(cls(**kernel_of(node)))
+        if node.get("storage_order", 0):
+            raise UnsupportedError("places column by column (storage_order = 1) are not supported")
+        return node.apply(PlacedMaxPool(**kernel_of(node)))
 
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
         """With the same attributes."""
         return form.apply("MaxPool", **self.onnx_window(), ceil_mode=int(self.ceil_mode))
+
+
+@dataclass(frozen=True)
+class PlacedMaxPool(Pool):
+    """y, i = the values of :class:`MaxPool`, and where in all of x the first such value is; i: N x C x positions."""
+
+    kernel: Axes
+    stride: Axes | None = None  # type: ignore[assignment]
+    pads: Axes = 0
+    dilation: Axes = 1
+    ceil_mode: bool = False
+
+    each: ClassVar[Work] = Work(compare=1)
+    why: ClassVar[str] = "compare with the largest so far"
+
+    def shapes(self, x: Shape) -> tuple[Shape, ...]:
+        """N x C x spatial -> N x C x positions, twice."""
+        y = self.shape(x)
+        return (y, y)
+
+    def types(self, x: Type) -> tuple[Type, ...]:
+        """Any -> the same, and places."""
+        return (x, "int64")
+
+    def run(self, x: Array) -> tuple[Array, Array]:
+        """The largest under each window, and its place."""
+        shape = self.shape(x.shape)
+        under = patches(x, self.window, shape[2:], outside=-np.inf).reshape(*shape, -1)
+        places = patches(np.arange(x.size).reshape(x.shape), self.window, shape[2:]).reshape(*shape, -1)
+        largest = np.argmax(under, axis=-1, keepdims=True)
+        y, i = (np.take_along_axis(values, largest, axis=-1) for values in (under, places))
+        return y[..., 0], i[..., 0]
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """A MaxPool with both outputs."""
+        return form.apply("MaxPool", outputs=2, **self.onnx_window(), ceil_mode=int(self.ceil_mode))
 
 
 @dataclass(frozen=True)

@@ -414,3 +414,49 @@ class Col2Im(Windowed):
         """Image and kernel are inputs."""
         told = self.onnx_window()
         return form.apply("Col2Im", *form.operands, self.image, told.pop("kernel_shape"), **told)
+
+
+@dataclass(frozen=True)
+class MaxUnpool(Op):
+    """y = zeros, but x[p] at the place i[p] in all of y; x, i: N x C x positions, y: N x C x ``size``. Only places."""
+
+    size: tuple[int, ...]
+
+    onnx: ClassVar[tuple[str, ...]] = ("MaxUnpool",)
+
+    def __post_init__(self) -> None:
+        integers(self, "size", self.size, least=1)
+
+    def shape(self, x: Shape, i: Shape) -> Shape:
+        """N x C x positions, twice -> N x C x size."""
+        n, c, positions = channels_and_spatial(x)
+        if i != x or len(positions) != len(self.size):
+            raise WiringError(f"cannot place {dims(x)} at {dims(i)} in maps of {dims(self.size)}")
+        return (n, c, *self.size)
+
+    def types(self, x: Type, i: Type) -> tuple[Type, ...]:  # noqa: ARG002
+        """That of the values."""
+        return (x,)
+
+    def run(self, x: Array, i: Array) -> Array:
+        """Each value at its place."""
+        y = np.zeros(self.shape(x.shape, i.shape), x.dtype)
+        y.reshape(-1)[whole(i).reshape(-1)] = x.reshape(-1)
+        return y
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """To the size that is stated, or that a pool with these attributes covers as a whole."""
+        x, stated = node.tensor(0), node.integers(2)
+        kernel = tuple(node.get("kernel_shape", ()))
+        rank = len(kernel)
+        strides, pads = node.get("strides", (1,) * rank), node.get("pads", (0,) * 2 * rank)
+        sizes = zip(x.shape[2:], strides, kernel, pads[:rank], pads[rank:], strict=True)
+        covered = tuple([(count - 1) * step + size - sum(pad) for count, step, size, *pad in sizes])
+        return node.apply(cls(covered if stated is None else stated[2:]), x, node.tensor(1))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """With its size stated."""
+        ((n, c, *positions), _) = form.shapes
+        ones = tuple([1 for _ in positions])
+        return form.apply("MaxUnpool", *form.operands, (n, c, *self.size), kernel_shape=ones)
