@@ -238,7 +238,7 @@ class Scatter(Several, abstract=True):
 
     names: ClassVar[tuple[str, ...]] = ("data", "indices", "updates")
     fixed: ClassVar[Mapping[str, str]] = {"indices": "int64"}
-    unit: ClassVar[str] = "element of the updates"
+    unit: ClassVar[str] = "update element"
 
     def __post_init__(self) -> None:
         super().__post_init__()

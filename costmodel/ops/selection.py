@@ -29,7 +29,7 @@ class TopK(Op):
 
     onnx: ClassVar[tuple[str, ...]] = ("TopK",)
     each: ClassVar[Work] = Work(compare=1)
-    unit: ClassVar[str] = "game of a tournament"
+    unit: ClassVar[str] = "tournament game"
     why: ClassVar[str] = "compare; n - 1 games find the first of n values, ceil(log2 n) each further one"
 
     def __post_init__(self) -> None:
