@@ -362,10 +362,9 @@ def _trilu(node: OnnxNode, x: Array, *k: Array) -> Array:
 
 COMPUTED: Final[Mapping[str, Callable[..., Array]]] = {
     **{
-        name: _elementwise(getattr(np, cls.function))
+        cls.onnx[0]: _elementwise(getattr(np, cls.function))
         for cls in Op.registry.values()
         if issubclass(cls, Binary | Function) and hasattr(cls, "function")
-        for name in cls.onnx
     },
     "Cast": _cast,
     "Concat": _concat,
@@ -390,6 +389,7 @@ COMPUTED: Final[Mapping[str, Callable[..., Array]]] = {
     "Reshape": _reshape,
     "Slice": _slice,
     "Squeeze": _squeeze,
+    "Sum": _elementwise(np.add),
     "Tile": _tile,
     "Transpose": _transpose,
     "Trilu": _trilu,
