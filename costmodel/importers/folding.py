@@ -4,18 +4,19 @@ Only small constants have values here. Weights are shapes; what is done to a wei
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 from math import prod
 from typing import Any, Final
 
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
-from costmodel.graph import FRACTIONS, Input, Op, Shape, Tensor
+from costmodel.graph import FRACTIONS, Input, Op, Shape, Tensor, Type
 from costmodel.ops.checks import broadcast
 from costmodel.ops.elementwise import Binary
 from costmodel.ops.functions import Function
 from costmodel.ops.indexing import Trilu
-from costmodel.ops.onnx import Constant, OnnxNode, own
+from costmodel.ops.onnx import NUMBERS, Constant, OnnxNode, own
 from costmodel.ops.reduction import CumSum
 
 LIMIT: Final = 4096
@@ -35,6 +36,10 @@ def fold(node: OnnxNode) -> tuple[Constant, ...] | None:
     """What a node makes where that is constant; None for a layer."""
     if node.kind in SOURCES:
         return (SOURCES[node.kind](node),)
+    if node.kind == "CastLike" and isinstance(node.operand(0), Constant):
+        node = replace(
+            node, kind="Cast", inputs=node.inputs[:1], attributes={"to": NUMBERS[_cast_to(node) or node.dtype]}
+        )
     constants = [operand for operand in node.inputs if isinstance(operand, Constant)]
     if not constants or node.tensors:
         return None
@@ -59,7 +64,7 @@ def _folded(node: OnnxNode, constants: Sequence[Constant]) -> tuple[Constant, ..
         return (constants[0]._replace(read=lambda: None),)
     if node.kind in SHAPED:
         first = constants[0]
-        dtype = node.type(int(node.get("to", 0))) if node.kind == "Cast" else first.dtype
+        dtype = _cast_to(node) if node.kind == "Cast" else first.dtype
         return (Constant(SHAPED[node.kind](node, first.shape), name=first.name, dtype=dtype),)
     return _weights(node)
 
@@ -184,7 +189,7 @@ def _where(node: OnnxNode, condition: Array, a: Array, b: Array) -> Array:  # no
 
 
 def _cast(node: OnnxNode, x: Array) -> Array:
-    wanted = node.type(int(node.get("to", 0))) or node.dtype
+    wanted = _cast_to(node) or node.dtype
     if wanted not in np.sctypeDict:
         raise UnsupportedError(f"arithmetic with {wanted} is not supported")
     return x.astype(wanted)
@@ -317,11 +322,21 @@ SHAPED: Final[Mapping[str, Callable[[OnnxNode, Shape], Shape]]] = {
 """What operators that are no layers make of a weight."""
 
 
+def _cast_to(node: OnnxNode) -> Type:
+    """The type that a cast makes: of a number, or that of the second operand."""
+    if node.kind == "Cast":
+        return node.type(int(node.get("to", 0)))
+    like = node.operand(1)
+    if like is None:
+        raise WiringError("takes 2 inputs")
+    return like.dtype
+
+
 def passes(node: OnnxNode) -> Tensor | None:
     """The operand that a node hands on as it is: no layer, under another name."""
     if node.kind == "Identity":
         return node.tensor()
-    if node.kind == "Cast" and node.tensors and node.type(int(node.get("to", 0))) == node.tensor().dtype:
+    if node.kind in ("Cast", "CastLike") and node.tensors and _cast_to(node) == node.tensor().dtype:
         return node.tensor()
     return None
 
