@@ -270,6 +270,12 @@ CASES = {
         {"shape": (2, 4, 5), "constants": {"w": (2, 5, 7)}},
         ["MatMul(held=(2, 5, 7))"],
     ),
+    "matmul of a vector": (
+        [one("MatMul", ("x", "v"), ("h",)), one("MatMul", ("h", "w"))],
+        {"shape": (2, 5), "constants": {"v": (5,), "w": (2, 3)}},
+        ["Linear(features=1, bias=False, channels=5)", "Reshape(to=(2,))", "Reshape(to=(1, 2))",
+         "Linear(features=3, bias=False, channels=2)", "Reshape(to=(3,))"],
+    ),
     "matmul of maps": ([one("MatMul", ("x", "x"))], {"shape": (2, 4, 4)}, ["MatMul()"]),
     "sum": (
         [one("Sum", ("x", "w", "x", "x"))],
