@@ -100,6 +100,7 @@ def reduced(axes_since):
     ]
 
 
+window = [row(np.int64(10)), row(np.int64(7), periodic=0)]
 pooled = [
     row(X, kernel_shape=[2, 3]),
     row(X, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 0, 1]),
@@ -238,14 +239,28 @@ CASES: dict[str, list[Row]] = {
     "Upsample": [row(X, scales=[1.0, 1.0, 2.0, 3.0], until=8),
                  row(X, np.float32([1, 1, 2, 2]), mode="linear", since=9)],
     "Where": [row(BOOL, X, X), row(Map((8,), "bool"), X, weights(1))],
+    # Operators that onnx explains by others
+    **dict.fromkeys(("Celu", "Selu", "Shrink", "Softsign", "ThresholdedRelu"), unary),
+    **dict.fromkeys(("BlackmanWindow", "HammingWindow", "HannWindow"), window),
+    "AffineGrid": [row((2, 2, 3), numbers(2, 3, 5, 6)), row((2, 3, 4), numbers(2, 3, 5, 6, 7), align_corners=1)],
+    "CausalConvWithState": [row((1, 4, 8), weights(4, 1, 3), outputs=2)],
+    "CenterCropPad": [row(X, numbers(2, 10), axes=[2, 3]), row(X, numbers(1, 5, 6, 7))],
+    "MeanVarianceNormalization": [row(X, until=12), row(X, axes=[1, 2, 3])],
+    "NegativeLogLikelihoodLoss": [row((3, 5), Map((3,), "int64")),
+                                  row((3, 5, 2), Map((3, 2), "int64"), weights(5), reduction="none")],
+    "SoftmaxCrossEntropyLoss": [row((3, 5), Map((3,), "int64")),
+                                row((3, 5, 2), Map((3, 2), "int64"), reduction="none", outputs=2)],
+    "SwiGLU": [row(X, X)],
 }  # fmt: skip
 """An operator's name -> its rows."""
 
 UNCASED: frozenset[str] = frozenset(
     {
-        "ConcatFromSequence", "Optional", "OptionalGetElement", "OptionalHasElement", "SequenceAt",
-        "SequenceConstruct", "SequenceEmpty", "SequenceErase",
-        "SequenceInsert", "SequenceLength", "SplitToSequence",
+        # These make or take what is no tensor.
+        "ConcatFromSequence", "Optional", "OptionalGetElement", "OptionalHasElement", "SequenceAt", "SequenceConstruct",
+        "SequenceEmpty", "SequenceErase", "SequenceInsert", "SequenceLength", "SequenceMap", "SplitToSequence",
+        # What onnx explains these by is not known.
+        "Bernoulli", "LinearAttention",
     }
 )  # fmt: skip
-"""Operators that are known and have no row, as they make or take what is no tensor; see ``test_onnx_flow.py``."""
+"""Operators that are known, or that onnx explains, and that have no row yet."""

@@ -13,7 +13,6 @@ from costmodel.errors import CostModelError
 from costmodel.execute import execute
 from costmodel.graph import Op, Source
 from costmodel.importers import onnx as importer
-from costmodel.profile import profile
 
 
 def saved(folder, made, name="model.onnx"):
@@ -228,38 +227,36 @@ def test_what_is_not_known_in_a_function_is_left_out(tmp_path):
 # What onnx says that an operator stands for
 
 
-def with_schema(kind, shape=(2, 3, 4, 4), opset=22, inputs=(), outputs=("y",), **attributes):
-    constants = {f"c{number}": array for number, array in enumerate(inputs)}
-    return model(
-        [one(kind, ("x", *constants), outputs, "node", **attributes)], {"x": shape}, constants, outputs, opset=opset
-    )
-
-
-UNFOLDED = {
-    "Celu": with_schema("Celu", alpha=2.0),
-    "Selu": with_schema("Selu"),
-    "Shrink": with_schema("Shrink", lambd=0.25),
-    "Softsign": with_schema("Softsign"),
-    "ThresholdedRelu": with_schema("ThresholdedRelu"),
-    "MeanVarianceNormalization": with_schema("MeanVarianceNormalization", axes=[2, 3]),
-    "CenterCropPad": with_schema("CenterCropPad", inputs=[np.array([2, 6])], axes=[2, 3]),
-    "SequenceMap": None,
+EXPLAINED = {
+    "Celu": ({"alpha": 2.0}, ()),
+    "Selu": ({}, ()),
+    "Shrink": ({"lambd": 0.25}, ()),
+    "ThresholdedRelu": ({"alpha": 0.5}, ()),
+    "MeanVarianceNormalization": ({"axes": [0, 2]}, ()),
+    "CenterCropPad": ({"axes": [1, 2]}, (np.array([2, 6]),)),
 }
 
 
-@pytest.mark.parametrize("kind", UNFOLDED)
-def test_an_operator_that_onnx_explains_is_what_it_says(kind, tmp_path):
-    if kind in Op.onnx_registry or kind == "SequenceMap":
-        pytest.skip("it has a class of its own, or is below")
-    made = UNFOLDED[kind]
+@pytest.mark.parametrize("kind", EXPLAINED)
+def test_an_operator_that_only_onnx_knows_is_what_onnx_says(kind, tmp_path, monkeypatch):
+    monkeypatch.delitem(Op.onnx_registry, kind, raising=False)
+    attributes, constants = EXPLAINED[kind]
+    given = {f"c{number}": array for number, array in enumerate(constants)}
+    made = model([one(kind, ("x", *given), name="node", **attributes)], {"x": (2, 3, 4)}, given, ["y"], opset=18)
     graph = read(tmp_path, made)
     assert graph.notes == (f"read as the operators that onnx says they stand for: {kind} (1)",)
-    assert all(node.block == "node" for node in graph.nodes.values() if node.inputs)
-    (theirs,) = onnxruntime.InferenceSession(made.SerializeToString()).run(
-        None, {"x": np.ones((2, 3, 4, 4), np.float32)}
-    )
+    assert {node.block for node in graph.nodes.values() if node.inputs} == {"node"}
+    x = np.linspace(-2, 2, 24, dtype=np.float32).reshape(2, 3, 4)
+    (theirs,) = onnxruntime.InferenceSession(made.SerializeToString()).run(None, {"x": x})
     assert graph.outputs[0].shape == theirs.shape
-    assert profile(graph).layers.total("elementwise") > 0 or kind == "CenterCropPad"
+    if not any(node.weights for node in graph.nodes.values()):
+        np.testing.assert_allclose(execute(graph, [x])[0], theirs, rtol=1e-5)
+
+
+def test_a_part_that_is_not_known_of_what_onnx_says_is_named(tmp_path):
+    made = model([one("Bernoulli", name="node")], {"x": (2, 3)}, {}, ["y"], opset=22)
+    if "RandomUniformLike" not in Op.onnx_registry:
+        refused(tmp_path, made, r"node 'node/X_random' \(RandomUniformLike\) of function 'Bernoulli': operator 'Random")
 
 
 # Branches
@@ -521,3 +518,106 @@ def test_a_scan_needs_something_to_scan(tmp_path):
     made = scanned()
     made.graph.node[-1].attribute[1].i = 0
     refused(tmp_path, made, "carries 2 values, scans 0 and has 2 outputs")
+
+
+# Sequences and optional values
+
+
+def test_a_sequence_leaves_only_its_splits_and_joins(tmp_path):
+    made = text("""net (float[2, 6] x) => (y, z) {
+        parts = SplitToSequence<axis = 1>(x, three)
+        h = Relu(x)
+        more = SequenceInsert(parts, h)
+        front = SequenceInsert(more, h, zero)
+        less = SequenceErase(front, two)
+        n = SequenceLength(less)
+        last = Sub(n, one)
+        a = SequenceAt(less, last)
+        b = SequenceAt(less, minus)
+        y = Add(a, b)
+        z = ConcatFromSequence<axis = -1>(less)
+    }""")
+    values = {"three": 3, "zero": 0, "two": 2, "one": 1, "minus": -3}
+    made.graph.initializer.extend([numpy_helper.from_array(np.array(value), name) for name, value in values.items()])
+    graph = read(tmp_path, made)
+    assert [node.op.kind for node in graph.nodes.values()][1:] == ["Slice", "Relu", "Add", "Concat"]
+    assert [tensor.shape for tensor in graph.outputs] == [(2, 6), (2, 6 + 3 + 6)]
+    same_as_onnx_runtime(graph, made)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "split", "shapes"),
+    [
+        ({}, None, [(1, 6), (1, 6)]),
+        ({"keepdims": 0}, None, [(6,), (6,)]),
+        ({"axis": -1}, np.array(4), [(2, 4), (2, 2)]),
+        ({"axis": 1}, np.array([1, 5]), [(2, 1), (2, 5)]),
+        ({"axis": 1}, np.array(9), [(2, 6)]),
+    ],
+)
+def test_parts_of_a_map_are_a_sequence(attributes, split, shapes, tmp_path):
+    given = {} if split is None else {"split": split}
+    nodes = [one("SplitToSequence", ["x", *given], ["s"], **attributes)]
+    nodes += [one("SequenceAt", ["s", f"p{n}"], [f"y{n}"]) for n in range(len(shapes))]
+    places = {f"p{n}": np.array(n) for n in range(len(shapes))}
+    made = model(nodes, {"x": (2, 6)}, given | places, [f"y{n}" for n in range(len(shapes))])
+    graph = read(tmp_path, made)
+    assert [tensor.shape for tensor in graph.outputs] == shapes
+    if len(shapes) > 1:
+        same_as_onnx_runtime(graph, made)
+
+
+def test_a_function_of_each_of_a_sequence(tmp_path):
+    made = text("""net (float[2, 6] x) => (y) {
+        h = Tanh(x)
+        pair = SequenceConstruct(x, h)
+        each = SequenceMap(pair) <body = g (float[2, 6] q) => (float[2, 6] r) { r = Add(q, h) }>
+        y = ConcatFromSequence<axis = 0, new_axis = 1>(each)
+    }""")
+    graph = read(tmp_path, made)
+    assert [node.op.kind for node in graph.nodes.values()].count("Add") == 2
+    assert graph.outputs[0].shape == (2, 2, 6)
+    assert "SequenceMap (1)" in graph.notes[0]
+
+
+def test_an_optional_value_is_the_value(tmp_path):
+    body = """net (float[2, 6] x) => (y) {
+        o = Optional(x)
+        has = OptionalHasElement(o)
+        y = If (has) <
+            then_branch = g () => (z) { e = OptionalGetElement(o)\n z = Relu(e) },
+            else_branch = g () => (z) { z = Tanh(x) }
+        >
+    }"""
+    assert ops(read(tmp_path, text(body))) == ["Relu()"]
+    empty = text(body)
+    del empty.graph.node[0].input[:]
+    assert ops(read(tmp_path, empty)) == ["Tanh()"]
+    empty.graph.node[1].op_type = "OptionalGetElement"
+    refused(tmp_path, empty, r"node 'has' \(OptionalGetElement\): takes the element of an optional value that has none")
+
+
+SEQUENCE = {
+    "place": ("y = SequenceAt(s, five)", r"has the place 5 of a sequence of 2"),
+    "place that flows": ("n = Size(x)\n y = SequenceAt(s, x)", "the place in the sequence is not known from the file"),
+    "map": ("y = SequenceAt(x, five)", "its input 0 is not a sequence"),
+    "sequence": ("y = Relu(s)", "reads a sequence in the place of a map"),
+    "sequences": ("e = SequenceEmpty()\n y = SequenceErase(e)", "cannot erase anything of an empty sequence"),
+    "nothing": ("e = SequenceEmpty()\n y = ConcatFromSequence<axis = 0>(e)", "would make an empty map"),
+    "nested": (
+        "e = SequenceConstruct(s)\n y = ConcatFromSequence<axis = 0>(e)",
+        "reads a sequence or nothing in the place",
+    ),
+    "axis": ("y = ConcatFromSequence<axis = 7>(s)", "has axis 7, where there are 2"),
+    "parts": ("y = SplitToSequence<axis = 1>(x, parts)", r"cannot split 6 into parts of \[5, 5\]"),
+    "size": ("y = SplitToSequence<axis = 1>(x, none)", "cannot split 6 into parts of 0"),
+}
+
+
+@pytest.mark.parametrize("name", SEQUENCE)
+def test_a_wrong_sequence_is_refused(name, tmp_path):
+    nodes, message = SEQUENCE[name]
+    made = text(f"net (float[2, 6] x) => (y) {{ h = Relu(x)\n s = SequenceConstruct(x, h)\n {nodes} }}")
+    values = {"five": 5, "none": 0, "parts": [5, 5]}
+    made.graph.initializer.extend([numpy_helper.from_array(np.array(value), name) for name, value in values.items()])
+    refused(tmp_path, made, message)

@@ -21,7 +21,8 @@ SCHEMAS = {
     for schema in onnx.defs.get_all_schemas_with_history()
     if not schema.domain and not schema.deprecated
 }
-KNOWN = {*Op.onnx_registry, *SOURCES, *CONSTANTS, *CONTROL, *SEQUENCES} & {name for name, _ in SCHEMAS}
+EXPLAINED = {name for (name, _), schema in SCHEMAS.items() if schema.all_function_opset_versions}
+KNOWN = {*Op.onnx_registry, *SOURCES, *CONSTANTS, *CONTROL, *SEQUENCES, *EXPLAINED} & {name for name, _ in SCHEMAS}
 
 
 def in_force(name):

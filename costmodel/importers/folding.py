@@ -6,6 +6,7 @@ Only small constants have values here. Weights are shapes; what is done to a wei
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
+from itertools import accumulate
 from math import prod
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from costmodel.ops.checks import broadcast
 from costmodel.ops.elementwise import Binary
 from costmodel.ops.functions import Function
 from costmodel.ops.indexing import Trilu
+from costmodel.ops.layout import split_sizes
 from costmodel.ops.onnx import NUMBERS, Constant, OnnxNode, own
 from costmodel.ops.reduction import CumSum
 
@@ -56,10 +58,11 @@ def _folded(node: OnnxNode, constants: Sequence[Constant]) -> tuple[Constant, ..
         if None not in node.inputs and not any(array is None for array in arrays):
             try:
                 with np.errstate(all="ignore"):
-                    values = np.asarray(COMPUTED[node.kind](node, *arrays))
+                    made = COMPUTED[node.kind](node, *arrays)
             except _TooManyError as many:
                 return (Constant(many.shape, dtype=constants[-1].dtype),)
-            return (known(values, node.dtype)._replace(name=_name(node)),)
+            parts = map(np.asarray, made if isinstance(made, list) else [made])
+            return tuple([known(values, node.dtype)._replace(name=_name(node)) for values in parts])
     if node.kind == "DequantizeLinear":  # once, ahead of any image: what is kept and read is the whole numbers
         return (constants[0]._replace(read=lambda: None),)
     if node.kind in SHAPED:
@@ -218,6 +221,11 @@ def _concat(node: OnnxNode, *arrays: Array) -> Array:
     return np.concatenate(arrays, axis=int(node.get("axis", 1)))
 
 
+def _split(node: OnnxNode, x: Array, *_: Array) -> list[Array]:
+    *places, _whole = accumulate(split_sizes(node, x.shape))
+    return np.split(x, places, axis=node.axis(0, x.ndim))
+
+
 def _reshape(node: OnnxNode, x: Array, *_: Array) -> Array:
     to = node.integers(1, "shape") or ()
     return x.reshape(
@@ -297,6 +305,7 @@ COMPUTED: Final[Mapping[str, Callable[..., Array]]] = {
     "ReduceSum": _reduced(np.sum),
     "Reshape": _reshape,
     "Slice": _slice,
+    "Split": _split,
     "Squeeze": _squeeze,
     "Tile": _tile,
     "Transpose": _transpose,

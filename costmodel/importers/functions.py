@@ -1,9 +1,9 @@
 """A call in an ONNX file -> the function that it calls: one of the file's own, or what onnx says it stands for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from onnx import AttributeProto, FunctionProto, ModelProto, NodeProto, TypeProto, checker, defs
+from onnx import AttributeProto, FunctionProto, ModelProto, NodeProto, TypeProto, defs
 
 from costmodel.errors import UnsupportedError, WiringError
 from costmodel.graph import Tensor
@@ -103,14 +103,12 @@ class Functions:
             return None
         schema: Any = defs.get_schema(node.op_type, version, place)
         if schema.has_function:
-            written = max([known for known in schema.function_opset_versions if known <= version], default=0)
-            data = schema.get_function_with_opset_version(written) if written else b""
+            written = _nearest(schema.function_opset_versions, version)
+            data = bytes(schema.get_function_with_opset_version(written))
         elif schema.has_context_dependent_function:
-            written = max([k for k in schema.context_dependent_function_opset_versions if k <= version], default=0)
-            data = self._in_context(call, schema, written) if written else b""
+            written = _nearest(schema.context_dependent_function_opset_versions, version)
+            data = self._in_context(call, schema, written)
         else:
-            return None
-        if not data:
             return None
         proto = FunctionProto.FromString(data)
         attributes: dict[str, AttributeProto | None] = {
@@ -125,17 +123,33 @@ class Functions:
         node.CopyFrom(call.node)
         del node.attribute[:]
         node.attribute.extend(call.items.values())
-        context = checker.C.CheckerContext()
-        context.ir_version = 10
-        context.opset_imports = dict(call.scope.opsets)
+        _check(node, schema)
         types = [_type(value, self.network).SerializeToString() for value in call.operands]
         try:
-            checker.check_node(node, context)
-            return bytes(
-                schema.get_context_dependent_function_with_opset_version(version, node.SerializeToString(), types)
-            )
-        except (checker.ValidationError, RuntimeError, ValueError) as error:
+            written = schema.get_context_dependent_function_with_opset_version(version, node.SerializeToString(), types)
+        except (RuntimeError, ValueError) as error:
             raise UnsupportedError(f"onnx cannot say what it stands for: {str(error).splitlines()[0]}") from None
+        return bytes(written)
+
+
+def _check(node: NodeProto, schema: Any) -> None:
+    """Refuse a node that onnx would take without a look."""
+    if not schema.min_input <= len(node.input) <= schema.max_input or "" in node.input[: schema.min_input]:
+        raise WiringError(f"takes {schema.min_input} to {schema.max_input} inputs, not {len(node.input)}")
+    if not schema.min_output <= len(node.output) <= schema.max_output:
+        raise WiringError(f"makes {schema.min_output} to {schema.max_output} outputs, not {len(node.output)}")
+    given = {item.name: item.type for item in node.attribute}
+    for name, kind in given.items():
+        if name not in schema.attributes or schema.attributes[name].type.value != kind:
+            raise WiringError(f"has an attribute {name!r} that it does not take, or of another type")
+    for name, item in schema.attributes.items():
+        if item.required and name not in given:
+            raise WiringError(f"has no {name}")
+
+
+def _nearest(versions: Sequence[int], version: int) -> int:
+    """Of the operator sets that a function is written in the newest up to a version, or else the next."""
+    return max([known for known in versions if known <= version], default=min(versions))
 
 
 DEEPEST: Final = 64

@@ -309,7 +309,7 @@ class Reader:
             (*outer.functions, function.name), attributes | call.items, outer.depth + 1, repeated,
         )  # fmt: skip
         self.room(call, self.functions.size(function.body))
-        return self._within(inside)
+        return self._within(inside, len(call.node.output))
 
     def inside(
         self, call: Call, body: Body, given: Sequence[Value], part: str, *, repeated: bool = False
@@ -321,10 +321,10 @@ class Reader:
             outer.functions, outer.attributes, outer.depth + 1, repeated or outer.repeated,
         )  # fmt: skip
         self.room(call, body.size)
-        return self._within(inside)
+        return self._within(inside, len(body.outputs))
 
-    def _within(self, scope: Scope) -> list[Value]:
-        """Read what stands in the place of a node -> what it makes."""
+    def _within(self, scope: Scope, wanted: int) -> list[Value]:
+        """Read what stands in the place of a node -> as many of its results as are wanted."""
         if scope.depth > DEEPEST:
             raise WiringError(f"functions and graphs are nested deeper than {DEEPEST}")
         if len(scope.path) > LONGEST:
@@ -333,10 +333,10 @@ class Reader:
         scope.own.update(scope.body.constants)
         self.common.update(scope.common())
         self._read(scope)
-        for name in scope.body.outputs:
-            if name not in scope.values and name in scope.body.reads:
+        for name in scope.body.outputs[:wanted]:
+            if name not in scope.values:
                 raise WiringError(f"{name!r} is to come out of {scope.path!r}, where nothing makes it")
-        return [scope.values[name] for name in scope.body.outputs]
+        return [scope.values[name] for name in scope.body.outputs[:wanted]]
 
     def room(self, call: Call, nodes: int) -> None:
         """Refuse a node that stands for more nodes than a file may hold."""
