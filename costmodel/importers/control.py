@@ -104,7 +104,9 @@ def _steady(body: Body) -> bool:
     name = body.outputs[0]
     while name in makers and makers[name].op_type == "Identity" and makers[name].input:
         name = makers.pop(name).input[0]
-    return name == body.inputs[1] or name in body.constants or (name in makers and makers[name].op_type == "Constant")
+    if name in makers:
+        return makers[name].op_type == "Constant"
+    return name == body.inputs[1] or name not in body.inputs
 
 
 def _scan(call: Call) -> list[Value]:

@@ -30,7 +30,7 @@ except ImportError:
 
 from costmodel.importers.control import CONTROL
 from costmodel.importers.functions import DEEPEST, Function, Functions, bound, domain
-from costmodel.importers.scopes import LEFT_OUT, MADE, Body, Call, Items, LeftOut, Scope, Value
+from costmodel.importers.scopes import LEFT_OUT, MADE, Body, Call, Items, LeftOut, Scope, Value, text
 from costmodel.importers.sequences import SEQUENCES
 
 FILE_LIMIT: Final = 2**31 - 1
@@ -154,6 +154,9 @@ class Reader:
         for name in names:
             if not (isinstance(name, str) and name.isprintable()):
                 raise CostModelError(f"{self.path}: the name of input {name!r} is not plain text")
+        for name, count in Counter(names).items():
+            if count > 1:
+                raise CostModelError(f"{self.path}: {count} inputs are named {name!r}")
         if "" in given and len(names) == 1:
             given = {names[0]: given[""]}
         for name in given:
@@ -263,14 +266,14 @@ class Reader:
 
     def _operands(self, node: NodeProto, scope: Scope) -> list[Value]:
         """What a node's inputs stand for."""
+        if not scope.body.plain:
+            text(node.op_type, node.domain, node.name, *node.input, *node.output)
         values = scope.values
-        if {*map(type, (node.op_type, node.domain, node.name, *node.input, *node.output))} != {str}:
-            raise WiringError("it has names that are not text")
         for name in node.input:
             if name and name not in values:
                 raise WiringError(f"reads {name!r}, which nothing before it makes")
         operands = [values[name] if name else None for name in node.input]
-        if any(value is LEFT_OUT for value in operands):
+        if self.skip and any(value is LEFT_OUT for value in operands):
             self.behind += 1
             raise UnsupportedError("what it reads was left out")
         return operands
@@ -425,9 +428,9 @@ def _own(node: OnnxNode) -> tuple[Tensor, ...]:
     kind = node.kind.partition("_")[0]
     if kind not in Op.registry:
         raise UnsupportedError(f"operator {kind!r} of domain {OWN!r} is not known; {suggestion(kind, Op.registry)}")
-    text = "".join([f"{name}: {value}\n" for name, value in node.attributes.items()]) or "{}"
+    told = "".join([f"{name}: {value}\n" for name, value in node.attributes.items()]) or "{}"
     try:
-        item = document.parse(text, "its attributes")
+        item = document.parse(told, "its attributes")
         op = plan.made(item, Op.registry[kind], item.mapping())
     except CostModelError as error:
         raise WiringError(str(error)) from None

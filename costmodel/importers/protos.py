@@ -3,7 +3,6 @@
 import struct
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import cache, partial
 from math import prod
 from typing import Any, Final
 
@@ -41,7 +40,22 @@ def constant(tensor: TensorProto, network: str) -> Constant:
     if min(shape, default=0) < 0:
         raise WiringError(f"constant {tensor.name!r} has the shape {shape}")
     dtype = own(TYPES.get(tensor.data_type, network), network)
-    return Constant(shape, cache(partial(_values, tensor)), tensor.name, dtype, dtype is None or dtype in FRACTIONS)
+    return Constant(shape, _Values(tensor), tensor.name, dtype, dtype is None or dtype in FRACTIONS)
+
+
+class _Values:
+    """The values of a tensor, read when they are first asked for."""
+
+    __slots__ = ("tensor", "values")
+
+    def __init__(self, tensor: TensorProto) -> None:
+        self.tensor: TensorProto | None = tensor
+        self.values: Array | None = None
+
+    def __call__(self) -> Array | None:
+        if self.tensor is not None:
+            self.values, self.tensor = _values(self.tensor), None
+        return self.values
 
 
 def _values(tensor: TensorProto) -> Array | None:

@@ -68,6 +68,9 @@ class Body:
         for node in self.nodes:
             if node.op_type in HOLDERS:
                 self.reads.update({name for graph in graphs(node) for name in captured(graph)})
+        own = {name for node in self.nodes for name in (node.op_type, node.domain, node.name, *node.output)}
+        self.plain: Final = {*map(type, own), *map(type, self.reads)} <= {str}
+        """Whether the names in it are text."""
         self.inner: Final[dict[tuple[int, str], Body]] = {}
 
     def named(self, name: str, value: Constant) -> Constant:
