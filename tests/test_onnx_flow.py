@@ -5,10 +5,13 @@ import onnx
 import onnx.inliner
 import onnxruntime
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper, parser
-from random_models import model, one
+from random_models import model, one, random_model
 
 import costmodel
+from costmodel import exporters
 from costmodel.errors import CostModelError
 from costmodel.execute import execute
 from costmodel.graph import Op, Source
@@ -224,6 +227,68 @@ def test_what_is_not_known_in_a_function_is_left_out(tmp_path):
     assert "Strange (1), and 1 behind them" in graph.notes[0]
 
 
+def test_results_that_a_call_does_not_ask_for_are_read_by_nobody(tmp_path):
+    names = ["scale", "shift", "mean", "variance"]
+    norm = helper.make_node("BatchNormalization", ["x", *names], ["y", "m", "v"], training_mode=1)
+    made = model(
+        [one("norm", ["x", *names], domain="f")], {"x": (2, 3, 4)}, dict.fromkeys(names, (3,)), ["y"], opset=15
+    )
+    made.functions.append(
+        helper.make_function("f", "norm", ["x", *names], ["y", "m", "v"], [norm], [helper.make_opsetid("", 15)])
+    )
+    assert [node.op.kind for node in read(tmp_path, made).nodes.values()] == ["Input", "TrainingBatchNorm"]
+    made.graph.node[-1].output.extend(["m", "v"])
+    made.graph.output.add(name="m")
+    refused(tmp_path, made, "node 'y/y' .*its running statistics are used")
+
+
+def as_function(made):
+    """The same model, whose nodes are those of a function."""
+    names = [value.name for value in (*made.graph.input, *made.graph.initializer)]
+    ends = [value.name for value in made.graph.output]
+    called = onnx.ModelProto()
+    called.CopyFrom(made)
+    kind = f"f{len(called.functions)}"
+    called.functions.append(helper.make_function("f", kind, names, ends, made.graph.node, [*made.opset_import]))
+    del called.graph.node[:]
+    called.graph.node.append(helper.make_node(kind, names, [f"{end} again" for end in ends], "call", domain="f"))
+    for value in called.graph.output:
+        value.name += " again"
+    return called
+
+
+def as_branch(made):
+    """The same model, whose nodes are those of a branch that is taken."""
+    ends = [value.name for value in made.graph.output]
+    branch = helper.make_graph(made.graph.node, "g", [], made.graph.output)
+    other = helper.make_graph([one("Nothing", ["nowhere"], [end]) for end in ends], "g", [], made.graph.output)
+    held = onnx.ModelProto()
+    held.CopyFrom(made)
+    del held.graph.node[:]
+    results = [f"{end} again" for end in ends]
+    held.graph.initializer.append(numpy_helper.from_array(np.array(True), "taken"))
+    held.graph.node.append(helper.make_node("If", ["taken"], results, "if", then_branch=branch, else_branch=other))
+    for value in held.graph.output:
+        value.name += " again"
+    return held
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.randoms(use_true_random=False).map(random_model),
+    st.lists(st.sampled_from([as_function, as_branch]), min_size=1, max_size=3),
+)
+def test_a_model_in_functions_and_branches_is_the_model(tmp_path_factory, made, wraps):
+    plain = read(tmp_path_factory.mktemp("plain"), made)
+    wrapped = made
+    for wrap in wraps:
+        wrapped = wrap(wrapped)
+    graph = read(tmp_path_factory.mktemp("wrapped"), wrapped)
+    assert ops(graph) == ops(plain)
+    assert [tensor.shape for tensor in graph.outputs] == [tensor.shape for tensor in plain.outputs]
+    assert (graph.macs, graph.parameters) == (plain.macs, plain.parameters)
+
+
 # What onnx says that an operator stands for
 
 
@@ -352,6 +417,17 @@ def test_a_loop_is_a_block_for_each_trip(tmp_path):
     assert graph.parameters == 16  # all trips read one matrix
     assert [name for name, node in graph.nodes.items() if node.op.kind == "Linear"] == [f"loop.{n}.a" for n in range(3)]
     same_as_onnx_runtime(graph, made)
+
+
+@pytest.mark.parametrize("suffix", [".yaml", ".onnx"])
+def test_what_was_unrolled_goes_around(suffix, tmp_path):
+    called = functions()
+    called.graph.output.extend([onnx.ValueInfoProto(name=name) for name in ("more", "two", "t")])
+    for made in (looped(3, DENSE), called):
+        graph = read(tmp_path, made)
+        path = tmp_path / f"again{suffix}"
+        path.write_bytes(exporters.format_of(path).encode(graph))
+        assert costmodel.network(str(path)) == graph
 
 
 def test_one_trip_and_none(tmp_path):

@@ -91,7 +91,7 @@ def _loop(call: Call) -> list[Value]:
 
 def _stacked(call: Call, stack: Sequence[Value], name: str, axis: int = 0) -> Value:
     """The values of all trips along a new axis, if anything reads them."""
-    if name not in call.scope.body.reads:
+    if not call.scope.is_read(name):
         return None
     if stack and not isinstance(stack[0], Tensor | Constant):
         return call.stacked(stack, 0, name)

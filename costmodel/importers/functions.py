@@ -7,7 +7,7 @@ from onnx import AttributeProto, FunctionProto, ModelProto, NodeProto, TypeProto
 
 from costmodel.errors import UnsupportedError, WiringError
 from costmodel.graph import Tensor
-from costmodel.importers.scopes import Body, Call, Items, Value, own_name, text
+from costmodel.importers.scopes import Body, Call, Items, Value, nodes_in, own_name, text
 from costmodel.ops.onnx import NUMBERS, Constant
 
 DOMAINS: Final = ("", "ai.onnx")
@@ -59,7 +59,7 @@ class Functions:
         self.calls: Final[dict[Key, int]] = {}
         """How often each is called in the file's text."""
         for part in (model.graph, *model.functions) if model.functions else ():
-            for node in part.node:
+            for node in nodes_in(part):
                 key = self.key(node)
                 self.calls[key] = self.calls.get(key, 0) + 1
 

@@ -245,12 +245,12 @@ class Reader:
         made: Sequence[Value]
         if function or not known:
             made = self._others(Call(self, scope, node, operands, {item.name: item for item in items}), function)
-        elif kind == "Identity" and isinstance(operands[0], Items | None):
+        elif kind == "Identity" and (isinstance(operands[0], Items) or (operands[0] is None and node.input[0])):
             made = operands
         else:
             path = scope.path + (node.name or next(filter(None, outputs), kind))
             source = scope.source or Source("node" if node.name else "value", path)
-            attributes, read = values_of(items, self.dtype), tuple([name in scope.body.reads for name in outputs])
+            attributes, read = values_of(items, self.dtype), tuple(map(scope.is_read, outputs))
             seen = OnnxNode(
                 kind, scope.opset, attributes, plain(operands), read, path, self.taken, self.dtype, source,
                 self.sources, self.common,
@@ -307,9 +307,15 @@ class Reader:
         # What onnx writes for a node that holds a graph may read what that graph reads.
         values = ChainMap(own, outer.values) if function.schema else own
         repeated = self.functions.calls.get(self.functions.key(call.node), 1) > 1 or outer.repeated
+        asked = dict(zip(function.body.outputs, call.node.output, strict=False))
+        unread = {
+            name
+            for name in function.body.outputs
+            if function.body.reads[name] == 1 and not outer.is_read(asked.get(name, ""))
+        }
         inside = Scope(
             function.body, values, own, function.opsets, f"{call.path}/", call.source,
-            (*outer.functions, function.name), attributes | call.items, outer.depth + 1, repeated,
+            (*outer.functions, function.name), attributes | call.items, outer.depth + 1, unread, repeated,
         )  # fmt: skip
         self.room(call, self.functions.size(function.body))
         return self._within(inside, len(call.node.output))
@@ -321,7 +327,7 @@ class Reader:
         outer, own = call.scope, dict[str, Value](zip(body.inputs, given, strict=True))
         inside = Scope(
             body, ChainMap(own, outer.values), own, outer.opsets, f"{call.path}/{part}/", call.source,
-            outer.functions, outer.attributes, outer.depth + 1, repeated or outer.repeated,
+            outer.functions, outer.attributes, outer.depth + 1, repeated=repeated or outer.repeated,
         )  # fmt: skip
         self.room(call, body.size)
         return self._within(inside, len(body.outputs))
@@ -368,7 +374,7 @@ class Reader:
 
     def _leave_out(self, node: NodeProto, scope: Scope) -> None:
         """Go on behind a node that is not known, with the shapes that the file declares of what it makes, if any."""
-        names = [name for name in node.output if name and name in scope.body.reads]
+        names = [name for name in node.output if scope.is_read(name)]
         declared = [self.declared.get(name) if scope is self.main else None for name in names]
         inputs = [scope.values.get(name) for name in node.input]
         tensors = [value for value in inputs if isinstance(value, Tensor)]

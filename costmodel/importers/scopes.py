@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -68,6 +69,7 @@ class Body:
         for node in self.nodes:
             if node.op_type in HOLDERS:
                 self.reads.update({name for graph in graphs(node) for name in captured(graph)})
+        self.reads.pop("", None)
         own = {name for node in self.nodes for name in (node.op_type, node.domain, node.name, *node.output)}
         self.plain: Final = {*map(type, own), *map(type, self.reads)} <= {str}
         """Whether the names in it are text."""
@@ -92,6 +94,15 @@ def _size(node: NodeProto) -> int:
     parts: list[int] = [item.ByteSize() for item in node.attribute if not (item.HasField("t") or item.HasField("g"))]
     names = [len(name) for name in (node.name, *node.input, *node.output)]
     return 1 + (sum(parts) + sum(names)) // BYTES
+
+
+def nodes_in(proto: GraphProto | FunctionProto) -> Iterator[NodeProto]:
+    """All nodes, with those of the graphs inside them."""
+    for node in proto.node:
+        yield node
+        if node.op_type in HOLDERS:
+            for graph in graphs(node):
+                yield from nodes_in(graph)
 
 
 def graphs(node: NodeProto) -> Iterator[GraphProto]:
@@ -131,6 +142,8 @@ class Scope:
     attributes: Mapping[str, AttributeProto] = field(default_factory=dict)
     """Those of the function's call."""
     depth: int = 0
+    unread: AbstractSet[str] = frozenset()
+    """Results that the call of the function does not ask for."""
     repeated: bool = False
     """Whether it is one of several times that the body is read."""
 
@@ -138,6 +151,10 @@ class Scope:
     def opset(self) -> int:
         """The version of ONNX's own operators."""
         return self.opsets.get("", 1)
+
+    def is_read(self, name: str) -> bool:
+        """Whether anything reads what a node makes."""
+        return name in self.body.reads and name not in self.unread
 
     def items(self, node: NodeProto) -> Sequence[AttributeProto]:
         """A node's attributes; those that refer to one of the function's call are that, or are left out with it."""
@@ -191,10 +208,12 @@ class Call:
         return self.scope.path + own_name(self.node)
 
     def get(self, name: str, usual: Any = None) -> Any:
-        """A number or a list of numbers among its attributes."""
+        """A whole number or a list of them among its attributes."""
         item = self.items.get(name)
         if item is None:
             return usual
+        if item.type not in (AttributeProto.INT, AttributeProto.INTS):
+            raise WiringError(f"{name} must be of whole numbers")
         return list(item.ints) if item.type == AttributeProto.INTS else item.i
 
     def operand(self, index: int) -> Value:
