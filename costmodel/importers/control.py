@@ -26,6 +26,8 @@ def _if(call: Call) -> list[Value]:
         branches = [_told(call, name) for name in ("then_branch", "else_branch")]
         raise UnsupportedError(f"{error}, so that either branch may run; {'; '.join(branches)}") from None
     body = call.body(chosen)
+    if body.inputs:
+        raise WiringError(f"its {chosen} takes inputs; a branch reads what is around it")
     if len(body.outputs) < len(call.node.output):
         raise WiringError(f"has {len(call.node.output)} outputs, and its {chosen} makes {len(body.outputs)}")
     return call.run(body, (), chosen.removesuffix("_branch"))

@@ -5,9 +5,9 @@ from typing import Any, Final, NamedTuple
 
 from onnx import AttributeProto, FunctionProto, ModelProto, NodeProto, TypeProto, defs
 
-from costmodel.errors import UnsupportedError, WiringError
+from costmodel.errors import UnsupportedError, WiringError, suggestion
 from costmodel.graph import Tensor
-from costmodel.importers.scopes import Body, Call, Items, Value, nodes_in, own_name, text
+from costmodel.importers.scopes import Body, Call, Items, Value, nodes_in, text
 from costmodel.ops.onnx import NUMBERS, Constant
 
 DOMAINS: Final = ("", "ai.onnx")
@@ -75,7 +75,7 @@ class Functions:
             text(*proto.attribute)
             attributes: dict[str, AttributeProto | None] = dict.fromkeys(proto.attribute)
             attributes.update({item.name: item for item in proto.attribute_proto})
-            body = Body(proto, self.network, f"{_named(key)}/")
+            body = Body(proto, self.network, f"{':'.join(key)}/")
             self.made[key] = Function(_named(key), body, attributes, self.opsets | opsets(proto))
         return self.made.get(key)
 
@@ -114,7 +114,7 @@ class Functions:
         attributes: dict[str, AttributeProto | None] = {
             name: item.default_value if item.default_value.name else None for name, item in schema.attributes.items()
         }
-        body = Body(proto, self.network, f"{call.scope.body.key}{own_name(node)}/")
+        body = Body(proto, self.network, call.key)
         return Function(node.op_type, body, attributes, {**call.scope.opsets, **opsets(proto)}, schema=True)
 
     def _in_context(self, call: Call, schema: Any, version: int) -> bytes:
@@ -167,8 +167,8 @@ def bound(function: Function, call: Call) -> dict[str, Value]:
         )
     for name in call.items:
         if name not in function.attributes:
-            known = ", ".join(sorted(function.attributes)) or "none"
-            raise WiringError(f"function {function.name!r} has no attribute {name!r}; known: {known}")
+            near = suggestion(name, function.attributes)
+            raise WiringError(f"function {function.name!r} has no attribute {name!r}; {near}")
     return dict(zip(names, (*given, *[None] * (len(names) - len(given))), strict=True))
 
 

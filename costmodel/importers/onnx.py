@@ -300,7 +300,7 @@ class Reader:
         """Read a function in the place of its call -> what it makes."""
         outer = call.scope
         if function.name in outer.functions:
-            chain = " > ".join([*outer.functions[outer.functions.index(function.name) :], function.name])
+            chain = " > ".join(map(repr, [*outer.functions[outer.functions.index(function.name) :], function.name]))
             raise WiringError(f"function {function.name!r} calls itself: {chain}")
         own: dict[str, Value] = bound(function, call)
         attributes = {name: item for name, item in function.attributes.items() if item is not None}
@@ -339,7 +339,8 @@ class Reader:
         if len(scope.path) > LONGEST:
             raise WiringError(f"its name, with those of the nodes around it, is longer than {LONGEST} letters")
         self.nodes_so_far += scope.body.size
-        scope.own.update(scope.body.constants)
+        for name, value in scope.body.constants.items():
+            scope.own.setdefault(name, value)
         self.common.update(scope.common())
         self._read(scope)
         for name in scope.body.outputs[:wanted]:
@@ -365,6 +366,8 @@ class Reader:
         self, call: Call, kind: str, operands: Sequence[Value], part: str, outputs: int, how: Mapping[str, Any]
     ) -> list[Value]:
         """What an operator of ONNX makes in the place of a node."""
+        self.room(call, outputs)
+        self.nodes_so_far += outputs
         path = f"{call.path}/{part}" if part else call.path
         node = OnnxNode(
             kind, OPSET, how, plain(operands), (True,) * outputs, path, self.taken, self.dtype, call.source,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto
 
 from costmodel.arrays import np
-from costmodel.errors import UnsupportedError, WiringError
+from costmodel.errors import LISTED, UnsupportedError, WiringError
 from costmodel.graph import Shape, Source, Tensor, dims
 from costmodel.importers.folding import ARRANGED, known
 from costmodel.importers.protos import constant
@@ -87,7 +87,9 @@ class Body:
     @property
     def operators(self) -> str:
         """The operators that it holds, in words."""
-        return ", ".join(sorted({node.op_type for node in self.nodes})) or "nothing"
+        names = sorted({node.op_type if node.op_type.isprintable() else repr(node.op_type) for node in self.nodes})
+        more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+        return f"{', '.join(names[:LISTED]) or 'nothing'}{more}"
 
 
 def _size(node: NodeProto) -> int:
@@ -207,6 +209,11 @@ class Call:
         """Its name, with those of the nodes around it."""
         return self.scope.path + own_name(self.node)
 
+    @property
+    def key(self) -> str:
+        """What stands before the names of constants inside it; no other node makes the same."""
+        return f"{self.scope.body.key}{next(filter(None, self.node.output), '')}/"
+
     def get(self, name: str, usual: Any = None) -> Any:
         """A whole number or a list of them among its attributes."""
         item = self.items.get(name)
@@ -250,8 +257,7 @@ class Call:
         outer = self.scope.body
         key = (id(self.node), name)
         if key not in outer.inner:
-            made = f"{outer.key}{own_name(self.node)}/{name}/"
-            outer.inner[key] = Body(item.g, self.reader.dtype, made)
+            outer.inner[key] = Body(item.g, self.reader.dtype, f"{self.key}{name}/")
         return outer.inner[key]
 
     def run(self, body: Body, values: Sequence[Value], part: str, *, repeated: bool = False) -> list[Value]:
@@ -280,9 +286,9 @@ class Call:
             raise UnsupportedError(f"would make an empty map as {name!r}")
         if any(value is LEFT_OUT for value in values):
             return LEFT_OUT
-        shapes = {self.shape(value) for value in values}
-        if new and len(shapes) > 1:
-            raise WiringError(f"cannot stack maps of different shapes: {', '.join(map(dims, sorted(shapes)))}")
+        first, *others = dict.fromkeys(map(self.shape, values))
+        if new and others:
+            raise WiringError(f"cannot stack maps of different shapes: {dims(first)} and {dims(others[0])}")
         parts = values
         if new:
             parts = [

@@ -55,23 +55,21 @@ def _split(call: Call) -> Value:
     shape = call.shape(x)
     axis = checked_axis(call.get("axis", 0), len(shape))
     size = shape[axis]
-    if told is None:
-        if call.get("keepdims", 1):
-            return _parts(call, x, axis, [1] * size)
-        return Items(tuple([call.taken(x, axis, place, str(place)) for place in range(size)]))
-    if call.shape(told):
+    if told is not None and call.shape(told):
         sizes = call.numbers(told, "how it is split")
         if sum(sizes) != size or min(sizes, default=0) < 1:
             raise WiringError(f"cannot split {size} into parts of {sizes}")
         return _parts(call, x, axis, sizes)
-    each = call.number(told, "how it is split") or 0
+    each = 1 if told is None else call.number(told, "how it is split") or 0
     if each < 1:
         raise WiringError(f"cannot split {size} into parts of {each}")
+    call.reader.room(call, size // each)
+    if told is None and not call.get("keepdims", 1):
+        return Items(tuple([call.taken(x, axis, place, str(place)) for place in range(size)]))
     return _parts(call, x, axis, [min(each, size - start) for start in range(0, size, each)])
 
 
 def _parts(call: Call, x: Value, axis: int, sizes: Sequence[int]) -> Items:
-    call.reader.room(call, len(sizes))
     if len(sizes) == 1:
         return Items((x,))
     return Items(tuple(call.make("Split", x, list(sizes), outputs=len(sizes), axis=axis)))
