@@ -430,6 +430,32 @@ def test_what_was_unrolled_goes_around(suffix, tmp_path):
         assert costmodel.network(str(path)) == graph
 
 
+def test_nodes_of_one_name_hold_weights_of_their_own(tmp_path):
+    held = "<body = g (int64 i, bool c, h) => (c, k) <float[2, 2] w = {1, 2, 3, 4}> { k = MatMul(h, w) }>"
+    made = text(f"""net (float[2, 2] x) => (y) {{
+        go = Constant<value = bool {{1}}>()
+        n = Constant<value_int: int = 3>()
+        [n] a = Loop (n, go, x) {held}
+        [n] y = Loop (n, go, a) {held}
+    }}""")
+    graph = read(tmp_path, made)
+    assert (graph.parameters, graph.macs) == (2 * 4, 2 * 3 * 8)
+    assert len(graph.nodes) == 7
+
+
+def test_a_function_that_two_branches_call_holds_its_weight_once(tmp_path):
+    made = text(
+        """net (float[2, 2] x) => (y) {
+            t = Constant<value = bool {1}>()
+            a = If (t) <then_branch = g () => (u) { u = f.d(x) }, else_branch = g () => (u) { u = Relu(x) }>
+            y = If (t) <then_branch = g () => (u) { u = f.d(a) }, else_branch = g () => (u) { u = Relu(x) }>
+        }""",
+        "d (x) => (y) { w = Constant<value = float[2, 2] {1, 2, 3, 4}>()\n y = MatMul(x, w) }",
+    )
+    graph = read(tmp_path, made)
+    assert (graph.parameters, graph.macs) == (4, 2 * 8)
+
+
 def test_one_trip_and_none(tmp_path):
     assert "loop.0.a" in read(tmp_path, looped(1, DENSE)).nodes
     for never in (looped(0, DENSE), looped(5, DENSE, start=0)):
