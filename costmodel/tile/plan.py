@@ -75,6 +75,27 @@ class Run:
         """Of layers in tiles: what the tiles are of."""
         return finished(self.layers)
 
+    def places(self, layer: Layer, maps: Mapping[int, Map]) -> dict[int | None, int]:
+        """Of each map that a layer reads, and of its weights under None, the bits that are there at once for it.
+
+        What passes in pieces that several layers share the room for is left out.
+        """
+        found: dict[int | None, int] = {}
+        whole = {*self.after}
+        if self.lines is not None:
+            found |= {tensor: maps[tensor].row * line.buffer for tensor, line in self.lines.items()}
+            found[None] = 0 if layer.row in self.streamed else layer.weights
+            whole |= {*layer.stretched}
+        elif layer is not self.layers[0]:
+            found[None] = layer.weights
+        elif self.tiling:
+            nest, tiling = self.nest, self.tiling
+            found[layer.reads[0]] = prod(tiling.spans) * tiling.channels * nest.bits.input
+            found[layer.second] = nest.kernel * tiling.filters * tiling.channels * nest.bits.kernel
+        elif self.kind == WHOLE:
+            whole |= {*layer.reads}
+        return found | {tensor: maps[tensor].size for tensor in whole}
+
 
 @dataclass(frozen=True)
 class Plan:
