@@ -1,6 +1,7 @@
 """Tiles and bands: what they are said to move is what a walk through a scratchpad of that size moves."""
 
-from itertools import product
+from dataclasses import replace
+from itertools import compress, product
 from random import Random
 
 import numpy as np
@@ -31,13 +32,15 @@ from costmodel.ops import (
     Sigmoid,
 )
 from costmodel.place import POLICIES, place
+from costmodel.place.check import check
 from costmodel.place.placement import Options
-from costmodel.profile import profile
+from costmodel.profile import MAPS, profile
 from costmodel.report.explain import explain
 from costmodel.simulate import simulate
 from costmodel.tile.floors import pebbling
 from costmodel.tile.layers import layers, maps
 from costmodel.tile.nest import ORDERS, search, smallest
+from costmodel.tile.pinning import steady
 from costmodel.tile.search import plan
 
 WIDTH = 32
@@ -197,6 +200,71 @@ def test_a_plan_moves_what_a_walk_through_it_moves(seed, part):
         return
     walk = Network(graph, fuse(graph, patterns), chosen)
     assert [*walk.walk()] == [*chosen.traffic()]
+
+
+# Image after image.
+
+
+def weights_of(needs):
+    return [tensor for tensor, kind in enumerate(needs.tensors["kind"]) if kind not in MAPS]
+
+
+@given(st.integers(0, 10**9), st.integers(0, 60))
+@settings(max_examples=60, deadline=None)
+def test_a_plan_with_weights_that_stay_moves_what_a_walk_through_it_moves(seed, part):
+    graph = network(seed)
+    needs = profile(graph, patterns=(("BatchNorm", "Relu"),))
+    size = 40 + part * (needs.peak_map_bytes + needs.layers.total("weight_bytes")) // 60
+    draw = Random(seed)  # noqa: S311
+    some = frozenset(tensor for tensor in weights_of(needs) if draw.random() < 0.5)
+    for make in (lambda: steady(needs, size), lambda: plan(needs, size, pinned=some)):
+        try:
+            chosen = make()
+        except CostModelError:
+            continue
+        walk = Network(graph, fuse(graph, (("BatchNorm", "Relu"),)), chosen)
+        assert [*walk.walk()] == [*chosen.traffic()]
+
+
+@given(st.integers(0, 10**9), st.integers(10, 40))
+@settings(max_examples=30, deadline=None)
+def test_the_weights_that_stay_are_those_that_save_most(seed, part):
+    """Against every set of weights: the best where there are few, and never worse than without."""
+    needs = profile(network(seed))
+    weights = [tensor for tensor in weights_of(needs) if needs.tensors["bytes"][tensor]]
+    assume(1 <= len(weights) <= 5)
+    size = part * (needs.peak_map_bytes + needs.layers.total("weight_bytes")) // 40
+    try:
+        none = plan(needs, size)
+    except CostModelError:
+        return
+    found = []
+    for chosen in product((False, True), repeat=len(weights)):
+        try:
+            found.append(plan(needs, size, pinned=frozenset(compress(weights, chosen))).external_bytes)
+        except CostModelError:
+            continue
+    best = steady(needs, size)
+    assert min(found) <= best.external_bytes <= none.external_bytes
+    if len(weights) <= 4:
+        assert best.external_bytes == min(found)
+
+
+def test_weights_that_nobody_reads_in_do_not_stay_by_themselves():
+    """The checker refuses a plan that does not charge weights, but for those whose bytes it has room for."""
+    hardware = costmodel.machine("paper-2012")
+    needs = needs_of("lenet5")
+    run = placements.run(needs, hardware, "tiled", Options(steady_state=True))
+    assert run.verdict.accepted
+    assert run.simulation.layers["weight_memory"][0] == "internal"
+    chosen = run.simulation.placement.plan
+    assert chosen.pinned == {*weights_of(needs)}
+    lost = replace(run.simulation.placement, plan=replace(chosen, pinned=frozenset()))
+    problems = check(needs, hardware, lost).problems
+    assert {problem.text for problem in problems} == {"it reads weights that are not brought in"}
+    assert len(problems) == sum(bits > 0 for bits in needs.layers["weight_bytes"])
+    hardware = costmodel.machine("paper-2012", ["memories.internal.size=20 kB"])
+    assert not check(needs, hardware, run.simulation.placement).accepted
 
 
 # The zoo on a real machine.

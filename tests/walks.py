@@ -168,6 +168,7 @@ class Network:
         self.chip = set()
         self.names = names
         self.moved = [[0] * len(kernels) for _ in range(2)]
+        self.pinned = {plan.profile.tensors["tensor"][row] for row in plan.pinned}
 
     def roots(self, tensors):
         return list(dict.fromkeys(self.view.get(tensor, tensor) for tensor in tensors))
@@ -185,7 +186,8 @@ class Network:
             before, after = self.of(run.before), self.of(run.after)
             assert before == self.chip
             need = {"tiles": self.tiles, "whole": self.maps, "band": self.band}[run.kind](run, numbers, before | after)
-            assert need <= run.need <= 8 * self.plan.size
+            stay = {name: bits for kernel in self.kernels for name, bits in self.named(kernel) if name in self.pinned}
+            assert need <= run.need <= 8 * self.plan.size - sum(stay.values())
             made = {t for number in numbers for t in self.kernels[number].outputs}
             last = numbers[-1]
             later = {t for reads in self.reads[last + 1 :] for t in reads}
@@ -208,8 +210,13 @@ class Network:
         return self.moved
 
     def weights(self, number):
-        kernel = self.kernels[number]
-        return [WIDTH * w.elements for node in kernel.nodes for w in node.op.weights(*node.input_shapes)]
+        return [bits for name, bits in self.named(self.kernels[number]) if name not in self.pinned]
+
+    def named(self, kernel):
+        """The weights of a kernel by name, and their bits."""
+        for node in kernel.nodes:
+            for weight in node.op.weights(*node.input_shapes):
+                yield f"{self.names[node]}.{weight.name}", WIDTH * weight.elements
 
     def needed(self, number, tensor):
         """Bytes of an operand that any result needs."""
@@ -269,7 +276,8 @@ class Network:
         weight = np.zeros((nest.groups * nest.filters, nest.channels, *window[0]))
         walk = Convolution(np.zeros(shape), weight, window, nest.groups, positions)
         moved, held = walk.walk(tiling.sizes, tiling.filters, tiling.channels, tiling.order, compute=False)
-        width, has_kernel = WIDTH // 8, bool(nest.kernel)
+        stays = {bits for name, bits in self.named(kernel) if name in self.pinned and name.endswith(".weight")}
+        width, has_kernel = WIDTH // 8, bool(nest.kernel) and WIDTH * weight.size not in stays
         small = sum(sum(self.weights(n)) for n in numbers) // 8 - weight.size * width * has_kernel
         self.cross(number, width * (moved["input"] + moved["back"] + moved["kernel"] * has_kernel))
         self.cross(number, small - sum(sum(self.weights(n)) for n in others) // 8)

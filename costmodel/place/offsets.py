@@ -4,7 +4,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from costmodel.arena import plan
-from costmodel.place.placement import Copy, Placement, live_bytes
+from costmodel.place.placement import START, Copy, Placement, live_bytes
 from costmodel.profile import Profile
 from costmodel.tile.nest import in_bytes
 
@@ -51,11 +51,14 @@ def layout(profile: Profile, placement: Placement, memory: int, enough: float = 
 
 
 def _beside_work(profile: Profile, runs: "Plan", copies: list[Copy], enough: float) -> Layout:
-    """Addresses for the whole maps that runs keep, and in each run for its lines, and for its tiles or weights."""
+    """Addresses for the whole maps that runs keep, and in each run for its lines, and for its tiles or weights.
+
+    Weights that stay from image to image are there in all runs.
+    """
     last = {layer.row: number for number, run in enumerate(runs.runs) for layer in run.layers}
     sizes = [profile.tensors["bytes"][copy.tensor] for copy in copies]
-    born = [last[copy.first] for copy in copies]
-    dies = [last[copy.last] for copy in copies]
+    born = [last.get(copy.first, 0) for copy in copies]
+    dies = [len(runs.runs) - 1 if copy.first == START else last[copy.last] for copy in copies]
     needs = [in_bytes(run.need) for run in runs.runs]
     for number, (run, need) in enumerate(zip(runs.runs, needs, strict=True)):
         whole = run.before | run.after
@@ -67,4 +70,4 @@ def _beside_work(profile: Profile, runs: "Plan", copies: list[Copy], enough: flo
         born += [number] * len(work)
         dies += [number] * len(work)
     planned = plan(sizes, born, dies, alignment=1, enough=enough)
-    return Layout(tuple(copies), tuple(planned.offsets[: len(copies)]), planned.size, max(needs))
+    return Layout(tuple(copies), tuple(planned.offsets[: len(copies)]), planned.size, max(runs.taken(), default=0))

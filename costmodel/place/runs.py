@@ -10,14 +10,20 @@ if TYPE_CHECKING:
 
 
 def flow(profile: Profile, plan: "Plan", memories: int) -> Flow:
-    """An access is served by the farthest memory if some of it crosses for that layer, else from the nearer one."""
+    """An access is served by the farthest memory if some of it crosses for that layer, else from the nearer one.
+
+    Weights cross, unless they stay from image to image.
+    """
     crossing = {(move.layer, move.tensor, move.written) for move in plan.moves}
     kinds = profile.tensors["kind"]
     columns = (profile.accesses[name] for name in ("layer", "tensor", "mode"))
-    served = [
-        memories - 1 - (kinds[tensor] in MAPS and (layer, tensor, mode == "write") not in crossing)
-        for layer, tensor, mode in zip(*columns, strict=True)
-    ]
+
+    def is_outside(layer: int, tensor: int, mode: str) -> bool:
+        if kinds[tensor] in MAPS:
+            return (layer, tensor, mode == "write") in crossing
+        return tensor not in plan.pinned
+
+    served = [memories - 2 + is_outside(*access) for access in zip(*columns, strict=True)]
     return Flow(served, _moves(profile, plan, memories))
 
 

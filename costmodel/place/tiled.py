@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from costmodel.tile.plan import Plan
 
 
-def tiled(profile: Profile, hardware: Hardware, options: Options = USUAL) -> Placement:  # noqa: ARG001
+def tiled(profile: Profile, hardware: Hardware, options: Options = USUAL) -> Placement:
     """The runs of layers with the least traffic between the two farthest memories; of one memory nothing is cut.
+
+    Where image follows image, some weights stay in the nearer of the two: those with which the least crosses in all.
 
     Source: the bands are those of fused-layer accelerators, Alwani et al., MICRO 2016, with all rows reused.
     """
+    from costmodel.tile.pinning import steady
     from costmodel.tile.search import plan
 
     for name, kind, size in zip(*(profile.tensors[column] for column in ("tensor", "kind", "bytes")), strict=True):
@@ -32,7 +35,7 @@ def tiled(profile: Profile, hardware: Hardware, options: Options = USUAL) -> Pla
     *_, near, _ = hardware.memories
     everything = sum(profile.tensors["bytes"])
     size = math.floor(min(near.size, max(1, 2 * everything)))  # of an infinite memory no more than could be used
-    made = plan(profile, size, f"{near.name!r} of {hardware.name!r}")
+    made = (steady if options.steady_state else plan)(profile, size, f"{near.name!r} of {hardware.name!r}")
     copies = (*_outside(profile, made, len(hardware.memories) - 1), *_kept(made, len(hardware.memories) - 2))
     check_farthest(profile, hardware, copies)
     return Placement("tiled", copies, plan=made)
@@ -56,9 +59,9 @@ def _outside(profile: Profile, plan: "Plan", farthest: int) -> list[Copy]:
 
 
 def _kept(plan: "Plan", memory: int) -> list[Copy]:
-    """Whole maps that stay from run to run."""
+    """Whole maps that stay from run to run, and weights that stay from image to image."""
     open_: dict[int, int] = {}
-    copies = []
+    copies = [Copy(tensor, memory, START, len(plan.profile.layers) - 1) for tensor in sorted(plan.pinned)]
     for run in plan.runs:
         first, last = run.layers[0].row, run.layers[-1].row
         open_ |= dict.fromkeys(run.after - run.before, first)

@@ -67,7 +67,9 @@ def _tiles(nest: Nest, tiling: Tiling) -> Iterator[Part]:
     times = number("times", tiling.input_times)
     moved = _bytes([*read, all_channels, groups, times], nest.bits.input)
     yield Part("operand read", moved, -(-tiling.input_read(nest) * nest.bits.input // 8), "B", "halos once per tile")
-    if nest.kernel:
+    if nest.kernel and not nest.bits.kernel:
+        yield Part("tile of the kernel", None, 0, "", "all of it stays from image to image")
+    elif nest.kernel:
         taps = number("kernel", nest.kernel)
         tile = _bytes([taps, channels, filters], nest.bits.kernel)
         yield Part("tile of the kernel", tile, int(tile.value))
@@ -140,6 +142,7 @@ def taken(plan: Plan, row: int) -> tuple[Term, str]:
     at, run = held[-1]
     kept = run.before | run.after
     whole = [number(plan.maps[tensor].name, plan.maps[tensor].size) for tensor in sorted(kept)]
+    whole += [number("weights that stay", 8 * plan.pinned_bytes)]
     work = run.need - sum(plan.maps[tensor].size for tensor in kept)
     terms = [
         *whole,

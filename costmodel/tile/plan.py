@@ -60,7 +60,7 @@ class Run:
     layers: tuple[Layer, ...]
     moves: tuple[Move, ...]
     need: int
-    """Bits of the internal memory that are taken."""
+    """Bits of the internal memory that are taken, beside weights that stay from image to image."""
     before: frozenset[int]
     """Maps that are in the internal memory from the run before; as all that is kept, whole until this run is over."""
     after: frozenset[int]
@@ -107,6 +107,14 @@ class Plan:
     runs: tuple[Run, ...]
     alone: dict[int, int]
     """Row of each layer -> the fewest bits that it moves alone."""
+    pinned: frozenset[int] = NONE
+    """Rows of the weights that are in the internal memory all the time, from image to image."""
+
+    @cached_property
+    def pinned_bytes(self) -> int:
+        """Bytes of the weights that stay."""
+        sizes = self.profile.tensors["bytes"]
+        return sum([sizes[tensor] for tensor in self.pinned])
 
     @cached_property
     def moves(self) -> tuple[Move, ...]:
@@ -122,8 +130,8 @@ class Plan:
 
     def taken(self) -> list[int]:
         """Bytes of the internal memory that are taken, by layer; a view has those of the layer before."""
-        found = {layer.row: in_bytes(run.need) for run in self.runs for layer in run.layers}
-        held, last = [], 0
+        found = {layer.row: self.pinned_bytes + in_bytes(run.need) for run in self.runs for layer in run.layers}
+        held, last = [], self.pinned_bytes
         for row in range(len(self.profile.layers)):
             last = found.get(row, last)
             held.append(last)
@@ -168,7 +176,7 @@ class Plan:
                         floor,
                         pebbling(layer.nest, 8 * self.size) if layer.nest else 0,
                         alone / floor if floor else 1.0,
-                        in_bytes(run.need),
+                        self.pinned_bytes + in_bytes(run.need),
                     )
                 )
         return Table.of(COLUMNS, rows)

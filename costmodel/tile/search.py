@@ -28,20 +28,25 @@ PARTS: Final = (1, 2, 4, 8, 16)
 """The numbers of bands that are tried for a chain whose weights do not all fit."""
 
 
-def plan(profile: Profile, size: int, memory: str = "the internal memory") -> Plan:
-    """The runs with the least traffic; an error where the smallest tile of a layer does not fit."""
-    search_ = _Search(profile, 8 * size)
+def plan(profile: Profile, size: int, memory: str = "the internal memory", pinned: frozenset[int] = NONE) -> Plan:
+    """The runs with the least traffic beside weights that are ``pinned``: in the memory from image to image.
+
+    An error where the smallest tile of a layer does not fit.
+    """
+    sizes = profile.tensors["bytes"]
+    room = size - sum([sizes[tensor] for tensor in pinned])
+    search_ = _Search(profile, 8 * room, pinned)
     runs = search_.runs()
     if not runs:
         for layer in search_.layers:
             least = in_bytes(search_.least(layer))
-            if least > size:
+            if least > room:
                 raise CostModelError(
                     f"layer {layer.name!r} needs at least {exact(least, 'B')} of {memory} for its smallest tile, "
-                    f"and there are {exact(size, 'B')}"
+                    f"and there are {exact(room, 'B')}"
                 )
     alone = {layer.row: search_.alone(number) for number, layer in enumerate(search_.layers)}
-    return Plan(profile, size, search_.maps, runs, alone)
+    return Plan(profile, size, search_.maps, runs, alone, pinned)
 
 
 class _Buffers(NamedTuple):
@@ -110,10 +115,10 @@ class _Stop(NamedTuple):
 class _Search:
     """The dynamic programme over cuts and what is kept across them."""
 
-    def __init__(self, profile: Profile, room: int) -> None:
+    def __init__(self, profile: Profile, room: int, pinned: frozenset[int]) -> None:
         self.room = room
         self.maps: dict[int, Map] = reading.maps(profile)
-        self.layers = reading.layers(profile, self.maps)
+        self.layers = reading.layers(profile, self.maps, pinned)
         self.level, self.local = levels(self.layers, self.maps)
         self.tilings: dict[tuple[Nest, int], Tiling | None] = {}
         self.readers: dict[int, list[int]] = {}
