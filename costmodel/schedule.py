@@ -12,7 +12,8 @@ There is one line of transfers and one of computations; each does one thing at a
     in the nearest memory beside all that is live there: two buffers, one in use while the other is filled.
 
 Of layers in tiles or bands that memory is the one that the parts lie in. Their first tiles, their lines and the weights
-that stay have a place there as soon as their run begins; what comes early beside these waits in a buffer.
+that stay have a place there as soon as their run begins; what comes early beside these waits in a buffer. To memories
+that are nearer still nothing comes early.
 """
 
 import math

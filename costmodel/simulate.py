@@ -147,7 +147,7 @@ def simulate(profile: Profile, placement: Placement, hardware: Hardware, overlap
     filled = 0
     if plan:
         filled = len(memories) - 2
-        live[filled] = plan.taken()
+        live[: filled + 1] = [*[[*level.taken] for level in reversed(plan.levels)], plan.taken()]
     early = [NOTHING_EARLY] * count
     if overlap == "prefetch":
         there = ready_in_runs(plan, flowing, filled) if plan else ready(profile, flowing)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import compress, product
+from math import inf
 from random import Random
 
 import numpy as np
@@ -15,6 +16,7 @@ from costmodel import placements, zoo
 from costmodel.errors import CostModelError
 from costmodel.fuse import fuse
 from costmodel.graph import Graph
+from costmodel.hardware import Engine, Hardware, Memory
 from costmodel.ops import (
     Add,
     AveragePool,
@@ -40,6 +42,7 @@ from costmodel.simulate import simulate
 from costmodel.tile.floors import pebbling
 from costmodel.tile.layers import layers, maps
 from costmodel.tile.nest import ORDERS, search, smallest
+from costmodel.tile.nested import levels
 from costmodel.tile.pinning import steady
 from costmodel.tile.search import plan
 
@@ -200,6 +203,131 @@ def test_a_plan_moves_what_a_walk_through_it_moves(seed, part):
         return
     walk = Network(graph, fuse(graph, patterns), chosen)
     assert [*walk.walk()] == [*chosen.traffic()]
+
+
+# Through nearer memories.
+
+
+def nested(graph, sizes, patterns=(("BatchNorm", "Relu"),), make=plan):
+    """The plan for memories of some sizes, farthest first, and a walk through all of them; None if one is too small."""
+    needs = profile(graph, patterns=patterns)
+    try:
+        chosen = make(needs, sizes[0])
+        chosen = replace(chosen, levels=levels(chosen, [(size, f"{size} B") for size in sizes[1:]]))
+    except CostModelError:
+        return None
+    walk = Network(graph, fuse(graph, patterns), chosen, sizes[1:])
+    walk.walk()
+    return chosen, walk
+
+
+@given(st.integers(0, 10**9), st.integers(0, 40), st.integers(1, 40), st.integers(1, 20), st.booleans())
+@settings(max_examples=120, deadline=None)
+def test_tiles_in_tiles_move_what_a_walk_through_them_moves(seed, first, second, third, stay):
+    """A far memory and three nearer ones, the nearest down to a few values."""
+    graph = network(seed)
+    needs = profile(graph, patterns=(("BatchNorm", "Relu"),))
+    whole = needs.peak_map_bytes + needs.layers.total("weight_bytes")
+    size = 40 + first * whole // 40
+    made = nested(graph, (size, 40 + second * size // 40, 40 + third * size // 60), make=steady if stay else plan)
+    if made is None:
+        return
+    chosen, walk = made
+    for level, walked in zip(chosen.levels, walk.deeper, strict=True):
+        moved = dict.fromkeys(walked, 0)
+        for layer, _, bits, written in level.moves:
+            moved[layer, written] += bits // 8
+        assert moved == walked
+
+
+def chain_of(*sizes):
+    """A machine of memories, nearest first, each half as fast as the one before; the farthest has no end."""
+    memories = [Memory(f"m{n}", size, 64e9 / 2**n) for n, size in enumerate((*sizes, inf))]
+    engine = Engine("all", 1e12, ("rest",))
+    return Hardware(name="chain", engines=(engine,), memories=tuple(memories), fuse=(("BatchNorm", "Relu"),))
+
+
+@given(st.integers(0, 10**9), st.integers(200, 4000), st.integers(100, 2000), st.integers(0, 500), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_the_checker_accepts_tiles_in_tiles_but_not_a_byte_less_or_unpaid(seed, far, middle, spare, stay):
+    needs = profile(network(seed))
+    hardware = chain_of(300 + spare, middle + 500, far + 2000)
+    try:
+        run = placements.run(needs, hardware, "tiled", Options(steady_state=stay))
+    except CostModelError:
+        return
+    simulation, verdict = run.simulation, run.verdict
+    assert verdict.accepted, verdict.problems
+    assert max(simulation.layers["live_bytes"]) == verdict.peaks[0] == run.layout.size <= 300 + spare
+    plan = simulation.placement.plan
+    for number, level in enumerate(plan.levels):
+        memory = 1 - number
+        if verdict.peaks[memory] > 1:
+            sizes = [
+                m.size - (n == memory) * (m.size - verdict.peaks[memory] + 1) for n, m in enumerate(hardware.memories)
+            ]
+            found = check(needs, chain_of(*sizes[:-1]), simulation.placement).problems
+            assert {(problem.memory, problem.needed) for problem in found} == {(f"m{memory}", verdict.peaks[memory])}
+        for row in level.rows:
+            read = [list(amounts) for amounts in simulation.traffic.read]
+            read[memory + 1][row] -= 1
+            problems = check(needs, hardware, simulation.placement, simulation.traffic._replace(read=read)).problems
+            assert [problem.text for problem in problems if f"for reads from 'm{memory + 1}'" in problem.text]
+        for row, parts in level.parts.items():
+            fewer = level._replace(parts=level.parts | {row: parts[1:]})
+            lost = replace(plan, levels=tuple(fewer if other is level else other for other in plan.levels))
+            assert not check(needs, hardware, replace(simulation.placement, plan=lost)).accepted
+
+
+@pytest.mark.parametrize("name", ["lenet5", "hairnet", "resnet18", "squeezenet", "mobilenet_v2", "mixer_b_16"])
+def test_networks_go_through_four_memories(name):
+    hardware = chain_of(8_000, 100_000, 2 * 10**6)
+    graph = costmodel.network(name)
+    needs = profile(graph, patterns=hardware.fuse)
+    run = placements.run(needs, hardware, "tiled", Options())
+    assert run.verdict.accepted
+    assert all(peak <= memory.size for peak, memory in zip(run.verdict.peaks, hardware.memories, strict=True))
+    two = placements.run(needs, chain_of(2 * 10**6), "tiled", Options()).simulation
+    traffic = run.simulation.traffic
+    assert (traffic.read[-1], traffic.written[-1]) == (two.traffic.read[-1], two.traffic.written[-1])
+    assert sum(map(sum, (traffic.read[0], traffic.written[0]))) == 0  # every step begins and ends farther away
+    plan = run.simulation.placement.plan
+    real = {layer.row: layer for step in plan.runs for layer in step.layers}
+    for level, memory in zip(plan.levels, hardware.memories[-3::-1], strict=True):
+        for row, parts in level.parts.items():
+            products = sum(part.times * part.step.nest.groups * part.step.nest.products for part in parts)
+            assert products == real[row].nest.groups * real[row].nest.products
+            moved = sum(move.bits for move in level.moves if move.layer == row)
+            if len(parts) == parts[0].times == 1 and not parts[0].step.passing:
+                assert moved >= 8 * pebbling(parts[0].step.nest, 8 * memory.size)
+    for row in [*plan.levels[0].parts][:4]:  # an explanation fails where its sums are not what was computed
+        assert any(figure.quantity == "steps through m0" for figure in explain(run.simulation, graph, row))
+
+
+def test_what_a_step_rereads_is_counted_by_hand():
+    """A product of 4 x 4 and 4 x 4 whole in the middle, with room for 2 x 2 and less in the nearest memory.
+
+    Of 4 rows of the operand, 2 and 1 channel's weights for them at a time: each weight passes once, and the operand
+    is read once for each tile of filters.
+    """
+    graph = Graph(Linear(4, bias=False)(Input((4, 4))(), name="dense"), "product")
+    needs = profile(graph)
+    hardware = chain_of(4 * (4 * 4 + 4 + 4), 10_000)  # all results, and a column and a row of the two matrices
+    run = placements.run(needs, hardware, "tiled", Options()).simulation
+    assert (run.traffic.read[2], run.traffic.written[2]) == ([4 * 32], [4 * 16])
+    assert (run.traffic.read[1], run.traffic.written[1]) == ([4 * 16], [4 * 16])  # the weights pass
+    hardware = chain_of(4 * (4 + 4 + 1), 10_000)  # a row of results at most: one weight, a column, a column of results
+    run = placements.run(needs, hardware, "tiled", Options()).simulation
+    assert run.traffic.read[2] == [4 * 32]
+    assert run.traffic.read[1] == [4 * 16 * 4]  # for each filter
+
+
+def test_a_nearer_memory_too_small_for_one_tile_says_what_it_needs():
+    needs = profile(Graph(Conv(8, 3, pads=1, bias=False)(Input((1, 4, 9, 9))(), name="layer"), "one"))
+    least = 4 * (9 + 9 + 1)  # a window on one channel, one kernel of one filter, one partial sum
+    assert placements.run(needs, chain_of(least, 4000), "tiled", Options()).verdict.accepted
+    with pytest.raises(CostModelError, match=rf"layer 'layer' needs at least {least} B of 'm0' of 'chain' for its"):
+        placements.run(needs, chain_of(least - 1, 4000), "tiled", Options())
 
 
 # Image after image.

@@ -32,8 +32,13 @@ class Layout(NamedTuple):
 def layout(profile: Profile, placement: Placement, memory: int, enough: float = math.inf) -> Layout:
     """Addresses for what a memory holds, if they can be found below ``enough``; who overwrites has the same address."""
     copies = [copy for copy in placement.copies if copy.memory == memory]
-    if placement.plan and memory == max(copy.memory for copy in placement.copies) - 1:
-        return _beside_work(profile, placement.plan, copies, enough)
+    if placement.plan:
+        nearer = max(copy.memory for copy in placement.copies) - 2 - memory
+        if nearer == -1:
+            return _beside_work(profile, placement.plan, copies, enough)
+        if nearer >= 0:  # one step after the other takes the memory from its start
+            most = max(placement.plan.levels[nearer].taken, default=0)
+            return Layout((), (), most, most)
     rows = {(copy.tensor, copy.last): row for row, copy in enumerate(copies)}
     block = list(range(len(copies)))
     """For each copy the first of those that share its bytes."""

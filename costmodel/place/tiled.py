@@ -4,6 +4,7 @@ Copies are of whole maps: those that stay from run to run. Tiles and lines are p
 """
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from costmodel.hardware import Hardware
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
 def tiled(profile: Profile, hardware: Hardware, options: Options = USUAL) -> Placement:
     """The runs of layers with the least traffic between the two farthest memories; of one memory nothing is cut.
 
+    What a step of a run works on goes through nearer memories in the tiles that are best for these, memory by memory.
     Where image follows image, some weights stay in the nearer of the two: those with which the least crosses in all.
 
     Source: the bands are those of fused-layer accelerators, Alwani et al., MICRO 2016, with all rows reused.
     """
+    from costmodel.tile.nested import levels
     from costmodel.tile.pinning import steady
     from costmodel.tile.search import plan
 
@@ -32,10 +35,13 @@ def tiled(profile: Profile, hardware: Hardware, options: Options = USUAL) -> Pla
         copies = static(profile, [0] * len(profile.tensors))
         check_farthest(profile, hardware, copies)
         return Placement("tiled", copies)
-    *_, near, _ = hardware.memories
     everything = sum(profile.tensors["bytes"])
-    size = math.floor(min(near.size, max(1, 2 * everything)))  # of an infinite memory no more than could be used
-    made = (steady if options.steady_state else plan)(profile, size, f"{near.name!r} of {hardware.name!r}")
+    near, *nearer = [  # of an infinite memory no more than could be used
+        (math.floor(min(memory.size, max(1, 2 * everything))), f"{memory.name!r} of {hardware.name!r}")
+        for memory in hardware.memories[-2::-1]
+    ]
+    made = (steady if options.steady_state else plan)(profile, *near)
+    made = replace(made, levels=levels(made, nearer))
     copies = (*_outside(profile, made, len(hardware.memories) - 1), *_kept(made, len(hardware.memories) - 2))
     check_farthest(profile, hardware, copies)
     return Placement("tiled", copies, plan=made)

@@ -10,6 +10,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from costmodel.hardware import Hardware
+from costmodel.place.nearer import nearer
 from costmodel.place.placement import Traffic
 from costmodel.place.verdict import Problem, Verdict
 from costmodel.profile import MAPS, Profile
@@ -28,8 +29,12 @@ def walk(profile: Profile, hardware: Hardware, plan: "Plan", claimed: Traffic | 
         walker.run(run)
     if claimed:
         walker.compare(claimed)
+    for layer, text, memory, needed in nearer(hardware, plan, claimed):
+        walker.problems.append(Problem(walker.names[layer], memory, needed, text))
     peaks = [0] * len(hardware.memories)
     peaks[-2] = in_bytes(walker.peak + walker.pinned)
+    for number, level in enumerate(plan.levels, start=3):
+        peaks[-number] = max(level.taken, default=0)
     nothing = [[0] * len(profile.layers) for _ in hardware.memories[:-1]]
     return Verdict(tuple(walker.problems), tuple(peaks), Traffic([*nothing, walker.read], [*nothing, walker.written]))
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from costmodel.profile import Profile
 from costmodel.table import Column, Table
@@ -16,6 +16,9 @@ from costmodel.tile.bands import Lines
 from costmodel.tile.floors import pebbling
 from costmodel.tile.layers import Layer, Map
 from costmodel.tile.nest import Nest, Tiling, in_bytes
+
+if TYPE_CHECKING:
+    from costmodel.tile.nested import Level
 
 TILES, WHOLE, BAND = "tiles", "whole", "band"
 
@@ -109,6 +112,8 @@ class Plan:
     """Row of each layer -> the fewest bits that it moves alone."""
     pinned: frozenset[int] = NONE
     """Rows of the weights that are in the internal memory all the time, from image to image."""
+    levels: tuple["Level", ...] = ()
+    """How its steps go through the memories that are nearer still, from the farthest of these on."""
 
     @cached_property
     def pinned_bytes(self) -> int:
