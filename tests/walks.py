@@ -258,6 +258,13 @@ class Network:
     def weights(self, number):
         return [bits for name, bits in self.named(self.kernels[number]) if name not in self.pinned]
 
+    def grain(self, number):
+        """Bits of weights that must be there at once: a window on one channel, or a value where the kernel stays."""
+        kernel = self.kernels[number]
+        streams = any(name.endswith(".weight") and name not in self.pinned for name, _ in self.named(kernel))
+        window = next((node.op.window for node in kernel.nodes if node.op.window), None)
+        return WIDTH * (int(np.prod(window.kernel)) if window and streams else 1)
+
     def named(self, kernel):
         """The weights of a kernel by name, and their bits."""
         for node in kernel.nodes:
@@ -451,12 +458,6 @@ class Network:
         for number, steps in boxes.items():
             self.inner(run, number, steps)
         buffers = sum(lines[t].buffer * t.elements * WIDTH // (t.shape[0] * t.shape[2]) for t in lines.keys() - kept)
-        grains = [max([prod_kernel(self.kernels[n]) * WIDTH], default=0) for n in numbers if n in run.streamed]
+        grains = [self.grain(number) for number in numbers if number in run.streamed]
         whole = 8 * sum(bytes_of(t) for t in stretched | kept)
         return buffers + resident + whole + max(grains, default=0)
-
-
-def prod_kernel(kernel):
-    """Values of a window of one channel."""
-    window = next((node.op.window for node in kernel.nodes if node.op.window), None)
-    return int(np.prod(window.kernel)) if window else 1

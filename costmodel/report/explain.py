@@ -160,6 +160,7 @@ def _weights(simulation: Simulation, kernel: Kernel, row: int) -> Iterator[Figur
                     number(f"{weight.name}[{axis}]", size)
                     for axis, size in enumerate((weight.whole,) if weight.whole else weight.shape)
                 ]
+                or [number(weight.name, 1)]
             )
             for node in kernel.nodes
             for weight in node.weights
