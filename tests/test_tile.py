@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from itertools import compress, product
-from math import inf
+from math import inf, prod
 from random import Random
 
 import numpy as np
@@ -117,15 +117,26 @@ def test_no_other_tiling_moves_less(case, spare):
     room = smallest(nest) + spare * WIDTH
     walk = walked(op, x)
     ends = (*walk.extents, walk.filters, walk.channels)
-    least = None
+    shared = nest._replace(each=WIDTH)  # a value for each filter of a tile, read for each tile of results
+    least, once, sharing = [], [], []
     for *sizes, filters, channels in product(*(range(1, end + 1) for end in ends)):
         for order in ORDERS:
             moved, held = walk.walk(sizes, filters, channels, order, compute=False)
-            if WIDTH * sum(map(max, zip(*held, strict=True))) <= room:
-                least = min(traffic(moved), least or traffic(moved))
-    tiling = search(nest, room)
-    assert tiling.read(nest) + tiling.written(nest) == 4 * least
-    assert search(nest, smallest(nest) - 1) is None
+            need = WIDTH * sum(map(max, zip(*held, strict=True)))
+            if need <= room:
+                least.append(traffic(moved))
+                if moved["kernel"] == walk.w.size:
+                    once.append(traffic(moved))
+            if need + WIDTH * filters <= room + WIDTH:
+                sharing.append(traffic(moved) + walk.finished)
+    for own, more, passing, found in ((nest, 0, False, least), (nest, 0, True, once), (shared, WIDTH, False, sharing)):
+        tiling = search(own, room + more, once=passing)
+        moved = tiling.read(own) + tiling.written(own)
+        if own.each:
+            tiles = [-(-axis.out // size) for axis, size in zip(own.axes, tiling.sizes, strict=True)]
+            moved += 4 * prod(tiles) * own.groups * own.filters
+        assert moved == 4 * min(found)
+        assert search(own, smallest(own) - 1, once=passing) is None
 
 
 def test_pools_products_and_linear_layers_have_nests():
@@ -208,11 +219,11 @@ def test_a_plan_moves_what_a_walk_through_it_moves(seed, part):
 # Through nearer memories.
 
 
-def nested(graph, sizes, patterns=(("BatchNorm", "Relu"),), make=plan):
+def nested(graph, sizes, patterns=(("BatchNorm", "Relu"),), make=plan, *, coarse=True):
     """The plan for memories of some sizes, farthest first, and a walk through all of them; None if one is too small."""
     needs = profile(graph, patterns=patterns)
     try:
-        chosen = make(needs, sizes[0])
+        chosen = make(needs, sizes[0], coarse=coarse)
         chosen = replace(chosen, levels=levels(chosen, [(size, f"{size} B") for size in sizes[1:]]))
     except CostModelError:
         return None
@@ -221,15 +232,16 @@ def nested(graph, sizes, patterns=(("BatchNorm", "Relu"),), make=plan):
     return chosen, walk
 
 
-@given(st.integers(0, 10**9), st.integers(0, 40), st.integers(1, 40), st.integers(1, 20), st.booleans())
+@given(st.integers(0, 10**9), st.integers(0, 40), st.integers(1, 40), st.integers(1, 20), st.booleans(), st.booleans())
 @settings(max_examples=120, deadline=None)
-def test_tiles_in_tiles_move_what_a_walk_through_them_moves(seed, first, second, third, stay):
+def test_tiles_in_tiles_move_what_a_walk_through_them_moves(seed, first, second, third, stay, coarse):
     """A far memory and three nearer ones, the nearest down to a few values."""
     graph = network(seed)
     needs = profile(graph, patterns=(("BatchNorm", "Relu"),))
     whole = needs.peak_map_bytes + needs.layers.total("weight_bytes")
     size = 40 + first * whole // 40
-    made = nested(graph, (size, 40 + second * size // 40, 40 + third * size // 60), make=steady if stay else plan)
+    sizes = (size, 40 + second * size // 40, 40 + third * size // 60)
+    made = nested(graph, sizes, make=steady if stay else plan, coarse=coarse)
     if made is None:
         return
     chosen, walk = made
@@ -302,6 +314,25 @@ def test_networks_go_through_four_memories(name):
                 assert moved >= 8 * pebbling(parts[0].step.nest, 8 * memory.size)
     for row in [*plan.levels[0].parts][:4]:  # an explanation fails where its sums are not what was computed
         assert any(figure.quantity == "steps through m0" for figure in explain(run.simulation, graph, row))
+
+
+@pytest.mark.parametrize("name", ["lenet5", "hairnet", "mobilenet_v2"])
+def test_where_all_fits_every_border_is_crossed_once(name):
+    """Weights pass from outside to the engines; of a layer on whole maps there is one step in one tile everywhere."""
+    hardware = chain_of(10**9, 10**9, 10**9)
+    needs = profile(costmodel.network(name), patterns=hardware.fuse)
+    simulation = placements.run(needs, hardware, "tiled", Options()).simulation
+    plan = simulation.placement.plan
+    assert {run.kind for run in plan.runs} == {"whole"}
+    for run in plan.runs:
+        layer = run.layers[0]
+        if layer.nest:
+            maps = sum(layer.fetched) // 8 + sum(needs.tensors["bytes"][tensor] for tensor in run.layers[-1].writes)
+            rows = [other.row for other in run.layers]
+            crossed = [sum(ways[n][row] for ways in simulation.traffic for row in rows) for n in (1, 2)]
+            passed = sum(other.weights for other in run.layers[1:]) // 8
+            kernel = layer.weights // 8
+            assert crossed == [maps + passed + kernel, maps + passed]
 
 
 def test_what_a_step_rereads_is_counted_by_hand():

@@ -132,6 +132,8 @@ def _tile(nest: "Nest", tiling: "Tiling") -> tuple[int, int, int, int]:
 @lru_cache(maxsize=65536)
 def _under(axis: "Axis", size: int) -> tuple[int, int]:
     """Values under the windows of each tile of so many, in all and the most."""
+    if axis.plain:
+        return axis.size, size
     read, most, taps = 0, 0, range(axis.kernel)
     for first in range(0, axis.out, size):
         windows = range(first, min(first + size, axis.out))

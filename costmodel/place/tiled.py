@@ -40,7 +40,7 @@ def tiled(profile: Profile, hardware: Hardware, options: Options = USUAL) -> Pla
         (math.floor(min(memory.size, max(1, 2 * everything))), f"{memory.name!r} of {hardware.name!r}")
         for memory in hardware.memories[-2::-1]
     ]
-    made = (steady if options.steady_state else plan)(profile, *near)
+    made = (steady if options.steady_state else plan)(profile, *near, coarse=bool(nearer))
     made = replace(made, levels=levels(made, nearer))
     copies = (*_outside(profile, made, len(hardware.memories) - 1), *_kept(made, len(hardware.memories) - 2))
     check_farthest(profile, hardware, copies)

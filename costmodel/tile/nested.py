@@ -15,7 +15,7 @@ What an engine reads of the tiles in the nearest memory crosses no border, and i
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import product
 from math import prod
@@ -206,10 +206,7 @@ def _cut(step: Step, tiling: Tiling) -> Iterator[tuple[Step, int]]:
     The first channels begin the partial sums, and the last finish them with what belongs to the filters.
     """
     nest, passing, begun = step
-    every: list[Iterable[tuple[Axis, int]]] = [
-        Counter([cut(axis, first, min(first + size, axis.out)) for first in range(0, axis.out, size)]).items()
-        for axis, size in zip(nest.axes, tiling.sizes, strict=True)
-    ]
+    every = [_alike(axis, size) for axis, size in zip(nest.axes, tiling.sizes, strict=True)]
     cuts = list(enumerate(_sizes(nest.channels, tiling.channels), start=1))
     channels = Counter([(size, begun or n > 1, nest.each if n == len(cuts) else 0) for n, size in cuts])
     filters = Counter(_sizes(nest.filters, tiling.filters))
@@ -219,6 +216,15 @@ def _cut(step: Step, tiling: Tiling) -> Iterator[tuple[Step, int]]:
         for (many, times), ((few, again, each), repeated) in product(filters.items(), channels.items()):
             part = nest._replace(groups=1, axes=axes, filters=many, channels=few, each=each)
             yield Step(part, passing, again), alike * times * repeated
+
+
+@lru_cache(maxsize=65536)
+def _alike(axis: Axis, size: int) -> tuple[tuple[Axis, int], ...]:
+    """The tiles of an axis, and how many there are of each kind."""
+    if axis.plain:
+        return tuple([(Axis(out, out), count) for out, count in Counter(_sizes(axis.out, size)).items()])
+    tiles = [cut(axis, first, min(first + size, axis.out)) for first in range(0, axis.out, size)]
+    return tuple(Counter(tiles).items())
 
 
 def _sizes(extent: int, tile: int) -> list[int]:

@@ -23,9 +23,9 @@ HALVINGS: Final = 7
 class _Best:
     """The best plan so far."""
 
-    def __init__(self, profile: Profile, size: int, memory: str) -> None:
-        self.given = profile, size, memory
-        self.plan = plan(*self.given)
+    def __init__(self, profile: Profile, size: int, memory: str, *, coarse: bool) -> None:
+        self.given, self.coarse = (profile, size, memory), coarse
+        self.plan = plan(*self.given, coarse=coarse)
         self.tried = {NONE}
 
     def better(self, pinned: Iterable[int]) -> bool:
@@ -35,7 +35,7 @@ class _Best:
             return False
         self.tried.add(chosen)
         try:
-            found = plan(*self.given, chosen)
+            found = plan(*self.given, chosen, coarse=self.coarse)
         except CostModelError:
             return False  # no room for the smallest tile is left
         if found.external_bytes < self.plan.external_bytes:
@@ -43,9 +43,9 @@ class _Best:
         return found is self.plan
 
 
-def steady(profile: Profile, size: int, memory: str = "the internal memory") -> Plan:
+def steady(profile: Profile, size: int, memory: str = "the internal memory", *, coarse: bool = False) -> Plan:
     """The plan with the least traffic; none of the weights stays where that is best."""
-    best = _Best(profile, size, memory)
+    best = _Best(profile, size, memory, coarse=coarse)
     sizes, saved = profile.tensors["bytes"], _saved(best.plan)
     order = sorted(saved, key=lambda tensor: (-saved[tensor] / sizes[tensor], -sizes[tensor], tensor))
     if 2 ** len(order) <= SETS:
