@@ -222,7 +222,9 @@ def _cut(step: Step, tiling: Tiling) -> Iterator[tuple[Step, int]]:
 def _alike(axis: Axis, size: int) -> tuple[tuple[Axis, int], ...]:
     """The tiles of an axis, and how many there are of each kind."""
     if axis.plain:
-        return tuple([(Axis(out, out), count) for out, count in Counter(_sizes(axis.out, size)).items()])
+        return tuple(
+            [(axis._replace(size=out, out=out), count) for out, count in Counter(_sizes(axis.out, size)).items()]
+        )
     tiles = [cut(axis, first, min(first + size, axis.out)) for first in range(0, axis.out, size)]
     return tuple(Counter(tiles).items())
 
