@@ -1226,8 +1226,10 @@ def test_shared_weights_go_around(tmp_path):
 )
 def test_what_leaves_scores_out_of_a_softmax_is_not_learned(outside, learned, tmp_path):
     nodes = [
-        one("Unsqueeze", ("mask", "axes"), ("whole",)), one("Add", ("x", "whole"), ("scores",)), one("Softmax", ("scores",)),
-    ]  # fmt: skip
+        one("Unsqueeze", ("mask", "axes"), ("whole",)),
+        one("Add", ("x", "whole"), ("scores",)),
+        one("Softmax", ("scores",)),
+    ]
     mask = np.triu(np.full((100, 100), outside, np.float32), 1)
     graph = read(tmp_path, *nodes, shape=(1, 100, 100), constants={"mask": mask, "axes": np.array([0])})
     layers = profile(graph).layers
