@@ -14,12 +14,12 @@ from costmodel.place.check import check
 from costmodel.place.offsets import Layout, layout
 from costmodel.place.placement import Options
 from costmodel.place.verdict import Verdict
-from costmodel.profile import MAPS, Profile
+from costmodel.profile import Profile
 from costmodel.simulate import Simulation, simulate
 from costmodel.table import Column, Table
 from costmodel.tile.layers import layers, maps
 from costmodel.tile.plan import COLUMNS as PLAN_COLUMNS
-from costmodel.tile.plan import compulsory_bytes
+from costmodel.tile.plan import compulsory_bytes, weights_needed
 
 COLUMNS: Final = (
     Column("network", str, "", "the network, with the parameters that differ from its defaults"),
@@ -83,18 +83,14 @@ def addresses(simulation: Simulation, memory: int) -> Layout:
 def floor(profile: Profile, hardware: Hardware, options: Options) -> int:
     """The bytes that every placement moves: weights, outputs, and of the inputs what any result needs."""
     known = maps(profile)
-    least = compulsory_bytes(layers(profile, known), known)
+    least = compulsory_bytes(profile, layers(profile, known), known)
     if options.steady_state:
-        kinds, sizes = profile.tensors["kind"], profile.tensors["bytes"]
-        read: dict[int, int] = {}
-        for tensor, size in zip(profile.accesses["tensor"], profile.accesses["bytes"], strict=True):
-            if kinds[tensor] not in MAPS and size:
-                read[tensor] = read.get(tensor, 0) + size
+        sizes, needed = profile.tensors["bytes"], weights_needed(profile)
         room = sum(memory.size for memory in hardware.memories[:-1])
-        for tensor in sorted(read, key=lambda tensor: -read[tensor] / sizes[tensor]):
+        for tensor in sorted(needed, key=lambda tensor: -needed[tensor] / sizes[tensor]):
             kept = int(min(room, sizes[tensor]))
             room -= kept
-            least -= -(-kept * read[tensor] // sizes[tensor])
+            least -= -(-kept * needed[tensor] // sizes[tensor])
     return least
 
 

@@ -19,9 +19,9 @@ import costmodel
 from costmodel import placements, zoo
 from costmodel.cli import app
 from costmodel.errors import CostModelError
-from costmodel.graph import Graph, Input
+from costmodel.graph import Graph, Input, Stored
 from costmodel.hardware import Engine, Hardware, Memory
-from costmodel.ops import Add, BatchNorm, Concat, Conv, Flatten, Linear, MaxPool, Not, Relu, Sigmoid, Slice
+from costmodel.ops import Add, BatchNorm, Concat, Conv, Embedding, Flatten, Linear, MaxPool, Not, Relu, Sigmoid, Slice
 from costmodel.place import POLICIES, place
 from costmodel.place.check import check
 from costmodel.place.lives import assemble, lives
@@ -425,6 +425,20 @@ def test_the_weights_that_stay_are_the_best_of_all(graph, size):
     best = place(needs, two(size), "optimal", Options(steady_state=True))
     assert best.proven
     assert transferred(needs, two(size), best) == pytest.approx(found, rel=1e-9)
+
+
+def test_the_floor_has_what_is_shared_or_read_in_part_once():
+    words = Input((1, 2), "int64")()
+    (x,) = Embedding(100, 4).apply(words, name="table", stored={"weight": Stored(shared="tied")})
+    (x,) = Linear(100, bias=False).apply(x, name="head", stored={"weight": Stored(shared="tied")})
+    needs = profile(Graph(Linear(3, bias=False)(x, name="last"), "tied"))
+    tied, last, outside = 100 * 4 * 4, 100 * 3 * 4, 2 * 8 + 2 * 3 * 4  # the table is read in part, then all of it
+    for policy in FAITHFUL:
+        for steady in (False, True):
+            moved = placements.run(needs, two(2000), policy, Options(steady)).simulation.traffic
+            least = placements.floor(needs, two(2000), Options(steady))
+            assert least == outside + (max(tied + last - 2000, 0) if steady else tied + last)
+            assert sum(sum(amounts[1]) for amounts in moved) >= least
 
 
 def test_a_network_that_fits_moves_only_its_images():

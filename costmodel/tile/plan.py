@@ -10,7 +10,7 @@ from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from costmodel.profile import Profile
+from costmodel.profile import MAPS, Profile
 from costmodel.table import Column, Table
 from costmodel.tile.bands import Lines
 from costmodel.tile.floors import pebbling
@@ -158,7 +158,9 @@ class Plan:
     @property
     def compulsory_bytes(self) -> int:
         """What no plan can do without."""
-        return compulsory_bytes([layer for run in self.runs for layer in run.layers], self.maps)
+        weights = weights_needed(self.profile)
+        least = compulsory_bytes(self.profile, [layer for run in self.runs for layer in run.layers], self.maps)
+        return least - sum([weights[tensor] for tensor in self.pinned])
 
     @cached_property
     def table(self) -> Table:
@@ -200,12 +202,21 @@ class Plan:
         return 1, 1, 1, 1, 1
 
 
-def compulsory_bytes(layers: Iterable[Layer], maps: Mapping[int, Map]) -> int:
+def weights_needed(profile: Profile) -> dict[int, int]:
+    """Row of each weight -> the bytes that are needed of it, once, whoever else reads it too."""
+    needed: dict[int, int] = {}
+    kinds = profile.tensors["kind"]
+    for tensor, size in zip(profile.accesses["tensor"], profile.accesses["bytes"], strict=True):
+        if kinds[tensor] not in MAPS:
+            needed[tensor] = max(needed.get(tensor, 0), size)
+    return needed
+
+
+def compulsory_bytes(profile: Profile, layers: Iterable[Layer], maps: Mapping[int, Map]) -> int:
     """What a network cannot do without: what is needed of its inputs, the weights, the outputs; each once."""
     needed: dict[int, int] = {}
-    total = 0
+    total = sum(weights_needed(profile).values())
     for layer in layers:
-        total += in_bytes(layer.weights)
         for tensor, bits in zip(layer.reads, layer.fetched, strict=True):
             needed[tensor] = max(needed.get(tensor, 0), bits)
         needed |= {tensor: maps[tensor].size for tensor in layer.writes}
