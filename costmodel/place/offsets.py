@@ -1,15 +1,16 @@
 """Profile x Placement x a memory -> the address of each copy there, so that none overlap in time and space."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from costmodel.arena import plan
+from costmodel.arena import Plan, plan
 from costmodel.place.placement import Copy, Placement, live_bytes
 from costmodel.profile import Profile
 from costmodel.tile.nest import in_bytes
 
 if TYPE_CHECKING:
-    from costmodel.tile.plan import Plan
+    from costmodel.tile.plan import Plan as Runs
 
 
 class Layout(NamedTuple):
@@ -22,6 +23,8 @@ class Layout(NamedTuple):
     """Bytes up to the last one that is used."""
     floor: int
     """The most bytes that are live at once: no addresses need less."""
+    layer: int
+    """The first layer that uses the last of these bytes."""
 
     @property
     def fragmentation(self) -> float:
@@ -47,10 +50,26 @@ def layout(profile: Profile, placement: Placement, memory: int, enough: float = 
     planned = plan(needed, list(born.values()), list(dies.values()), alignment=1, enough=enough)
     address = dict(zip(born, planned.offsets, strict=True))
     offsets = tuple([address[row] for row in block])
-    return Layout(tuple(copies), offsets, planned.size, max(live_bytes(profile, copies), default=0))
+    layer = _fullest(planned, needed, list(born.values()))
+    return Layout(tuple(copies), offsets, planned.size, max(live_bytes(profile, copies), default=0), layer)
 
 
-def _beside_work(profile: Profile, runs: "Plan", copies: list[Copy], enough: float) -> Layout:
+def homeless(profile: Profile, copies: Sequence[Copy], memory: int, size: float) -> list[Copy]:
+    """The copies in a memory of that size for which no addresses were found there."""
+    if size == math.inf:
+        return []
+    planned, sizes = layout(profile, Placement("", tuple(copies)), memory, size), profile.tensors["bytes"]
+    pairs = zip(planned.copies, planned.offsets, strict=True)
+    return [copy for copy, offset in pairs if offset + sizes[copy.tensor] > size]
+
+
+def _fullest(planned: Plan, sizes: Sequence[int], born: Sequence[int]) -> int:
+    """The first layer that uses the last byte."""
+    ends = zip(born, map(int.__add__, planned.offsets, sizes), strict=True)
+    return min([layer for layer, end in ends if end == planned.size], default=0)
+
+
+def _beside_work(profile: Profile, runs: "Runs", copies: list[Copy], enough: float) -> Layout:
     """Addresses for the whole maps that runs keep, and in each run for its lines, and for its tiles or weights."""
     last = {layer.row: number for number, run in enumerate(runs.runs) for layer in run.layers}
     sizes = [profile.tensors["bytes"][copy.tensor] for copy in copies]
@@ -67,4 +86,5 @@ def _beside_work(profile: Profile, runs: "Plan", copies: list[Copy], enough: flo
         born += [number] * len(work)
         dies += [number] * len(work)
     planned = plan(sizes, born, dies, alignment=1, enough=enough)
-    return Layout(tuple(copies), tuple(planned.offsets[: len(copies)]), planned.size, max(needs))
+    layer = runs.runs[_fullest(planned, sizes, born)].layers[0].row if sizes else 0
+    return Layout(tuple(copies), tuple(planned.offsets[: len(copies)]), planned.size, max(needs), layer)

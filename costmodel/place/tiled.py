@@ -4,10 +4,12 @@ Copies are of whole maps: those that stay from run to run. Tiles and lines are p
 """
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from costmodel.hardware import Hardware
 from costmodel.place.limits import check_farthest, fitting
+from costmodel.place.offsets import layout
 from costmodel.place.placement import START, USUAL, Copy, Options, Placement, static
 from costmodel.profile import MAPS, Profile
 
@@ -32,10 +34,16 @@ def tiled(profile: Profile, hardware: Hardware, options: Options = USUAL) -> Pla
     *_, near, _ = hardware.memories
     everything = sum(profile.tensors["bytes"])
     size = math.floor(min(near.size, max(1, 2 * everything)))  # of an infinite memory no more than could be used
-    made = plan(profile, size, f"{near.name!r} of {hardware.name!r}")
-    copies = (*_outside(profile, made, len(hardware.memories) - 1), *_kept(made, len(hardware.memories) - 2))
-    check_farthest(profile, hardware, copies)
-    return Placement("tiled", copies, plan=made)
+    room = size
+    while True:
+        made = plan(profile, room, f"{near.name!r} of {hardware.name!r}")
+        copies = (*_outside(profile, made, len(hardware.memories) - 1), *_kept(made, len(hardware.memories) - 2))
+        placement = Placement("tiled", copies, plan=replace(made, size=size))
+        taken = layout(profile, placement, len(hardware.memories) - 2, near.size).size
+        if taken <= near.size:
+            check_farthest(profile, hardware, copies)
+            return placement
+        room -= taken - size  # what is kept in so much less has addresses in all of it, or is planned with less again
 
 
 def _outside(profile: Profile, plan: "Plan", farthest: int) -> list[Copy]:
