@@ -83,8 +83,9 @@ def fits(sizes: Sequence[int], born: Sequence[int], dies: Sequence[int], room: i
         return False
     answers = set()
     for bottom, part in _parts(blocks):
-        near = _neighbours(part)
-        answers.add(_search(part, near, room - bottom, steps)[1] if near else None)
+        if _height(part, _as_born(part)) > room - bottom:
+            near = _neighbours(part)
+            answers.add(_search(part, near, room - bottom, steps)[1] if near else None)
     return False if False in answers else None if None in answers else True
 
 

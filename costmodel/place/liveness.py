@@ -61,16 +61,11 @@ def choose(profile: Profile, hardware: Hardware, options: Options = USUAL) -> Ch
             for life, place, first, last in sorted(spans, key=lambda span: (span[3] - span[2], -span[0].bytes)):
                 if near[life.tensor][place] == farthest and room.hold(life, first, last):
                     near[life.tensor][place] = number
-        _settle(profile, hardware, Choice(known, near, {}), number)
+        settle(profile, hardware, Choice(known, near, {}), number)
         if options.steady_state and rates.read < far.read:
-            copies = assemble(profile, hardware, known, near, {})
-            taken = layout(profile, Placement("", copies), number).size
-            kept = _fill(profile, pinned, memory.size - taken)
-            while homeless(
-                profile, assemble(profile, hardware, known, near, dict.fromkeys(kept, number)), number, memory.size
-            ):
-                kept.pop()
-            pinned |= dict.fromkeys(kept, number)
+            taken = layout(profile, Placement("", assemble(profile, hardware, known, near, {})), number).size
+            pinned |= dict.fromkeys(_fill(profile, pinned, memory.size - taken), number)
+            settle(profile, hardware, Choice(known, near, pinned), number)
     return Choice(known, near, pinned)
 
 
@@ -158,14 +153,15 @@ class _Room:
         return True
 
 
-def _settle(profile: Profile, hardware: Hardware, choice: Choice, memory: int) -> None:
-    """A map for which a memory has the bytes and no address, all else considered, is left in the farthest."""
+def settle(profile: Profile, hardware: Hardware, choice: Choice, memory: int) -> None:
+    """What a memory has the bytes for but no address, all else considered, is left in the farthest."""
     farthest = len(hardware.memories) - 1
     spans = {life.tensor: life.spans for life in choice.known}
     while gone := homeless(profile, assemble(profile, hardware, *choice), memory, hardware.memories[memory].size):
         for copy in gone:
-            held = choice.near[copy.tensor]
-            for place, (first, last) in enumerate(spans[copy.tensor]):
+            choice.pinned.pop(copy.tensor, None)
+            held = choice.near.get(copy.tensor, [])
+            for place, (first, last) in enumerate(spans.get(copy.tensor, [])):
                 if held[place] == memory and first <= copy.last and copy.first <= last:
                     held[place] = farthest
 
