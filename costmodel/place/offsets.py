@@ -44,7 +44,9 @@ def layout(profile: Profile, placement: Placement, memory: int, enough: float = 
         if copy.over is not None:
             block[row] = block[rows[copy.over, copy.first]]
     born = {row: max(copies[row].first, 0) for row in block}
-    dies = {row: max(copies[part].last for part, first in enumerate(block) if first == row) for row in born}
+    dies = dict.fromkeys(born, 0)
+    for copy, row in zip(copies, block, strict=True):
+        dies[row] = max(dies[row], copy.last)
     sizes = profile.tensors["bytes"]
     needed = [sizes[copies[row].tensor] for row in born]
     planned = plan(needed, list(born.values()), list(dies.values()), alignment=1, enough=enough)
