@@ -1,6 +1,7 @@
 """Placements: a checker that is itself put to the test, policies that pass it, and the least by brute force."""
 
 import csv
+import importlib
 import io
 import itertools
 import json
@@ -544,19 +545,32 @@ def test_what_has_the_bytes_and_no_addresses_is_refused():
 
 def test_two_copies_at_one_address_are_refused():
     needs, hardware = profile(residual()), two(10**6)
-    placement = place(needs, hardware, "optimal")
+    placement, names = place(needs, hardware, "optimal"), needs.tensors["tensor"]
     planned = layout(needs, placement, 0)
-    problems = check(
-        needs, hardware, placement, layouts={0: planned._replace(offsets=(0,) * len(planned.offsets))}
-    ).problems
-    named = {name for problem in problems for name in re.findall("'(.*?)' and '(.*?)' share", str(problem))}
-    together = {
-        (needs.tensors["tensor"][one.tensor], needs.tensors["tensor"][other.tensor])
-        for one, other in overlaps(planned._replace(offsets=(0,) * len(planned.offsets)), needs.tensors["bytes"])
-    }
-    assert named
-    assert {frozenset(pair) for pair in named} <= {frozenset(pair) for pair in together}
     assert check(needs, hardware, placement, layouts={0: planned}).accepted
+    bottom = planned._replace(offsets=(0,) * len(planned.offsets))
+    problems = check(needs, hardware, placement, layouts={0: bottom}).problems
+    named = {pair for problem in problems for pair in re.findall("'([^']*)' and '([^']*)' share", str(problem))}
+    shared = {(names[one.tensor], names[other.tensor]) for one, other in overlaps(bottom, needs.tensors["bytes"])}
+    assert named
+    assert {frozenset(pair) for pair in named} <= {frozenset(pair) for pair in shared}
+
+
+def test_tiled_plans_with_less_until_there_are_addresses(monkeypatch):
+    needs, hardware, asked = profile(residual()), two(20_000), []
+
+    def fragmented(*args):
+        """As if gaps took 3000 B more the first time."""
+        planned = layout(*args)
+        asked.append(planned.floor)
+        return planned._replace(size=hardware.memories[0].size + 3000) if len(asked) == 1 else planned
+
+    monkeypatch.setattr(importlib.import_module("costmodel.place.tiled"), "layout", fragmented)
+    placement = place(needs, hardware, "tiled")
+    assert len(asked) == 2
+    assert asked[1] <= 17_000 < asked[0]
+    assert placement.plan.size == 20_000
+    assert accepted(needs, hardware, placement).accepted
 
 
 # The whole zoo.
@@ -611,6 +625,20 @@ def test_a_memory_that_cannot_hold_one_layer_says_what_it_needs():
             CostModelError, match=r"layer 'stem' needs .* in 'external' of 'test', weights included, which has 20 kB"
         ):
             place(needs, tiny, policy)
+
+
+def test_what_has_no_addresses_in_the_farthest_memory_is_an_error():
+    needs = crowded()
+    live = check(
+        needs, machine(Memory("dram", math.inf, 1e9)), place(needs, machine(Memory("dram", 10**6, 1e9)), "liveness")
+    ).peaks[0]
+    for policy in FAITHFUL:
+        with pytest.raises(
+            CostModelError, match=r"layer 'map.' has addresses up to .* in 'dram' of 'test', .* lie between"
+        ):
+            place(needs, machine(Memory("dram", live, 1e9)), policy)
+        enough = machine(Memory("dram", live + UNIT, 1e9))
+        assert accepted(needs, enough, place(needs, enough, policy)).accepted
 
 
 def test_one_memory_is_enough():
