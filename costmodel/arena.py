@@ -20,11 +20,17 @@ from typing import Final, NamedTuple
 ALIGNMENT: Final = 64
 """Bytes; a cache line."""
 
-QUICK, LONG = 600_000, 3_000_000
-"""Steps of a search for the fewest bytes that there can be, and for what is enough; a step looks at one block."""
+QUICK: Final = 600_000
+"""Steps of a search for the fewest bytes that there can be; a step looks at one block."""
 
-FIRST, GROWTH = 40, 6
-"""Steps for each block with which a search begins, and how many times more it takes when they do not do."""
+LONG: Final = 2_000_000
+"""Steps of a search for what is enough."""
+
+FIRST: Final = 40
+"""Steps for each block that an order gets at first."""
+
+GROWTH: Final = 6
+"""How many times more it gets when those do not do."""
 
 PAIRS: Final = 1_000_000
 """Of more pairs of blocks that live at the same time, nothing is searched."""

@@ -5,6 +5,7 @@ it is one block for both lives; else the result is counted from the next layer o
 """
 
 from collections.abc import Iterator, Sequence
+from time import monotonic
 from typing import Final, NamedTuple
 
 from costmodel.arena import fits
@@ -30,15 +31,15 @@ class Conflict(NamedTuple):
     needed: int
 
 
-def conflicts(profile: Profile, held: Sequence[Held], room: int) -> list[Conflict]:
-    """The conflicts that are found within the fewest layers, if there are any."""
+def conflicts(profile: Profile, held: Sequence[Held], room: int, until: float) -> list[Conflict]:
+    """The conflicts that are found within the fewest layers, if there are any before time is up."""
     search, layers, length = _Search(profile, room), len(profile.layers), 1
     while length < layers:
         length *= 2
         found = {
             tuple(search.least(part))
             for start in range(0, layers, length // 2)
-            if search.conflict(part := list(_within(held, start, start + length - 1)))
+            if monotonic() < until and search.conflict(part := list(_within(held, start, start + length - 1)))
         }
         if found:
             return [Conflict(list(part), search.needed(part)) for part in sorted(found)]

@@ -12,6 +12,7 @@ layer may read a part only:
     e >= x[span, F]  written to F when it is made;  1 for an output
     s[a, b, m] = 1   if result b takes the bytes of operand a in m;  at most the end of a and the beginning of b
     sum of b * (held at the layer) - sum of b * s <= size[m]   for each memory and layer
+    sum of x <= count of x - 1   over spans of maps that have the bytes in a memory, and no addresses
 
 minimise the sum over uses of the time of the step: what the layer reads, and b * (r + w) where a map is moved.
 """
@@ -60,14 +61,13 @@ def optimal(profile: Profile, hardware: Hardware, options: Options = USUAL) -> P
     start = choose(profile, hardware, options)
     program = _Program(profile, hardware, start.known, options)
     until = monotonic() + options.seconds
-    bound, tried, cut = -inf, [assemble(profile, hardware, *start)], True
-    while cut:
+    found, bound = program.solve(start, options.seconds)
+    while program.cut(found, until):
         found, least = program.solve(start, max(until - monotonic(), 0.0))
         bound = max(bound, least)
-        cut = monotonic() < until and program.cut(found)
-        for memory in range(len(hardware.memories) - 1):
-            settle(profile, hardware, found, memory)
-        tried.append(assemble(profile, hardware, *found))
+    for memory in range(len(hardware.memories) - 1):
+        settle(profile, hardware, found, memory)
+    tried = [assemble(profile, hardware, *choice) for choice in (found, start)]
     seconds, copies = min([(_seconds(profile, hardware, copies), copies) for copies in tried], key=lambda pair: pair[0])
     check_farthest(profile, hardware, copies)
     return Placement("optimal", copies, bound, proven=seconds <= bound * (1 + ROUNDING))
@@ -248,14 +248,14 @@ class _Program:
         self.pins[tensor, memory] = self._variable(-saved, whole=True)
         return self.pins[tensor, memory]
 
-    def cut(self, found: Choice) -> bool:
-        """Rule out what is proven to find no addresses; whether there was any such thing."""
+    def cut(self, found: Choice, until: float) -> bool:
+        """Rule out what is proven to find no addresses, if time is not up; whether there was any such thing."""
         copies, rows = assemble(self.profile, self.hardware, *found), len(self.rows)
         sizes = self.profile.tensors["bytes"]
         for m, memory in enumerate(self.hardware.memories[:-1]):
             if homeless(self.profile, copies, m, memory.size):
                 kept = sum([sizes[tensor] for tensor, at in found.pinned.items() if at == m])
-                for conflict in conflicts(self.profile, self._held(found, m), int(memory.size) - kept):
+                for conflict in conflicts(self.profile, self._held(found, m), int(memory.size) - kept, until):
                     self._rule_out(conflict, found, m)
         return len(self.rows) > rows
 

@@ -68,7 +68,7 @@ def _proof(run: Run) -> list[str]:
         return ["proven: no placement under its rules transfers in less"]
     took = layers.total("transfer_seconds")
     found = f"the best found transfers in {human(took, 's')}, and none in less than {human(placement.bound, 's')}"
-    return [f"not proven when time was up: {found}, a gap of {1 - placement.bound / took:.1%}"]
+    return [f"not proven: {found}, a gap of {1 - placement.bound / took:.1%}"]
 
 
 def show_placements(table: Table, machine: Hardware, found: Sequence[Remark], *, steady_state: bool) -> None:
