@@ -6,6 +6,7 @@ they hold.
 """
 
 from collections.abc import Sequence
+from math import inf
 from typing import Final, NamedTuple
 
 from costmodel.hardware import Hardware
@@ -70,9 +71,12 @@ class Run(NamedTuple):
 
 
 def run(profile: Profile, hardware: Hardware, policy: str, options: Options, overlap: str | None = None) -> Run:
-    """Place, simulate, check the result by a walk of its own, and give addresses."""
+    """Place, simulate, give addresses, and check it all by a walk of its own."""
     simulation = simulate(profile, place(profile, hardware, policy, options), hardware, overlap)
-    return Run(simulation, check(profile, hardware, simulation.placement, simulation.traffic), addresses(simulation, 0))
+    finite = [number for number, memory in enumerate(hardware.memories) if memory.size < inf]
+    layouts = {number: addresses(simulation, number) for number in {0, *finite}}
+    verdict = check(profile, hardware, simulation.placement, simulation.traffic, layouts)
+    return Run(simulation, verdict, layouts[0])
 
 
 def addresses(simulation: Simulation, memory: int) -> Layout:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from costmodel.hardware import Hardware
 from costmodel.place.limits import check_farthest, fitting
+from costmodel.place.offsets import layout
 from costmodel.place.placement import START, USUAL, Copy, Options, Placement, static
 from costmodel.profile import MAPS, Profile
 
@@ -28,23 +29,28 @@ def tiled(profile: Profile, hardware: Hardware, options: Options = USUAL) -> Pla
     from costmodel.tile.pinning import steady
     from costmodel.tile.search import plan
 
-    for name, kind, size in zip(*(profile.tensors[column] for column in ("tensor", "kind", "bytes")), strict=True):
+    for tensor, kind, needed in zip(*(profile.tensors[column] for column in ("tensor", "kind", "bytes")), strict=True):
         if kind != "map":  # a map may never be whole, but what comes from outside or goes there is
-            fitting(name, size, hardware)
+            fitting(tensor, needed, hardware)
     if len(hardware.memories) == 1:
         copies = static(profile, [0] * len(profile.tensors))
         check_farthest(profile, hardware, copies)
         return Placement("tiled", copies)
     everything = sum(profile.tensors["bytes"])
-    near, *nearer = [  # of an infinite memory no more than could be used
+    (size, name), *nearer = [  # of an infinite memory no more than could be used
         (math.floor(min(memory.size, max(1, 2 * everything))), f"{memory.name!r} of {hardware.name!r}")
         for memory in hardware.memories[-2::-1]
     ]
-    made = (steady if options.steady_state else plan)(profile, *near, coarse=bool(nearer))
-    made = replace(made, levels=levels(made, nearer))
-    copies = (*_outside(profile, made, len(hardware.memories) - 1), *_kept(made, len(hardware.memories) - 2))
-    check_farthest(profile, hardware, copies)
-    return Placement("tiled", copies, plan=made)
+    near, room = len(hardware.memories) - 2, size
+    while True:
+        made = (steady if options.steady_state else plan)(profile, room, name, coarse=bool(nearer))
+        made = replace(made, levels=levels(made, nearer), size=size)
+        placement = Placement("tiled", (*_outside(profile, made, near + 1), *_kept(made, near)), plan=made)
+        taken = layout(profile, placement, near, hardware.memories[near].size).size
+        if taken <= hardware.memories[near].size:
+            check_farthest(profile, hardware, placement.copies)
+            return placement
+        room -= taken - size  # what is kept in so much less has addresses in all of it, or is planned with less again
 
 
 def _outside(profile: Profile, plan: "Plan", farthest: int) -> list[Copy]:
