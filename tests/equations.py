@@ -32,6 +32,8 @@ def types_of(op, count):
     """The element types of an operator's operands, None for that of the numbers that it works on."""
     if op.kind in ("And", "Or", "Xor", "Not"):
         return ["bool"] * count
+    if op.kind.startswith("Bit"):
+        return ["uint8"] * count
     if op.kind == "Embedding" or getattr(op, "positions", False):
         return [None] * (count - 1) + ["int64"]
     names = getattr(op, "names", ())
@@ -258,6 +260,41 @@ INSTANCE_NORM = affine(of_rows(centered, lambda _, x: range(2, x.ndim)), channel
 TRAINING_BATCH_NORM = affine(of_rows(centered, lambda _, x: (0, *range(2, x.ndim))), channels=True)
 
 
+def hypotenuse(p, values):
+    """The size of what has these values as its sides, or their sum."""
+    return math.hypot(*values) if p == 2 else math.fsum(map(abs, values))
+
+
+LP_NORM = of_rows(
+    lambda op, row: np.array([x and x / hypotenuse(op.p, row.ravel()) for x in row.ravel()]).reshape(row.shape),
+    lambda op, _: [op.axis],
+)
+MEAN_VARIANCE_NORM = of_rows(
+    lambda _, row: (row - row.mean()) / (math.sqrt(((row - row.mean()) ** 2).mean()) + 1e-9), lambda op, _: op.axes
+)
+HARDMAX = of_rows(
+    lambda _, row: np.array([float(i == row.tolist().index(max(row.tolist()))) for i in range(len(row))]),
+    lambda op, _: [op.axis],
+)
+
+
+def sizes_under(op, x):
+    under = np.stack([value for _, value in taps(op, x)], axis=-1)
+    return np.apply_along_axis(lambda values: hypotenuse(op.p, values), -1, under)
+
+
+def sizes_of_maps(op, x):
+    n, c, *rest = x.shape
+    return np.apply_along_axis(lambda values: hypotenuse(op.p, values), -1, x.reshape(n, c, -1)).reshape(
+        n, c, *(1 for _ in rest)
+    )
+
+
+def mean_of_all(op, *inputs, **weights):
+    every = np.broadcast_arrays(*placed(op, inputs, weights))
+    return np.mean(np.stack(every), axis=0)
+
+
 def reduced(formula):
     """A formula on the list of values that become one."""
 
@@ -291,6 +328,13 @@ def running_sum(op, x):
     rows = np.moveaxis(x, op.axis, -1)
     rows = rows[..., ::-1] if op.reverse else rows
     y = np.stack([rows[..., : i + (not op.exclusive)].sum(axis=-1) for i in range(rows.shape[-1])], axis=-1)
+    return np.moveaxis(y[..., ::-1] if op.reverse else y, -1, op.axis)
+
+
+def running_product(op, x):
+    rows = np.moveaxis(x, op.axis, -1)
+    rows = rows[..., ::-1] if op.reverse else rows
+    y = np.stack([rows[..., : i + (not op.exclusive)].prod(axis=-1) for i in range(rows.shape[-1])], axis=-1)
     return np.moveaxis(y[..., ::-1] if op.reverse else y, -1, op.axis)
 
 
@@ -462,12 +506,41 @@ def taken_one_by_one(op, *inputs, **weights):
     return y
 
 
+COMBINED = {
+    "none": lambda old, new: new,  # noqa: ARG005
+    "add": operator.add,
+    "mul": operator.mul,
+    "max": np.maximum,
+    "min": np.minimum,
+}
+
+
 def put(op, *inputs, **weights):
     x, indices, updates = placed(op, inputs, weights)
     y = x.copy()
     for place in np.ndindex(*indices.shape[:-1]):
-        y[tuple(int(index) % size for index, size in zip(indices[place], x.shape, strict=False))] = updates[place]
+        at = tuple(int(index) % size for index, size in zip(indices[place], x.shape, strict=False))
+        y[at] = COMBINED[op.reduction](y[at], updates[place])
     return y
+
+
+def put_one_by_one(op, *inputs, **weights):
+    x, indices, updates = placed(op, inputs, weights)
+    y = x.copy()
+    for place in np.ndindex(*indices.shape):
+        at = list(place)
+        at[op.axis] = int(indices[place]) % x.shape[op.axis]
+        y[tuple(at)] = COMBINED[op.reduction](y[tuple(at)], updates[place])
+    return y
+
+
+def off_by_combining(op, u, y, inputs, weights):
+    """So many roundings as there are updates, of sizes that add up; all that does not compute is exact."""
+    if op.reduction not in ("add", "mul"):
+        return 0 * y
+    sized = [x if own else abs(x) for x, own in zip(inputs, types_of(op, len(inputs)), strict=True)]
+    held = {name: w if name in op.fixed else abs(w) for name, w in weights.items()}
+    return placed(op, inputs, weights)[1].size * u * EXACT[op.kind](op, *sized, **held)
 
 
 def chosen(op, *inputs, **weights):
@@ -632,6 +705,7 @@ EXACT = {
     "Resize": resized,
     "RotaryEmbedding": rotated,
     "Round": value_by_value(lambda _, x: round(x)),
+    "ScatterElements": put_one_by_one,
     "ScatterND": put,
     "Sign": value_by_value(lambda _, x: (x > 0) - (x < 0)),
     "Sin": value_by_value(lambda _, x: math.sin(x)),
@@ -642,6 +716,36 @@ EXACT = {
     "Trilu": triangle,
     "Where": chosen,
     "Xor": value_pairs(lambda a, b: (a != 0) != (b != 0)),
+    "Acos": value_by_value(lambda _, x: math.acos(x)),
+    "Acosh": value_by_value(lambda _, x: math.acosh(x)),
+    "Asin": value_by_value(lambda _, x: math.asin(x)),
+    "Asinh": value_by_value(lambda _, x: math.asinh(x)),
+    "Atan": value_by_value(lambda _, x: math.atan(x)),
+    "Atanh": value_by_value(lambda _, x: math.atanh(x)),
+    "BitShift": lambda op, *inputs, **weights: value_pairs(
+        lambda a, b: int(a) // 2 ** int(b) if op.right else int(a) * 2 ** int(b) % 256
+    )(op, *inputs, **weights),
+    "BitwiseAnd": value_pairs(lambda a, b: int(a) & int(b)),
+    "BitwiseNot": value_by_value(lambda _, x: 255 - x),
+    "BitwiseOr": value_pairs(lambda a, b: int(a) | int(b)),
+    "BitwiseXor": value_pairs(lambda a, b: int(a) ^ int(b)),
+    "Celu": value_by_value(lambda op, x: x if x > 0 else op.alpha * math.expm1(x / op.alpha)),
+    "Cosh": value_by_value(lambda _, x: math.cosh(x)),
+    "CumProd": running_product,
+    "GlobalLpPool": sizes_of_maps,
+    "Hardmax": HARDMAX,
+    "IsInf": value_by_value(lambda op, x: math.isinf(x) and (op.positive if x > 0 else op.negative)),
+    "LpNorm": LP_NORM,
+    "LpPool": sizes_under,
+    "Mean": mean_of_all,
+    "MeanVarianceNorm": MEAN_VARIANCE_NORM,
+    "Selu": value_by_value(lambda op, x: op.gamma * (x if x > 0 else op.alpha * math.expm1(x))),
+    "Shrink": value_by_value(lambda op, x: x - math.copysign(op.bias, x) if abs(x) > op.limit else 0),
+    "Sinh": value_by_value(lambda _, x: math.sinh(x)),
+    "Softsign": value_by_value(lambda _, x: x / (1 + abs(x))),
+    "SwiGlu": lambda op, a, b: np.vectorize(lambda x, y: x * sigmoid(op.alpha * x) * y, otypes=[float])(a, b),
+    "Tan": value_by_value(lambda _, x: math.tan(x)),
+    "ThresholdedRelu": value_by_value(lambda op, x: x if x > op.alpha else 0),
 }
 
 
@@ -779,6 +883,35 @@ def off_by_statistics_of_batch(op, u, y, inputs, weights):
     return np.moveaxis(one.reshape(x.shape), 0, 1)
 
 
+def off_by_statistics_along(op, u, y, inputs, weights):
+    """As of a matrix whose rows are what one mean is of."""
+    (x,) = inputs
+    axes = sorted(axis % x.ndim for axis in op.axes)
+    length = math.prod(x.shape[axis] for axis in axes)
+    order = [*[axis for axis in range(x.ndim) if axis not in axes], *axes]
+    rows, made = (np.transpose(values, order).reshape(-1, length) for values in (x, y))
+    alike = types.SimpleNamespace(kind="LayerNorm", epsilon=1e-18, axis=1)
+    off = off_by_statistics(alike, u, made, [rows], weights).reshape([x.shape[axis] for axis in order])
+    return np.transpose(off, np.argsort(order))
+
+
+def off_by_terms(op, u, y, inputs, weights):
+    """All terms of a sum or all factors of a product, of which none cancels, and a root and a quotient behind."""
+    return (inputs[0].size + 10) * u * abs(y)
+
+
+def off_by_mean_of_all(op, u, y, inputs, weights):
+    every = placed(op, inputs, weights)
+    return (len(every) + 2) * u * mean_of_all(op, *map(abs, inputs), **{name: abs(w) for name, w in weights.items()})
+
+
+def off_by_gate(op, u, y, inputs, weights):
+    """As of Silu; alpha * a is rounded, which is a factor of the power."""
+    largest = {U[dtype]: float(np.finfo(dtype).max) for dtype in U}[u]
+    a, b = inputs
+    return (FUNCTION + 5 + 2 * abs(op.alpha * a)) * u * abs(y) + abs(a * b) / largest
+
+
 def off_by_squares(op, u, y, inputs, weights):
     """All terms are positive: their sum is off by a factor, and nothing cancels."""
     (x,) = inputs
@@ -859,9 +992,10 @@ MOVED = {
         "Not",
         "Or",
     ),
-    *("ReduceMax", "ReduceMin", "Round", "ScatterND", "Sign", "SpaceToDepth", "Tile", "Trilu", "Where", "Xor"),
+    *("ReduceMax", "ReduceMin", "Round", "Sign", "SpaceToDepth", "Tile", "Trilu", "Where", "Xor"),
+    *("BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "Hardmax", "IsInf", "ThresholdedRelu"),
 }
-ROUNDED_ONCE = {"Add", "Div", "Mul", "Sub"}
+ROUNDED_ONCE = {"Add", "Div", "Mul", "Shrink", "Sub"}
 OFF = {
     **dict.fromkeys(MOVED, times(0)),
     **dict.fromkeys(ROUNDED_ONCE, times(1)),
@@ -897,6 +1031,15 @@ OFF = {
     "Resize": off_by_resizing,
     "RotaryEmbedding": off_by_rotation,
     "TanhGelu": off_by_tanh_gelu,
+    **dict.fromkeys(["ScatterElements", "ScatterND"], off_by_combining),
+    **dict.fromkeys(["Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cosh", "Sinh", "Tan"], times(FUNCTION)),
+    **dict.fromkeys(["CumProd", "GlobalLpPool", "LpNorm", "LpPool"], off_by_terms),
+    "Celu": times(FUNCTION + 5),
+    "Mean": off_by_mean_of_all,
+    "MeanVarianceNorm": off_by_statistics_along,
+    "Selu": times(FUNCTION + 5),
+    "Softsign": times(3),
+    "SwiGlu": off_by_gate,
 }
 
 
@@ -910,10 +1053,14 @@ def assert_same(op, y, theirs, inputs, weights):
     exact = EXACT[op.kind](op, *operands, **constants)
     off = 2 * OFF[op.kind](op, U["float32"], exact, operands, constants) + np.finfo("float32").tiny
     if op.kind in (
+        "Celu",
         "Elu",
+        "Selu",
         "Sigmoid",
         "Silu",
+        "SwiGlu",
         "Tanh",
     ):  # good to a few units in the last place of 1, not of y
-        off = off + FUNCTION * U["float32"] * (abs(operands[0]) if op.kind == "Silu" else 1)
+        sizes = {"Silu": abs(operands[0]), "SwiGlu": abs(operands[0] * operands[-1]), "Selu": 2}
+        off = off + FUNCTION * U["float32"] * sizes.get(op.kind, 1)
     assert (abs(y.astype("float64") - theirs) <= off).all()

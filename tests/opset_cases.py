@@ -254,13 +254,51 @@ CASES: dict[str, list[Row]] = {
 }  # fmt: skip
 """An operator's name -> its rows."""
 
+PLACES_IN_X = Map((2, 2, 6, 8), "int64")
+SCALARS = {"Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cosh", "Sinh", "Tan"}
+CASES |= {
+    **{name: [row(X)] for name in SCALARS},
+    "Bernoulli": [row(X), row(X, dtype=TensorProto.INT32)],
+    "BitShift": [row(BYTE, Map((6, 8), "uint8"), direction="LEFT")],
+    **{name: [row(INT, Map((6, 1), "int64"))] for name in ("BitwiseAnd", "BitwiseOr", "BitwiseXor")},
+    "BitwiseNot": [row(INT)],
+    "CausalConvWithState": [row((2, 3, 5), weights(3, 1, 4), outputs=2)],
+    "Col2Im": [row((2, 12, 9), numbers(4, 4), numbers(2, 2))],
+    "Compress": [row(np.float32([1, 2, 3]), np.array([True, False, True]), shapes=[(2,)])],
+    "CumProd": [row(X, np.array(1))],
+    "DeformConv": [row((2, 4, 6, 8), weights(3, 4, 3, 3), (2, 18, 4, 6))],
+    "EyeLike": [row((3, 4)), row((3, 4), dtype=TensorProto.DOUBLE)],
+    "GlobalLpPool": [row(X, p=1)],
+    "GridSample": [row(X, (2, 5, 7, 2))],
+    "Hardmax": [row(X, axis=2)],
+    "IsInf": [row(X)],
+    "LinearAttention": [
+        row((2, 3, 8), (2, 3, 4), (2, 3, 5), q_num_heads=2, kv_num_heads=1, update_rule="linear", outputs=2)
+    ],
+    "LpNormalization": [row(X, axis=1, p=1)],
+    "LpPool": [row(X, kernel_shape=[3, 2], strides=[2, 1], pads=[1, 0, 1, 1])],
+    "MaxUnpool": [row((1, 2, 2, 2), Map((1, 2, 2, 2), "int64"), kernel_shape=[2, 2], strides=[2, 2])],
+    "Mean": [row(X, X, until=7), row(X, (6, 1), since=8)],
+    "MelWeightMatrix": [row(np.array(8), np.array(64), np.array(8192), np.float32(100), np.float32(4000))],
+    "NonZero": [row(np.float32([[1, 0, 3]]), shapes=[(2, 2)])],
+    "OneHot": [row(Map((2, 3), "int64"), np.array(5), np.float32([0, 1]), axis=1)],
+    **{name: [row(shape=[2, 3])] for name in ("RandomNormal", "RandomUniform")},
+    **{name: [row(X)] for name in ("RandomNormalLike", "RandomUniformLike")},
+    "ReverseSequence": [row((4, 3, 2), Map((3,), "int64"))],
+    "RoiAlign": [row(X, (5, 4), Map((5,), "int64"), output_height=3, output_width=2, sampling_ratio=2)],
+    "Scatter": [row(X, PLACES_IN_X, (2, 2, 6, 8), axis=1)],
+    "ScatterElements": [row(X, PLACES_IN_X, (2, 2, 6, 8), axis=1)],
+    "TensorScatter": [row(X, (2, 4, 3, 8), Map((2,), "int64"))],
+    "TopK": [row(X, until=9, k=3, outputs=2), row(X, numbers(3), since=10, axis=1, outputs=2)],
+}  # fmt: skip
+
 UNCASED: frozenset[str] = frozenset(
     {
         # These make or take what is no tensor.
         "ConcatFromSequence", "Optional", "OptionalGetElement", "OptionalHasElement", "SequenceAt", "SequenceConstruct",
         "SequenceEmpty", "SequenceErase", "SequenceInsert", "SequenceLength", "SequenceMap", "SplitToSequence",
-        # What onnx explains these by is not known.
-        "Bernoulli", "LinearAttention",
+        # How much these make or do depends on values that flow.
+        "MaxRoiPool", "NonMaxSuppression", "Unique",
     }
 )  # fmt: skip
 """Operators that are known, or that onnx explains, and that have no row yet."""

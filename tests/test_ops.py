@@ -8,23 +8,41 @@ from costmodel.counting import standard_table
 from costmodel.graph import Op, Shape, Work
 from costmodel.ops import (
     Abs,
+    Acos,
+    Acosh,
     Add,
+    AffineGrid,
     And,
     ArgMax,
     ArgMin,
+    Asin,
+    Asinh,
+    Atan,
+    Atanh,
     Attention,
     AveragePool,
     BatchNorm,
+    BitShift,
+    BitwiseAnd,
+    BitwiseNot,
+    BitwiseOr,
+    BitwiseXor,
     Cast,
+    CausalConv,
     Ceil,
+    Celu,
     ChannelShuffle,
     Clip,
+    Col2Im,
     Concat,
     Conv,
     ConvInteger,
     ConvTranspose,
     Cos,
+    Cosh,
+    CumProd,
     CumSum,
+    DeformConv,
     DepthToSpace,
     DequantizeLinear,
     Div,
@@ -44,35 +62,47 @@ from costmodel.ops import (
     GatherND,
     Gelu,
     GlobalAveragePool,
+    GlobalLpPool,
     GlobalMaxPool,
     Greater,
     GreaterOrEqual,
+    GridSample,
     GroupNorm,
+    Hardmax,
     HardSigmoid,
     HardSwish,
     Input,
     InstanceNorm,
+    IsInf,
     IsNaN,
     LayerNorm,
     LeakyRelu,
     Less,
     LessOrEqual,
     Linear,
+    LinearAttention,
     Log,
     LogSoftmax,
+    LpNorm,
+    LpPool,
     Lrn,
     MatMul,
     MatMulInteger,
     Max,
     MaxPool,
+    MaxUnpool,
+    Mean,
+    MeanVarianceNorm,
     Min,
     Mish,
     Mod,
     Mul,
     Neg,
     Not,
+    OneHot,
     Or,
     Pad,
+    PlacedMaxPool,
     Pow,
     PRelu,
     QLinearAdd,
@@ -96,23 +126,35 @@ from costmodel.ops import (
     Relu6,
     Reshape,
     Resize,
+    ReverseSequence,
     RMSNorm,
+    RoiAlign,
     RotaryEmbedding,
     Round,
+    ScatterElements,
     ScatterND,
+    Selu,
+    Shrink,
     Sigmoid,
     Sign,
     Silu,
     Sin,
+    Sinh,
     Slice,
     Softmax,
     Softplus,
+    Softsign,
     SpaceToDepth,
     Sqrt,
     Sub,
+    SwiGlu,
+    Tan,
     Tanh,
     TanhGelu,
+    TensorScatter,
+    ThresholdedRelu,
     Tile,
+    TopK,
     TrainingBatchNorm,
     Transpose,
     Trilu,
@@ -138,6 +180,7 @@ class Case(NamedTuple):
 
 
 CASES: list[Case] = []
+MAP = (2, 3, 4, 5)
 
 
 def case(
@@ -700,6 +743,97 @@ case("gather-nd", GatherND(), [(2, 3, 4), (6, 2)], (6, 4))
 case("gather-nd-batch", GatherND(batch=1), [(2, 3, 4), (2, 5, 1)], (2, 5, 4))
 case("scatter-nd", ScatterND(), [(4, 5), (3, 1), (3, 5)], (4, 5))
 case("scatter-nd-held", ScatterND((None, (2, 2), None)), [(4, 5), (2,)], (4, 5), buffers={"indices": (2, 2)})
+case("scatter-nd-add", ScatterND(reduction="add"), [(4, 5), (3, 1), (3, 5)], (4, 5), add=15)
+case("scatter-elements", ScatterElements(1), [(4, 5), (4, 2), (4, 2)], (4, 5))
+case(
+    "scatter-elements-max",
+    ScatterElements(-1, (None, (4, 7), None), "max"),
+    [(4, 5), (4, 7)],
+    (4, 5),
+    buffers={"indices": (4, 7)},
+    compare=28,
+)
+# A tournament of 1000 in each of 2 rows: 999 games, and for 4 more 10 each. Of 6: 5 games, and 3 for the second.
+case("topk", TopK(5), [(2, 1000)], (2, 5), more=((2, 5),), compare=2 * (999 + 4 * 10))
+case("topk-in-the-middle", TopK(2, 1, largest=False), [(2, 6, 3)], (2, 2, 3), more=((2, 2, 3),), compare=6 * (5 + 3))
+case("top-1-of-1", TopK(1, 0), [(1, 4)], (1, 4), more=((1, 4),))
+case("one-hot", OneHot(10), [(2, 3)], (2, 3, 10))
+case("one-hot-first", OneHot(10, axis=0, dtype="int32"), [(2, 3)], (10, 2, 3))
+case("reverse-sequence", ReverseSequence(), [(7, 2, 3), (2,)], (7, 2, 3))
+case("reverse-held", ReverseSequence(0, 1, (None, (2,))), [(2, 7)], (2, 7), buffers={"lengths": (2,)})
+case(
+    "causal-conv",
+    CausalConv(4, past=True, silu=True),
+    [(2, 6, 5), (2, 6, 3)],
+    (2, 6, 5),
+    more=((2, 6, 3),),
+    weights={"weight": (6, 1, 4), "bias": (6,)},
+    loops=(2, 6, 5, 1, 4),
+    macs=2 * 6 * 5 * 4,
+    special=60,
+    add=60,
+    divide=60,
+)
+case("causal-conv-bare", CausalConv(2, bias=False), [(1, 3, 7)], (1, 3, 7), more=((1, 3, 1),),
+     weights={"weight": (3, 1, 2)}, loops=(1, 3, 7, 1, 2), macs=42)  # fmt: skip
+case(
+    "linear-attention",  # 4 heads on 2 key heads; states of 8 x 5
+    LinearAttention(4, 2, 8, 5, "linear"),
+    [(3, 7, 32), (3, 7, 16), (3, 7, 10)],
+    (3, 7, 20),
+    more=((3, 2, 8, 5),),
+    loops=(3, 2, 7, 5, 8 * (1 + 2)),
+    macs=3 * 7 * (2 * 8 * 5 + 4 * 8 * 5),  # k v^T of each key head, S^T q of each head
+    multiply=3 * 7 * 4 * 5,  # by the scale
+)
+case(
+    "gated-delta-attention",
+    LinearAttention(4, 2, 8, 5, past=True, each_key=True),
+    [(3, 7, 32), (3, 7, 16), (3, 7, 10), (3, 2, 8, 5), (3, 7, 16), (3, 7, 2)],
+    (3, 7, 20),
+    more=((3, 2, 8, 5),),
+    loops=(3, 2, 7, 5, 8 * (2 + 2)),
+    macs=3 * 7 * (2 * 2 * 8 * 5 + 4 * 8 * 5),  # and S^T k of each key head
+    special=3 * 7 * 2 * 8,  # exp of each decay
+    add=3 * 7 * 2 * 5,  # v less what is known
+    multiply=3 * 7 * (4 * 5 + 2 * 8 * 5 + 2 * 5),  # the scale, the decay of the state, the rate
+)
+case(
+    "grid-sample",
+    GridSample(),
+    [(2, 3, 8, 9), (2, 4, 5, 2)],
+    (2, 3, 4, 5),
+    multiply=2 * 3 * 20 * 4,  # four taps of each output
+    add=2 * 3 * 20 * 4,
+)
+case("grid-sample-3d", GridSample(), [(1, 3, 4, 5, 6), (1, 2, 2, 2, 3)], (1, 3, 2, 2, 2), multiply=24 * 8, add=24 * 8)
+case("grid-sample-nearest", GridSample("nearest"), [(2, 3, 8, 9), (2, 4, 5, 2)], (2, 3, 4, 5))
+case("affine-grid", AffineGrid((4, 5)), [(2, 2, 3)], (2, 4, 5, 2), loops=(2, 1, 20, 2, 3), macs=2 * 20 * 2 * 3)
+case(
+    "roi-align",
+    RoiAlign(7, 7),
+    [(1, 16, 20, 30), (5, 4), (5,)],
+    (5, 16, 7, 7),
+    types=(None, None, "int64"),
+    multiply=5 * 16 * 49 * 4 * 4,  # four samples of four taps
+    add=5 * 16 * 49 * 4 * 4,
+)
+case(
+    "deform-conv",
+    DeformConv(8, 3, pads=1, mask=True, offset_groups=2),
+    [(2, 4, 5, 6), (2, 36, 5, 6), (2, 18, 5, 6)],
+    (2, 8, 5, 6),
+    weights={"weight": (8, 4, 3, 3), "bias": (8,)},
+    loops=(2, 1, 30, 8, 36),
+    macs=2 * 8 * 30 * 36,
+    multiply=2 * 4 * 9 * 30 * 5,  # each element under a window: four taps and the mask
+    add=2 * 4 * 9 * 30 * 4,
+)
+case("placed-max-pool", PlacedMaxPool(2), [(2, 3, 6, 8)], (2, 3, 3, 4), more=((2, 3, 3, 4),), compare=2 * 3 * 12 * 4)
+case("max-unpool", MaxUnpool((6, 8)), [(2, 3, 3, 4), (2, 3, 3, 4)], (2, 3, 6, 8))
+case("col2im", Col2Im((5, 6), 3, pads=1), [(2, 4 * 9, 30)], (2, 4, 5, 6), add=2 * 36 * 30)
+case("cache", TensorScatter(), [(2, 4, 9, 8), (2, 4, 3, 8)], (2, 4, 9, 8))
+case("cache-placed", TensorScatter(1, placed=True, circular=True), [(2, 9, 8), (2, 3, 8), (2,)], (2, 9, 8))
 case("where", Where(), [(3, 1), (2, 1, 4), (4,)], (2, 3, 4), compare=24)
 case(
     "where-held",
@@ -851,7 +985,6 @@ case(
 )
 
 # Activations on 2 * 3 * 4 * 5 = 120 values.
-MAP = (2, 3, 4, 5)
 case("relu", Relu(), [MAP], MAP, compare=120)
 case("relu-any-rank", Relu(), [(7,)], (7,), compare=7)
 case("relu6", Relu6(), [MAP], MAP, compare=2 * 120)  # with 0, with 6
@@ -875,6 +1008,48 @@ case("hard-swish", HardSwish(), [MAP], MAP, multiply=2 * 120, add=120, compare=2
 
 case("tanh-gelu", TanhGelu(), [MAP], MAP, multiply=6 * 120, special=120, add=2 * 120)
 case("mish", Mish(), [MAP], MAP, special=3 * 120, add=120, multiply=120)  # exp, log, tanh; +1; by x
+case("selu", Selu(), [MAP], MAP, compare=120, special=120, add=120, multiply=2 * 120)  # 0; exp; -1; alpha, gamma
+case("celu", Celu(0.5), [MAP], MAP, compare=120, special=120, add=120, multiply=2 * 120)  # 0; exp; -1; 1/alpha, alpha
+case("thresholded-relu", ThresholdedRelu(), [MAP], MAP, compare=120)
+case("shrink", Shrink(0.1), [MAP], MAP, compare=2 * 120, add=120)  # both limits; the bias
+case("softsign", Softsign(), [MAP], MAP, compare=120, add=120, divide=120)  # |x|; +1; x/
+case("swiglu", SwiGlu(), [MAP, MAP], MAP, special=120, add=120, divide=120, multiply=120)  # exp; +1; a/; by b
+case("swiglu-alpha", SwiGlu(1.7), [MAP, MAP], MAP, special=120, add=120, divide=120, multiply=2 * 120)  # and by alpha
+case("is-inf", IsInf(positive=False), [MAP], MAP, compare=120)
+case("bitwise-not", BitwiseNot(), [MAP], MAP, types=("int32",), compare=120)
+for of_two in (BitwiseAnd, BitwiseOr, BitwiseXor):
+    case(of_two.kind.lower(), of_two(), [(2, 3), (1, 3)], (2, 3), types=("int32", "int32"), compare=6)
+case("bit-shift", BitShift((), right=True), [(2, 3)], (2, 3), types=("uint8",), buffers={"constant": ()}, compare=6)
+case("mean", Mean(), [(2, 3), (3,), (2, 1)], (2, 3), add=2 * 6, multiply=6)
+case("mean-held", Mean((None, (3,))), [(2, 3)], (2, 3), weights={"part2": (3,)}, add=6, multiply=6)
+case("hardmax", Hardmax(-1), [(2, 10)], (2, 10), compare=20)
+case("lp-norm", LpNorm(1), [(2, 3, 4)], (2, 3, 4), multiply=24, add=24, special=8, divide=24)  # squares; sums; roots
+case("l1-norm", LpNorm(-1, 1), [(2, 3, 4)], (2, 3, 4), compare=24, add=24, divide=24)
+case(
+    "mean-variance-norm",
+    MeanVarianceNorm(),
+    [(2, 3, 5, 5)],
+    (2, 3, 5, 5),
+    add=3 * (49 + 50 + 49 + 1),  # 2 maps of 25: as of a norm without gamma and beta
+    multiply=3 * (1 + 50 + 1 + 50),
+    special=3,
+    divide=3,
+)
+case("cumprod", CumProd(axis=1), [(2, 3, 4)], (2, 3, 4), multiply=24)
+case(
+    "lp-pool",
+    LpPool(3, 2, pads=1),
+    [(2, 4, 7, 7)],
+    (2, 4, 4, 4),
+    multiply=2 * 4 * 16 * 9,
+    add=2 * 4 * 16 * 9,
+    special=2 * 4 * 16,
+)
+case("l1-pool", LpPool((2,), p=1), [(1, 3, 8)], (1, 3, 4), compare=3 * 4 * 2, add=3 * 4 * 2)
+case("global-lp-pool", GlobalLpPool(), [(2, 6, 3, 5)], (2, 6, 1, 1), multiply=180, add=180, special=12)
+case("global-l1-pool", GlobalLpPool(1), [(2, 6, 3)], (2, 6, 1), compare=36, add=36)
+for function in (Tan, Asin, Acos, Atan, Sinh, Cosh, Asinh, Acosh, Atanh):
+    case(function.kind.lower(), function(), [MAP], MAP, special=120)
 for function, work in {
     Abs: {"compare": 120}, Neg: {"add": 120}, Sign: {"compare": 240}, Floor: {"add": 120}, Ceil: {"add": 120},
     Round: {"add": 120}, Reciprocal: {"divide": 120}, Sqrt: {"special": 120}, Exp: {"special": 120},
@@ -1071,7 +1246,16 @@ def test_extent_is_what_a_dilated_window_spans(kernel, dilation, extent):
 
 def test_operators_without_window_have_none():
     windowed = {case.op.kind for case in CASES if case.op.window is not None}
-    assert windowed == {"AveragePool", "Conv", "ConvInteger", "MaxPool", "QLinearConv"}
+    assert windowed == {
+        "AveragePool",
+        "Conv",
+        "ConvInteger",
+        "DeformConv",
+        "LpPool",
+        "MaxPool",
+        "PlacedMaxPool",
+        "QLinearConv",
+    }
 
 
 def test_operators_of_equal_attributes_are_equal():
@@ -1097,9 +1281,8 @@ def test_the_table_of_the_standard_convention():
     rows = {row["operator"]: row for row in standard_table().rows()}
     assert rows.keys() == Op.registry.keys()
     assert [name for name, row in rows.items() if row["macs"]] == [
-        "Attention", "Conv", "ConvInteger", "ConvTranspose", "Einsum", "Linear", "MatMul", "MatMulInteger",
-        "QLinearConv",
-            "QLinearMatMul",
+        "AffineGrid", "Attention", "CausalConv", "Conv", "ConvInteger", "ConvTranspose", "DeformConv", "Einsum",
+        "Linear", "LinearAttention", "MatMul", "MatMulInteger", "QLinearConv", "QLinearMatMul",
     ]  # fmt: skip
     per_unit = {"BatchNorm": 4, "Softmax": 3, "Relu": 1, "Relu6": 2, "Gelu": 5, "MaxPool": 1, "Concat": 0, "Conv": 0}
     assert {name: rows[name]["operations"] for name in per_unit} == per_unit
@@ -1117,7 +1300,7 @@ def test_operators_that_compute_say_what():
 
 
 def test_a_mean_has_as_many_operations_as_values():
-    means = ("AveragePool", "GlobalAveragePool", "ReduceMean")
+    means = ("AveragePool", "GlobalAveragePool", "Mean", "ReduceMean")
     assert all(sum(Op.registry[name].per_row) == 0 != any(Op.registry[name].per_row) for name in means)
 
 

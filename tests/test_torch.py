@@ -259,6 +259,30 @@ def test_maps_of_a_decoder_have_torchs_shapes_and_values():
             np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=1e-5)
 
 
+class Chosen(nn.Module):
+    """Functions of single values, places and choices."""
+
+    def forward(self, x, theta):
+        f = functional
+        y = f.celu(x, 0.7) + f.selu(x) + f.threshold(x, 0.1, 0.0) + f.softshrink(x, 0.3)
+        y = y + f.hardshrink(x) + x.tan() + x.atan() + x.tanh().asin() + x.sinh() + x.isinf() + x.isnan()
+        largest, places = y.topk(3, dim=2)
+        placed = y.tanh().scatter_add(2, places, largest) + y.scatter(2, places, largest)
+        warped = f.grid_sample(placed, f.affine_grid(theta, [2, 3, 4, 6], align_corners=True), padding_mode="border")
+        ordered, _ = warped.cumprod(1).sort(dim=1, descending=True)
+        bits = f.one_hot(places, 8) | (places.unsqueeze(-1) ^ places[..., :1, None])
+        folded = f.fold(y.reshape(2, 12, -1)[:, :, :10], (6, 3), kernel_size=2, stride=1)
+        return ordered, bits, y.gather(2, places), folded, largest
+
+
+def test_choices_and_functions_of_single_values_are_torchs():
+    torch.manual_seed(0)
+    x, theta = torch.rand(2, 3, 8, 7) * 3 - 1.5, torch.rand(2, 2, 3)
+    graph = costmodel.from_torch(Chosen(), x, theta)
+    for ours, theirs in zip(execute(graph, [x.numpy(), theta.numpy()]), Chosen()(x, theta), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
 def written_part(x):
     x = x + 1
     x[:, 0] = x[:, 1]

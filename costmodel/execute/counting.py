@@ -7,6 +7,7 @@ them, which takes far longer.
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from math import pi, prod, sqrt
 from typing import Any, Final, NamedTuple
@@ -279,6 +280,34 @@ def _norm_of_groups(op: Any, run: Run, x: Array, groups: int) -> Array:
     return run.loop(loops.layer_norm, (x, *affine), x.shape, rows, length, 1 / length, op.epsilon, groups, size)
 
 
+@implements("MeanVarianceNorm")
+def _mean_variance_norm(op: Any, run: Run, x: Array) -> Array:
+    axes = sorted(axis % x.ndim for axis in op.axes)
+    order = [*[axis for axis in range(x.ndim) if axis not in axes], *axes]
+    turned = np.transpose(x, order)
+    length = prod(x.shape[axis] for axis in axes)
+    y = run.loop(loops.mean_variance_norm, (turned,), turned.shape, x.size // length, length, 1 / length, 1e-9)
+    return numbers(np.transpose(y, np.argsort(order)))
+
+
+@implements("LpNorm")
+def _lp_norm(op: Any, run: Run, x: Array) -> Array:
+    rows = np.moveaxis(x, op.axis, -1)
+    count, length = x.size // rows.shape[-1], rows.shape[-1]
+    sized = run.loop(loops.absolute if op.p == 1 else loops.square, (rows,), rows.shape)
+    sizes = run.loop(loops.add_up, (sized,), (count,), count, length)
+    if op.p == 2:
+        sizes = run.loop(loops.root, (sizes,), (count,))
+    return numbers(np.moveaxis(run.loop(loops.over_size, (rows, sizes), rows.shape, count, length), -1, op.axis))
+
+
+@implements("Hardmax")
+def _hardmax(op: Any, run: Run, x: Array) -> Array:
+    rows = np.moveaxis(x, op.axis, -1)
+    y = run.loop(loops.mark_largest, (rows,), rows.shape, x.size // rows.shape[-1], rows.shape[-1])
+    return numbers(np.moveaxis(y, -1, op.axis))
+
+
 def _reduced(*chain: Loop, before: Loop | None = None, shares: bool = False) -> Implementation:
     """A reduction: a loop on every value, one that makes one value of a row, and those on what comes out."""
     reduce_, *after = chain
@@ -326,14 +355,19 @@ def _found(direction: float) -> Implementation:
 IMPLEMENTATIONS.update(ArgMax=_found(1.0), ArgMin=_found(-1.0))
 
 
-@implements("CumSum")
-def _cumsum(op: Any, run: Run, x: Array) -> Array:
-    rows = np.moveaxis(x, op.axis, -1)
-    rows = rows[..., ::-1] if op.reverse else rows
-    y = run.loop(loops.running_sum, (rows,), rows.shape, x.size // rows.shape[-1], rows.shape[-1])
-    if op.exclusive:
-        y = np.concatenate([np.zeros((*y.shape[:-1], 1)), y[..., :-1]], axis=-1)
-    return numbers(np.moveaxis(y[..., ::-1] if op.reverse else y, -1, op.axis))
+def _running(loop: Loop, neutral: float) -> Implementation:
+    def implementation(op: Any, run: Run, x: Array) -> Array:
+        rows = np.moveaxis(x, op.axis, -1)
+        rows = rows[..., ::-1] if op.reverse else rows
+        y = run.loop(loop, (rows,), rows.shape, x.size // rows.shape[-1], rows.shape[-1])
+        if op.exclusive:
+            y = np.concatenate([np.full((*y.shape[:-1], 1), neutral), y[..., :-1]], axis=-1)
+        return numbers(np.moveaxis(y[..., ::-1] if op.reverse else y, -1, op.axis))
+
+    return implementation
+
+
+IMPLEMENTATIONS.update(CumSum=_running(loops.running_sum, 0.0), CumProd=_running(loops.running_product, 1.0))
 
 
 @implements("Attention")
@@ -358,6 +392,50 @@ def _attention(op: Any, run: Run, q: Array, k: Array, v: Array, *more: Array) ->
         n * heads, heads // groups, length, keys, inner, size, scale, op.mask, op.past if op.causal else keys,
     )  # fmt: skip
     return y if q.ndim == 4 else numbers(np.moveaxis(y, 1, 2)).reshape(n, length, heads * size)
+
+
+@implements("CausalConv")
+def _causal_conv(op: Any, run: Run, x: Array, *past: Array) -> tuple[Array, ...]:
+    n, c, length = x.shape
+    whole = np.zeros((n, c, length + op.kernel - 1))
+    whole[:, :, op.kernel - 1 :] = x
+    if past:
+        whole[:, :, : op.kernel - 1] = past[0]
+    weight = run.constant("weight", (c, 1, op.kernel))
+    bias = run.constant("bias", (c,)) if op.bias else np.zeros(c)
+    slid = slide(whole.shape[2:], Window((op.kernel,), (1,), (1,), ((0, 0),)))
+    column = np.empty(op.kernel) if run.counter.compiles else [0.0] * op.kernel
+    sizes = (n, c, whole.shape[2], c, c, length, op.kernel)
+    y = run.loop(loops.convolve, (whole, weight, bias), x.shape, column, slid.offsets, *sizes)
+    return run.loop(loops.silu, (y,), y.shape) if op.silu else y, whole[:, :, length:]
+
+
+@implements("LinearAttention")
+def _linear_attention(op: Any, run: Run, q: Array, k: Array, v: Array, *more: Array) -> tuple[Array, ...]:
+    """Token by token; what a product adds to the states is the second half of its multiply-accumulates."""
+    n, length, _ = q.shape
+    given, count = list(more), n * op.key_heads
+    state = numbers(given.pop(0) if op.past else np.zeros((n, op.key_heads, op.inner, op.size)))
+    decay = given.pop(0).reshape(n, length, op.key_heads, -1, 1) if op.rule.startswith("gated") else None
+    rates = np.broadcast_to(given[0], (n, length, op.key_heads)) if op.rule.endswith("delta") else None
+    scale = np.full((), 1 / sqrt(op.inner) if op.scale is None else op.scale)
+    share = op.heads // op.key_heads
+    made = []
+    for t in range(length):
+        key, new = (x[:, t].reshape(n, op.key_heads, 1, -1) for x in (k, v))
+        if decay is not None:
+            kept = run.loop(loops.exponential, (decay[:, t],), decay[:, t].shape)
+            state = run.loop(loops.multiply, np.broadcast_arrays(state, kept), state.shape)
+        if rates is not None:
+            known = run.loop(loops.matmul, (key, state), new.shape, count, 1, op.size, op.inner)
+            unknown = run.loop(loops.subtract, (new, known), new.shape)
+            every = np.broadcast_to(rates[:, t, :, None, None], new.shape)
+            new = run.loop(loops.multiply, (unknown, every), new.shape)
+        state = state + run.loop(loops.matmul, (key, new), state.shape, count, op.inner, op.size, 1)
+        found = (n, op.key_heads, share, op.size)
+        y = run.loop(loops.matmul, (q[:, t], state), found, count, share, op.size, op.inner)
+        made.append(run.loop(loops.multiply, np.broadcast_arrays(y, scale), found).reshape(n, -1))
+    return np.stack(made, axis=1), state
 
 
 @implements("RotaryEmbedding")
@@ -450,12 +528,173 @@ def _resize(op: Any, run: Run, x: Array) -> Array:
     return run.loop(loops.mix, (x,), op.sizes, places, weights, 1, x.size)
 
 
+def _taps(places: Sequence[float], spatial: Shape) -> list[tuple[int, float]]:
+    """A place in a map -> its elements around that, as they lie, and their weights; 0 for what lies outside."""
+    found = [(0, 1.0)]
+    for place, size in zip(places, spatial, strict=True):
+        below = int(np.floor(place))
+        along = [(below, below + 1 - place), (below + 1, place - below)]
+        found = [
+            (far * size + min(max(index, 0), size - 1), share * (part if 0 <= index < size else 0.0))
+            for far, share in found
+            for index, part in along
+        ]
+    return found
+
+
+def _mixed(run: Run, x: Array, taps: Sequence[Sequence[tuple[int, float]]], maps: int) -> Array:
+    """Maps of one size, one after another -> for each the sums of taps times their weights."""
+    places, weights = (np.array(part) for part in zip(*[tap for each in taps for tap in each], strict=True))
+    size = x.size // maps
+    return run.loop(loops.mix, (x,), (maps, len(taps)), places.astype(np.int64), weights, maps, size)
+
+
+@implements("GridSample")
+def _grid_sample(op: Any, run: Run, x: Array, grid: Array) -> Array:
+    images, channels, *spatial = x.shape
+    positions = grid.shape[1:-1]
+    run.read[0] = images * channels * prod(positions) * (2 ** len(spatial) if op.mode == "linear" else 1)
+    made = []
+    for image, at in zip(x, grid.reshape(images, -1, len(spatial)), strict=True):
+        places = [
+            [_sampled(float(along), size, op) for along, size in zip(place[::-1], spatial, strict=True)] for place in at
+        ]
+        if op.mode == "linear":
+            made.append(_mixed(run, image, [_taps(place, tuple(spatial)) for place in places], channels))
+            continue
+        near = [tuple(int(np.rint(along)) for along in place) for place in places]
+        kept = [all(0 <= i < size for i, size in zip(place, spatial, strict=True)) for place in near]
+        columns = [
+            image[(slice(None), *place)] if inside else np.zeros(channels)
+            for place, inside in zip(near, kept, strict=True)
+        ]
+        made.append(np.stack(columns, axis=1))
+    return numbers(made).reshape(images, channels, *positions)
+
+
+def _sampled(along: float, size: int, op: Any) -> float:
+    """From -1 to 1 -> a place along an axis."""
+    place = (along + 1) / 2 * (size - 1) if op.corners else (along + 1) / 2 * size - 0.5
+    if op.padding == "reflection":
+        low, high = (0.0, size - 1.0) if op.corners else (-0.5, size - 0.5)
+        while high > low and not low <= place <= high:
+            place = 2 * low - place if place < low else 2 * high - place
+    return place if op.padding == "zeros" else min(max(place, 0.0), size - 1.0)
+
+
+@implements("AffineGrid")
+def _affine_grid(op: Any, run: Run, theta: Array) -> Array:
+    along = []
+    for size in op.size:
+        half = (size - 1) / 2
+        step = (1 / half if half else 2.0) if op.corners else 2 / size
+        along.append([-1.0] if op.corners and size == 1 else [(place - half) * step for place in range(size)])
+    places = np.array([[*[axis[i] for axis, i in zip(along, at, strict=True)][::-1], 1] for at in np.ndindex(*op.size)])
+    count, rank = len(theta), len(op.size)
+    left = np.broadcast_to(places, (count, *places.shape))
+    sizes = (count, len(places), rank, rank + 1)
+    return run.loop(loops.matmul, (left, np.swapaxes(theta, 1, 2)), (count, *op.size, rank), *sizes)
+
+
+@implements("RoiAlign")
+def _roi_align(op: Any, run: Run, x: Array, regions: Array, image: Array) -> Array:
+    _, channels, *spatial = x.shape
+    made = []
+    for (left, top, right, bottom), index in zip(numbers(regions) * op.scale - 0.5 * op.half_pixel, image, strict=True):
+        lines = []
+        for first, last, count in ((top, bottom, op.height), (left, right, op.width)):
+            part = (last - first if op.half_pixel else max(last - first, 1.0)) / count
+            lines.append([
+                [first + i * part + (s + 0.5) * part / op.samples for s in range(op.samples)] for i in range(count)
+            ])  # fmt: skip
+        taps = []
+        for down, across in itertools.product(*lines):
+            found = []
+            for place in itertools.product(down, across):
+                inside = all(-1 <= at <= size for at, size in zip(place, spatial, strict=True))
+                kept = [min(max(at, 0.0), size - 1.0) for at, size in zip(place, spatial, strict=True)]
+                found += [(far, share * inside / op.samples**2) for far, share in _taps(kept, tuple(spatial))]
+            taps.append(found)
+        made.append(_mixed(run, x[int(index)], taps, channels))
+    y = numbers(made).reshape(len(regions), channels, op.height, op.width)
+    run.read[0] = y.size * 4 * op.samples**2
+    return y
+
+
+@implements("DeformConv")
+def _deform_conv(op: Any, run: Run, x: Array, offset: Array, *mask: Array) -> Array:
+    images, channels, *spatial = x.shape
+    positions = offset.shape[2:]
+    taps, inside, share = prod(op.kernel), channels // op.offset_groups, op.filters // op.groups
+    weight = numbers(run.constant("weight", (op.filters, channels // op.groups, *op.kernel)))
+    bias = run.constant("bias", (op.filters,)) if op.bias else np.zeros(op.filters)
+    beside = numbers(offset).reshape(images, op.offset_groups, taps, 2, *positions)
+    columns = np.empty((images, channels, taps, *positions))
+    for n, g in np.ndindex(images, op.offset_groups):
+        found = []
+        for k, (i, j) in enumerate(np.ndindex(*op.kernel)):
+            for p, q in np.ndindex(*positions):
+                down = p * op.stride[0] + i * op.dilation[0] - op.pads[0] + beside[n, g, k, 0, p, q]
+                across = q * op.stride[1] + j * op.dilation[1] - op.pads[1] + beside[n, g, k, 1, p, q]
+                found.append(_taps((down, across), tuple(spatial)))
+        part = slice(g * inside, (g + 1) * inside)
+        columns[n, part] = _mixed(run, x[n, part], found, inside).reshape(inside, taps, *positions)
+    if mask:
+        shape = (images, op.offset_groups, 1, taps, *positions)
+        every = np.broadcast_to(mask[0].reshape(shape), (images, op.offset_groups, inside, taps, *positions))
+        columns = run.loop(loops.multiply, (columns, every), columns.shape)
+    inner = channels // op.groups * taps
+    right = columns.reshape(images * op.groups, inner, -1)
+    left = np.broadcast_to(weight.reshape(op.groups, share, inner), (images, op.groups, share, inner))
+    sizes = (images * op.groups, share, prod(positions), inner)
+    y = run.loop(loops.matmul, (left, right), (images, op.filters, *positions), *sizes)
+    return y + bias.reshape(-1, 1, 1)  # where the sum begins, which is free
+
+
+@implements("Col2Im")
+def _col2im(op: Any, run: Run, x: Array) -> Array:
+    rank, images = len(op.image), len(x)
+    padded = [size + op.pads[axis] + op.pads[axis + rank] for axis, size in enumerate(op.image)]
+    extents = [dilation * (size - 1) + 1 for size, dilation in zip(op.kernel, op.dilation, strict=True)]
+    counts = [(size - extent) // step + 1 for size, extent, step in zip(padded, extents, op.stride, strict=True)]
+    numbered = np.arange(prod(padded)).reshape(padded)
+    under = [
+        numbered[tuple(p * s + k * d for p, s, k, d in zip(place, op.stride, tap, op.dilation, strict=True))]
+        for tap in np.ndindex(*op.kernel)
+        for place in np.ndindex(*counts)
+    ]
+    maps = x.size // len(under)
+    places = (np.arange(maps)[:, None] * numbered.size + np.array(under)).reshape(-1).astype(np.int64)
+    y = np.zeros(maps * numbered.size)
+    run.counter.run(loops.put, numbers(x), y, run.counter.counts, places, 1)
+    kept = tuple(slice(op.pads[axis], op.pads[axis] + size) for axis, size in enumerate(op.image))
+    return numbers(y.reshape(images, -1, *padded)[:, :, *kept])
+
+
 @implements("MaxPool")
 def _max_pool(op: Any, run: Run, x: Array) -> Array:
     images, channels, size = _per_channel(x)
     slid = slide(x.shape[2:], op.window, ceil=op.ceil_mode)
     shape = (images, channels, *slid.positions)
     return run.loop(loops.max_pool, (x,), shape, slid.offsets, images * channels, size, *slid.offsets.shape)
+
+
+@implements("PlacedMaxPool")
+def _placed_max_pool(op: Any, run: Run, x: Array) -> tuple[Array, ...]:
+    images, channels, size = _per_channel(x)
+    slid = slide(x.shape[2:], op.window, ceil=op.ceil_mode)
+    shape = (2, images, channels, *slid.positions)
+    sizes = (images * channels, size, *slid.offsets.shape)
+    values, places = run.loop(loops.placed_max_pool, (x,), shape, slid.offsets, *sizes)
+    return values, places
+
+
+@implements("MaxUnpool")
+def _max_unpool(op: Any, run: Run, x: Array, i: Array) -> Array:  # noqa: ARG001
+    y = np.zeros(prod(x.shape[:2]) * prod(op.size))
+    for value, place in zip(x.reshape(-1), i.reshape(-1), strict=True):
+        y[int(place)] = value
+    return y.reshape(*x.shape[:2], *op.size)
 
 
 @implements("AveragePool")
@@ -478,6 +717,21 @@ def _global_average_pool(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
 def _global_max_pool(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
     images, channels, size = _per_channel(x)
     return run.loop(loops.global_max_pool, (x,), (images, channels, *[1 for _ in x.shape[2:]]), images * channels, size)
+
+
+@implements("LpPool")
+def _lp_pool(op: Any, run: Run, x: Array) -> Array:
+    images, channels, size = _per_channel(x)
+    slid = slide(x.shape[2:], op.window, ceil=op.ceil_mode)
+    shape = (images, channels, *slid.positions)
+    return run.loop(loops.pool_sizes, (x,), shape, slid.offsets, images * channels, size, *slid.offsets.shape, op.p)
+
+
+@implements("GlobalLpPool")
+def _global_lp_pool(op: Any, run: Run, x: Array) -> Array:
+    images, channels, size = _per_channel(x)
+    shape = (images, channels, *[1 for _ in x.shape[2:]])
+    return run.loop(loops.pool_sizes, (x,), shape, np.arange(size), images * channels, size, 1, size, op.p)
 
 
 def _of_two(loop: Loop) -> Implementation:
@@ -542,6 +796,24 @@ IMPLEMENTATIONS.update(
     Log=_of_one(loops.logarithm),
     Sin=_of_one(loops.sine),
     Cos=_of_one(loops.cosine),
+    Tan=_of_one(loops.tangent),
+    Asin=_of_one(loops.arc_sine),
+    Acos=_of_one(loops.arc_cosine),
+    Atan=_of_one(loops.arc_tangent),
+    Sinh=_of_one(loops.hyperbolic_sine),
+    Cosh=_of_one(loops.hyperbolic_cosine),
+    Asinh=_of_one(loops.area_sine),
+    Acosh=_of_one(loops.area_cosine),
+    Atanh=_of_one(loops.area_tangent),
+    IsInf=_of_one(loops.is_infinite, "negative", "positive"),
+    BitwiseAnd=_of_two(loops.bits_of_both),
+    BitwiseOr=_of_two(loops.bits_of_either),
+    BitwiseXor=_of_two(loops.bits_of_one),
+    Selu=_of_one(loops.selu, "alpha", "gamma"),
+    Celu=_of_one(loops.celu, "alpha"),
+    ThresholdedRelu=_of_one(loops.thresholded_relu, "alpha"),
+    Shrink=_of_one(loops.shrink, "bias", "limit"),
+    Softsign=_of_one(loops.softsign),
     Erf=_of_one(loops.error_function),
     Not=_of_one(loops.is_zero),
     IsNaN=_of_one(loops.is_no_number),
@@ -559,6 +831,34 @@ IMPLEMENTATIONS.update(
     HardSigmoid=_of_one(loops.hard_sigmoid, "alpha", "beta"),
     HardSwish=_of_one(loops.hard_swish, 1 / 6),
 )
+
+
+@implements("BitwiseNot")
+def _bitwise_not(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
+    values = 2.0 ** (8 * x.itemsize) if x.dtype.kind == "u" else 0.0
+    return run.loop(loops.turned_bits, (x,), x.shape, values)
+
+
+@implements("BitShift")
+def _bit_shift(op: Any, run: Run, *operands: Array) -> Array:
+    a, b = _pair(op, run, operands)
+    shape = np.broadcast_shapes(a.shape, b.shape)
+    width = 8 * a.itemsize if a.dtype.kind in "iu" else loops.WIDTH
+    stretched = np.broadcast_arrays(a, b)
+    return run.loop(loops.shifted, stretched, shape, width, int(op.right))
+
+
+@implements("Mean")
+def _mean(op: Any, run: Run, *operands: Array) -> Array:
+    stretched = np.broadcast_arrays(*_placed(op, run, operands))
+    rows = np.stack(stretched, axis=-1)
+    return run.loop(loops.average, (rows,), rows.shape[:-1], rows.size // len(stretched), len(stretched),
+                    1 / len(stretched))  # fmt: skip
+
+
+@implements("SwiGlu")
+def _swiglu(op: Any, run: Run, a: Array, b: Array) -> Array:
+    return run.loop(loops.swiglu, (a, b), a.shape, float(op.alpha))
 
 
 @implements("Mod")
@@ -671,14 +971,76 @@ def _gather_nd(op: Any, run: Run, *operands: Array) -> Array:
     return numbers(parts).reshape((*indices.shape[:-1], *x.shape[op.batch + indices.shape[-1] :]))
 
 
+def _put(op: Any, run: Run, x: Array, places: Array, updates: Array) -> Array:
+    """A copy of x with updates in their places, which count the elements of x as they lie."""
+    y = np.array(x, np.float64, order="C").reshape(-1)
+    how = ("none", "add", "mul", "max", "min").index(op.reduction)
+    run.counter.run(loops.put, numbers(updates), y, run.counter.counts, places, how)
+    return y.reshape(x.shape)
+
+
 @implements("ScatterND")
 def _scatter_nd(op: Any, run: Run, *operands: Array) -> Array:
     x, indices, updates = _placed(op, run, operands)
-    y = np.array(x, np.float64)
+    numbered = np.arange(x.size).reshape(x.shape)
+    places = np.empty(updates.shape, np.int64)
     for place in np.ndindex(*indices.shape[:-1]):
-        part = tuple(int(index) % size for index, size in zip(indices[place], x.shape, strict=False))
-        y[part] = updates[place]
-    return y
+        places[place] = numbered[tuple(int(i) % size for i, size in zip(indices[place], x.shape, strict=False))]
+    return _put(op, run, x, places, updates)
+
+
+@implements("ScatterElements")
+def _scatter_elements(op: Any, run: Run, *operands: Array) -> Array:
+    x, indices, updates = _placed(op, run, operands)
+    numbered = np.arange(x.size).reshape(x.shape)
+    places = np.empty(updates.shape, np.int64)
+    for place in np.ndindex(*indices.shape):
+        at = list(place)
+        at[op.axis] = int(indices[place]) % x.shape[op.axis]
+        places[place] = numbered[tuple(at)]
+    return _put(op, run, x, places, updates)
+
+
+@implements("TopK")
+def _top_k(op: Any, run: Run, x: Array) -> tuple[Array, ...]:
+    rows = np.moveaxis(x, op.axis, -1)
+    length = rows.shape[-1]
+    tree = np.zeros(2 ** ((length - 1).bit_length() + 1), np.int64)
+    sizes = (x.size // length, length, op.k, 1.0 if op.largest else -1.0)
+    both = run.loop(loops.tournament, (rows,), (2, *rows.shape[:-1], op.k), tree, *sizes)
+    values, places = (numbers(np.moveaxis(part, -1, op.axis)) for part in both)
+    return values, places
+
+
+@implements("OneHot")
+def _one_hot(op: Any, run: Run, x: Array) -> Array:  # noqa: ARG001
+    y = np.full((*x.shape, op.depth), op.off, np.float64)
+    for place in np.ndindex(*x.shape):
+        if -op.depth <= x[place] < op.depth:
+            y[(*place, int(x[place]))] = op.on
+    return numbers(np.moveaxis(y, -1, op.axis))
+
+
+@implements("ReverseSequence")
+def _reverse_sequence(op: Any, run: Run, *operands: Array) -> Array:
+    x, lengths = _placed(op, run, operands)
+    turned = np.moveaxis(x, (op.batch, op.time), (0, 1))
+    y = np.array(turned, np.float64)
+    for b, length in enumerate(lengths):
+        for t in range(int(length)):
+            y[b, t] = turned[b, int(length) - 1 - t]
+    return numbers(np.moveaxis(y, (0, 1), (op.batch, op.time)))
+
+
+@implements("TensorScatter")
+def _tensor_scatter(op: Any, run: Run, past: Array, update: Array, *first: Array) -> Array:  # noqa: ARG001
+    y = np.moveaxis(np.array(past, np.float64), op.axis, 1)
+    new = np.moveaxis(update, op.axis, 1)
+    for b in range(len(past)):
+        begin = int(first[0][b]) if first else 0
+        for s in range(new.shape[1]):
+            y[b, (begin + s) % y.shape[1]] = new[b, s]
+    return numbers(np.moveaxis(y, 1, op.axis))
 
 
 @implements("Trilu")

@@ -23,6 +23,9 @@ KINDS: Final = 6
 LARGEST: Final = 709.0
 """exp of more overflows."""
 
+WIDTH: Final = 53
+"""Bits of a whole number that 64-bit floats hold, where its own element type is not known."""
+
 
 def convolve(
     x: Numbers, w: Numbers, b: Numbers, y: Numbers, counts: Numbers, column: Numbers, offsets: Numbers,
@@ -184,6 +187,23 @@ def max_pool(
                     largest = value
                 counts[COMPARE] += 1
             y[c * positions + p] = largest
+
+
+def placed_max_pool(
+    x: Numbers, y: Numbers, counts: Numbers, offsets: Numbers, maps: int, size: int, positions: int, taps: int
+) -> None:
+    """The same, and behind all of the values the places of the first largest ones."""
+    for c in range(maps):
+        for p in range(positions):
+            largest, place = -math.inf, -1
+            for t in range(taps):
+                offset = offsets[p * taps + t]
+                value = x[c * size + offset] if offset >= 0 else -math.inf
+                if value > largest:
+                    largest, place = value, c * size + offset
+                counts[COMPARE] += 1
+            y[c * positions + p] = largest
+            y[(maps + c) * positions + p] = place
 
 
 def average_pool(
@@ -454,6 +474,113 @@ def is_zero(x: Numbers, y: Numbers, counts: Numbers) -> None:
         counts[COMPARE] += 1
 
 
+def tangent(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Tangent."""
+    for i in range(len(x)):
+        y[i] = math.tan(x[i])
+        counts[SPECIAL] += 1
+
+
+def arc_sine(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Arc sine."""
+    for i in range(len(x)):
+        y[i] = math.asin(x[i]) if abs(x[i]) <= 1.0 else math.nan
+        counts[SPECIAL] += 1
+
+
+def arc_cosine(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Arc cosine."""
+    for i in range(len(x)):
+        y[i] = math.acos(x[i]) if abs(x[i]) <= 1.0 else math.nan
+        counts[SPECIAL] += 1
+
+
+def arc_tangent(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Arc tangent."""
+    for i in range(len(x)):
+        y[i] = math.atan(x[i])
+        counts[SPECIAL] += 1
+
+
+def hyperbolic_sine(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Hyperbolic sine."""
+    for i in range(len(x)):
+        y[i] = math.sinh(x[i])
+        counts[SPECIAL] += 1
+
+
+def hyperbolic_cosine(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Hyperbolic cosine."""
+    for i in range(len(x)):
+        y[i] = math.cosh(x[i])
+        counts[SPECIAL] += 1
+
+
+def area_sine(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Inverse hyperbolic sine."""
+    for i in range(len(x)):
+        y[i] = math.asinh(x[i])
+        counts[SPECIAL] += 1
+
+
+def area_cosine(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Inverse hyperbolic cosine."""
+    for i in range(len(x)):
+        y[i] = math.acosh(x[i]) if x[i] >= 1.0 else math.nan
+        counts[SPECIAL] += 1
+
+
+def area_tangent(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Inverse hyperbolic tangent; infinite at 1 and -1."""
+    for i in range(len(x)):
+        y[i] = math.atanh(x[i]) if abs(x[i]) < 1.0 else x[i] * math.inf if abs(x[i]) == 1.0 else math.nan
+        counts[SPECIAL] += 1
+
+
+def turned_bits(x: Numbers, y: Numbers, counts: Numbers, values: float) -> None:
+    """Turn the bits: of numbers without sign, whose element type has so many values, or of those with one, with 0."""
+    for i in range(len(x)):
+        y[i] = values - 1.0 - x[i]
+        counts[COMPARE] += 1
+
+
+def is_infinite(x: Numbers, y: Numbers, counts: Numbers, negative: float, positive: float) -> None:
+    """Compare with infinity."""
+    for i in range(len(x)):
+        y[i] = 1.0 if (x[i] == math.inf and positive) or (x[i] == -math.inf and negative) else 0.0
+        counts[COMPARE] += 1
+
+
+def bits_of_both(a: Numbers, b: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Combine the bits."""
+    for i in range(len(y)):
+        y[i] = float(int(a[i]) & int(b[i]))
+        counts[COMPARE] += 1
+
+
+def bits_of_either(a: Numbers, b: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Combine the bits."""
+    for i in range(len(y)):
+        y[i] = float(int(a[i]) | int(b[i]))
+        counts[COMPARE] += 1
+
+
+def bits_of_one(a: Numbers, b: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Combine the bits."""
+    for i in range(len(y)):
+        y[i] = float(int(a[i]) ^ int(b[i]))
+        counts[COMPARE] += 1
+
+
+def shifted(a: Numbers, b: Numbers, y: Numbers, counts: Numbers, width: int, right: int) -> None:
+    """Move the bits of a to the right, or to the left, where those that go beyond the width are lost."""
+    for i in range(len(y)):
+        far = int(b[i])
+        kept = int(a[i]) >> min(far, width) if right else int(a[i]) & (2 ** max(width - far, 0) - 1)
+        y[i] = float(kept if right else kept * 2 ** min(far, width))
+        counts[COMPARE] += 1
+
+
 def is_no_number(x: Numbers, y: Numbers, counts: Numbers) -> None:
     """Compare with itself."""
     for i in range(len(x)):
@@ -468,6 +595,16 @@ def running_sum(x: Numbers, y: Numbers, counts: Numbers, rows: int, length: int)
         for i in range(n * length, (n + 1) * length):
             total += x[i]
             counts[ADD] += 1
+            y[i] = total
+
+
+def running_product(x: Numbers, y: Numbers, counts: Numbers, rows: int, length: int) -> None:
+    """Multiply each value by the product of those before it in its row."""
+    for n in range(rows):
+        total = 1.0
+        for i in range(n * length, (n + 1) * length):
+            total *= x[i]
+            counts[MULTIPLY] += 1
             y[i] = total
 
 
@@ -524,6 +661,58 @@ def find_place(x: Numbers, y: Numbers, counts: Numbers, rows: int, length: int, 
         y[n] = place
 
 
+def tournament(
+    x: Numbers, y: Numbers, counts: Numbers, tree: Numbers, rows: int, length: int, kept: int, direction: float
+) -> None:
+    """The largest values of each row, or for a negative direction the smallest, and behind all of them their places.
+
+    Places climb a tree whose leaves are a row; then those of the winner's games are played again, without it.
+    """
+    leaves = len(tree) // 2
+    for n in range(rows):
+        first = n * length
+        for i in range(leaves):
+            tree[leaves + i] = i if i < length else -1
+        for i in range(leaves - 1, 0, -1):
+            a, b = tree[2 * i], tree[2 * i + 1]
+            tree[i] = a
+            if b >= 0:
+                counts[COMPARE] += 1
+                if x[first + b] * direction > x[first + a] * direction:
+                    tree[i] = b
+        for j in range(kept):
+            best = tree[1]
+            y[n * kept + j] = x[first + best]
+            y[(rows + n) * kept + j] = best
+            tree[leaves + best] = -1
+            i = (leaves + best) // 2 if j + 1 < kept else 0
+            while i:
+                a, b = tree[2 * i], tree[2 * i + 1]
+                counts[COMPARE] += 1
+                tree[i] = a
+                if a < 0 or (b >= 0 and x[first + b] * direction > x[first + a] * direction):
+                    tree[i] = b
+                i //= 2
+
+
+def put(x: Numbers, y: Numbers, counts: Numbers, places: Numbers, how: int) -> None:
+    """Place x in y: 0 as it is, 1 added, 2 multiplied, 3 the larger, 4 the smaller of it and of what is there."""
+    for i in range(len(x)):
+        place = places[i]
+        if how == 0:
+            y[place] = x[i]
+        elif how == 1:
+            y[place] += x[i]
+            counts[ADD] += 1
+        elif how == 2:
+            y[place] *= x[i]
+            counts[MULTIPLY] += 1
+        else:
+            larger = x[i] > y[place]
+            counts[COMPARE] += 1
+            y[place] = x[i] if larger == (how == 3) else y[place]
+
+
 def average(x: Numbers, y: Numbers, counts: Numbers, rows: int, length: int, share: float) -> None:
     """Take a row's first value, add the others, multiply by one over their number."""
     for n in range(rows):
@@ -578,6 +767,83 @@ def layer_norm(
                 value += beta[place]
                 counts[ADD] += 1
             y[first + i] = value
+
+
+def mean_variance_norm(
+    x: Numbers, y: Numbers, counts: Numbers, rows: int, length: int, share: float, epsilon: float
+) -> None:
+    """Each row less its mean, by its deviation and epsilon."""
+    for n in range(rows):
+        first = n * length
+        center = x[first]
+        for i in range(1, length):
+            center += x[first + i]
+            counts[ADD] += 1
+        center *= share
+        counts[MULTIPLY] += 1
+        squares = 0.0
+        for i in range(length):
+            y[first + i] = x[first + i] - center
+            counts[ADD] += 1
+            value = y[first + i] * y[first + i]
+            counts[MULTIPLY] += 1
+            squares = squares + value if i else value
+            counts[ADD] += 1 if i else 0
+        squares *= share
+        counts[MULTIPLY] += 1
+        deviation = math.sqrt(squares)
+        counts[SPECIAL] += 1
+        deviation += epsilon
+        counts[ADD] += 1
+        scale = 1.0 / deviation
+        counts[DIVIDE] += 1
+        for i in range(length):
+            y[first + i] *= scale
+            counts[MULTIPLY] += 1
+
+
+def over_size(x: Numbers, sizes: Numbers, y: Numbers, counts: Numbers, rows: int, length: int) -> None:
+    """Divide each value by the size of its row; where that is 0 all values are."""
+    for n in range(rows):
+        for i in range(n * length, (n + 1) * length):
+            y[i] = x[i] / sizes[n] if sizes[n] > 0.0 else 0.0
+            counts[DIVIDE] += 1
+
+
+def mark_largest(x: Numbers, y: Numbers, counts: Numbers, rows: int, length: int) -> None:
+    """Compare each value with the largest so far of its row; a 1 at the first largest, else 0."""
+    for n in range(rows):
+        place = n * length
+        for i in range(n * length, (n + 1) * length):
+            if x[i] > x[place]:
+                place = i
+            counts[COMPARE] += 1
+            y[i] = 0.0
+        y[place] = 1.0
+
+
+def pool_sizes(
+    x: Numbers, y: Numbers, counts: Numbers, offsets: Numbers, maps: int, size: int, positions: int, taps: int, p: int
+) -> None:
+    """Add the squares, or with p = 1 the sizes, of what is under the window, padding included; of squares the root."""
+    for c in range(maps):
+        for q in range(positions):
+            total = 0.0
+            for t in range(taps):
+                offset = offsets[q * taps + t]
+                value = x[c * size + offset] if offset >= 0 else 0.0
+                if p == 1:
+                    value = abs(value)
+                    counts[COMPARE] += 1
+                else:
+                    value *= value
+                    counts[MULTIPLY] += 1
+                total += value
+                counts[ADD] += 1
+            if p == 2:
+                total = math.sqrt(total)
+                counts[SPECIAL] += 1
+            y[c * positions + q] = total
 
 
 def rms_norm(
@@ -780,6 +1046,84 @@ def elu(x: Numbers, y: Numbers, counts: Numbers, alpha: float) -> None:
         counts[MULTIPLY] += 1
         y[i] = x[i] if x[i] > 0.0 else value
         counts[COMPARE] += 1
+
+
+def selu(x: Numbers, y: Numbers, counts: Numbers, alpha: float, gamma: float) -> None:
+    """Exp, subtract 1, multiply by alpha, compare with 0, choose, multiply by gamma."""
+    for i in range(len(x)):
+        value = math.exp(min(x[i], LARGEST))
+        counts[SPECIAL] += 1
+        value -= 1.0
+        counts[ADD] += 1
+        value *= alpha
+        counts[MULTIPLY] += 1
+        value = x[i] if x[i] > 0.0 else value
+        counts[COMPARE] += 1
+        y[i] = gamma * value
+        counts[MULTIPLY] += 1
+
+
+def celu(x: Numbers, y: Numbers, counts: Numbers, alpha: float) -> None:
+    """Multiply by 1/alpha, exp, subtract 1, multiply by alpha, compare with 0, choose."""
+    share = 1.0 / alpha
+    for i in range(len(x)):
+        value = x[i] * share
+        counts[MULTIPLY] += 1
+        value = math.exp(min(value, LARGEST))
+        counts[SPECIAL] += 1
+        value -= 1.0
+        counts[ADD] += 1
+        value *= alpha
+        counts[MULTIPLY] += 1
+        y[i] = x[i] if x[i] > 0.0 else value
+        counts[COMPARE] += 1
+
+
+def thresholded_relu(x: Numbers, y: Numbers, counts: Numbers, alpha: float) -> None:
+    """Compare with alpha."""
+    for i in range(len(x)):
+        y[i] = x[i] if x[i] > alpha else 0.0
+        counts[COMPARE] += 1
+
+
+def shrink(x: Numbers, y: Numbers, counts: Numbers, bias: float, limit: float) -> None:
+    """Compare with both limits, add the bias with the sign of that which x is beyond."""
+    for i in range(len(x)):
+        below = x[i] < -limit
+        counts[COMPARE] += 1
+        above = x[i] > limit
+        counts[COMPARE] += 1
+        moved = x[i] + (bias if below else -bias)
+        counts[ADD] += 1
+        y[i] = moved if below or above else 0.0
+
+
+def softsign(x: Numbers, y: Numbers, counts: Numbers) -> None:
+    """Compare with 0, add 1 to the size, divide by it."""
+    for i in range(len(x)):
+        size = x[i] if x[i] > 0.0 else -x[i]
+        counts[COMPARE] += 1
+        size += 1.0
+        counts[ADD] += 1
+        y[i] = x[i] / size
+        counts[DIVIDE] += 1
+
+
+def swiglu(a: Numbers, b: Numbers, y: Numbers, counts: Numbers, alpha: float) -> None:
+    """Multiply by an alpha that is not 1, exp, add 1, divide a by it, multiply by b; the sign is free."""
+    for i in range(len(y)):
+        value = a[i]
+        if alpha != 1.0:
+            value *= alpha
+            counts[MULTIPLY] += 1
+        value = math.exp(min(-value, LARGEST))
+        counts[SPECIAL] += 1
+        value += 1.0
+        counts[ADD] += 1
+        value = a[i] / value
+        counts[DIVIDE] += 1
+        y[i] = value * b[i]
+        counts[MULTIPLY] += 1
 
 
 def sigmoid(x: Numbers, y: Numbers, counts: Numbers) -> None:

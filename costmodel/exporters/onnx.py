@@ -20,7 +20,7 @@ from costmodel.graph import BITS, Graph, Input, Node, Op, Shape, Tensor, Type, W
 from costmodel.importers.folding import known
 from costmodel.importers.onnx import OWN, Reader
 from costmodel.importers.protos import attributes_of
-from costmodel.ops.onnx import NUMBERS, Constant, Given, OnnxForm, OnnxNode, Operand, Step, path
+from costmodel.ops.onnx import NUMBERS, Constant, Given, OnnxForm, OnnxNode, Operand, Step, Whole, path
 
 try:
     import onnx
@@ -309,7 +309,7 @@ def _names(node: Node) -> tuple[str, ...]:
 
 def _array(source: Given, network: str) -> Array:
     """A constant: whole numbers, or one number of the network's type."""
-    return np.array(source, np.int64 if isinstance(source, tuple) else numpy_type(network))
+    return np.array(source, np.int64 if isinstance(source, tuple | Whole) else numpy_type(network))
 
 
 @cache

@@ -12,7 +12,17 @@ from typing import Any, Final, Self
 from costmodel.arrays import np
 from costmodel.errors import UnsupportedError
 from costmodel.graph import Input, Op, Shape, Tensor, dims
-from costmodel.ops import ChannelShuffle, GroupNorm, InstanceNorm, LayerNorm, Linear, PRelu, RMSNorm, TrainingBatchNorm
+from costmodel.ops import (
+    ChannelShuffle,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    Linear,
+    OneHot,
+    PRelu,
+    RMSNorm,
+    TrainingBatchNorm,
+)
 from costmodel.ops.checks import broadcast
 from costmodel.ops.onnx import Constant, OnnxNode, Operand
 
@@ -576,18 +586,77 @@ def _place(kind: str) -> Rule:
 
 
 def _logical(kind: str) -> Rule:
-    """What is done bit by bit, to what is true or false."""
+    """What is done bit by bit, or to what is true or false."""
 
     def rule(call: Call) -> Made:
-        if getattr(call.first, "dtype", None) != "bool":
-            raise UnsupportedError("whole numbers bit by bit are not supported; known: true and false")
-        return call.one(kind, *[_operand(call[name]) for name in call.plain])
+        bits = "" if getattr(call.first, "dtype", None) == "bool" else "Bitwise"
+        return call.one(f"{bits}{kind}", *[_operand(call[name]) for name in call.plain])
 
     return rule
 
 
-def _cumulate(call: Call) -> Made:
-    return call.one("CumSum", call.first, numbers(call.axis("dim", len(call.shape))))
+def _cumulate(kind: str) -> Rule:
+    return lambda call: call.one(kind, call.first, numbers(call.axis("dim", len(call.shape))))
+
+
+def _shrink(*, soft: bool) -> Rule:
+    return lambda call: call.one(
+        "Shrink", call.first, lambd=float(call["lambd"]), bias=float(call["lambd"]) if soft else 0.0
+    )
+
+
+def _threshold(call: Call) -> Made:
+    if call["value"]:
+        raise UnsupportedError(f"a value of {call['value']} below the threshold is not supported; known: 0")
+    return call.one("ThresholdedRelu", call.first, alpha=float(call["threshold"]))
+
+
+def _first_ones(call: Call) -> Made:
+    """The largest values and their places, or all of them in order."""
+    x: Tensor = call.first
+    axis = call.axis("dim", len(x.shape))
+    largest = call["largest"] if "largest" in call.arguments else call["descending"]
+    return call.onnx("TopK", x, numbers([call.shape[axis]]), outputs=2, axis=axis, largest=int(largest))
+
+
+def _one_hot(call: Call) -> Made:
+    return call.node.then(OneHot(call.shape[-1], dtype="int64"), call.first)
+
+
+def _gather(call: Call) -> Made:
+    return call.one("GatherElements", call.first, call["index"], axis=call.axis("dim", len(call.shape)))
+
+
+def _scatter(reduction: str) -> Rule:
+    def rule(call: Call) -> Made:
+        index, updates = call["index"], call.arguments.get("src")
+        if updates is None or call.arguments.get("reduce") or updates.shape != index.shape:
+            raise UnsupportedError("known are updates that are a tensor with a place for each of its values")
+        axis = call.axis("dim", len(call.shape))
+        return call.one("ScatterElements", call.first, index, updates, axis=axis, reduction=reduction)
+
+    return rule
+
+
+def _grid_sample(call: Call) -> Made:
+    mode, padding = call["interpolation_mode"], call["padding_mode"]
+    return call.one(
+        "GridSample", call["input"], call["grid"], mode=("linear", "nearest", "cubic")[mode],
+        padding_mode=("zeros", "border", "reflection")[padding], align_corners=int(call["align_corners"]),
+    )  # fmt: skip
+
+
+def _affine_grid(call: Call) -> Made:
+    corners = int(call["align_corners"])
+    return call.one("AffineGrid", call["theta"], numbers(tuple(call["size"])), align_corners=corners)
+
+
+def _fold(call: Call) -> Made:
+    image, kernel, stride, dilation, pads = (
+        call.several(name, 2) for name in ("output_size", "kernel_size", "stride", "dilation", "padding")
+    )
+    sizes = (numbers(image), numbers(kernel))
+    return call.one("Col2Im", call.first, *sizes, strides=stride, dilations=dilation, pads=pads * 2)
 
 
 def _triangle(*, upper: bool) -> Rule:
@@ -641,11 +710,19 @@ CALLS: Final[Mapping[str, Rule]] = {
         "logical_not": "Not", "mish": "Mish", "neg": "Neg", "reciprocal": "Reciprocal", "round": "Round",
         "sign": "Sign", "sin": "Sin", "sqrt": "Sqrt", "eq": "Equal", "ge": "GreaterOrEqual", "gt": "Greater",
         "le": "LessOrEqual", "logical_and": "And", "logical_or": "Or", "logical_xor": "Xor", "lt": "Less",
-        "maximum": "Max", "minimum": "Min", "pow": "Pow", "remainder": "Mod",
+        "maximum": "Max", "minimum": "Min", "pow": "Pow", "remainder": "Mod", "isinf": "IsInf", "isnan": "IsNaN",
+        "tan": "Tan", "asin": "Asin", "acos": "Acos", "atan": "Atan", "sinh": "Sinh", "cosh": "Cosh",
+        "asinh": "Asinh", "acosh": "Acosh", "atanh": "Atanh", "selu": "Selu",
     }.items()},
     **dict.fromkeys(("__and__", "bitwise_and"), _logical("And")), "bitwise_not": _logical("Not"),
     **dict.fromkeys(("__or__", "bitwise_or"), _logical("Or")),
     **dict.fromkeys(("__xor__", "bitwise_xor"), _logical("Xor")),
+    **dict.fromkeys(("grid_sampler", "grid_sampler_2d", "grid_sampler_3d"), _grid_sample),
+    **dict.fromkeys(("sort", "topk"), _first_ones),
+    "affine_grid_generator": _affine_grid, "celu": _with("Celu", alpha="alpha"), "col2im": _fold,
+    "cumprod": _cumulate("CumProd"), "gather": _gather, "hardshrink": _shrink(soft=False), "one_hot": _one_hot,
+    "scatter": _scatter("none"), "scatter_add": _scatter("add"), "softshrink": _shrink(soft=True),
+    "threshold": _threshold,
     **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), _transposed_convolution),
     **dict.fromkeys(("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d"), _resize("nearest")),
     **dict.fromkeys(("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d"), _resize("linear")),
@@ -655,7 +732,7 @@ CALLS: Final[Mapping[str, Rule]] = {
     "scaled_dot_product_attention": _attention, "embedding": _embedding, "index": _index,
     "index_select": _index_select, "pixel_shuffle": _pixel_shuffle, "channel_shuffle": _channel_shuffle,
     "where": _where, "masked_fill": _masked_fill, "repeat": _repeat, "roll": _roll, "einsum": _einsum,
-    "baddbmm": _added_product, "glu": _gated, "cumsum": _cumulate, "tril": _triangle(upper=False),
+    "baddbmm": _added_product, "glu": _gated, "cumsum": _cumulate("CumSum"), "tril": _triangle(upper=False),
     "triu": _triangle(upper=True), "argmax": _place("ArgMax"), "argmin": _place("ArgMin"),
     "max": _extreme("ReduceMax", "ArgMax"), "min": _extreme("ReduceMin", "ArgMin"), "amax": _reduce("ReduceMax"),
     "amin": _reduce("ReduceMin"), "sum": _reduce("ReduceSum"), "prod": _reduce("ReduceProd"),

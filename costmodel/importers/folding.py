@@ -156,10 +156,44 @@ def _full(shape: Shape, value: Constant | None) -> Array | None:
     return None if one is None else np.full(shape, one.reshape(-1)[0], one.dtype)
 
 
+def _stated_type(node: OnnxNode, usual: Type) -> Type:
+    """The element type that a node states, or a usual one; None for the network's."""
+    return node.type(int(node.get("dtype"))) if "dtype" in node.attributes else usual
+
+
+def _eye_like(node: OnnxNode) -> Constant:
+    """Ones on a diagonal of a matrix of the operand's shape."""
+    like = node.operand(0)
+    if like is None or len(like.shape) != 2:
+        raise WiringError("takes 1 input of two axes")
+    dtype, k = _stated_type(node, like.dtype), int(node.get("k", 0))
+    if prod(like.shape) > LIMIT or (dtype or node.dtype) not in np.sctypeDict:
+        return Constant(like.shape, dtype=dtype, learned=False)
+    return known(np.eye(*like.shape, k, dtype or node.dtype), node.dtype)
+
+
+def _drawn(node: OnnxNode) -> Constant:
+    """Numbers drawn at random, of a stated shape or like an operand: made elsewhere, and read."""
+    if not node.kind.endswith("Like"):
+        shape = tuple(node.get("shape", ()))
+        if not all(type(size) is int and size > 0 for size in shape):
+            raise WiringError(f"cannot make a constant of shape {shape}")
+        return Constant(shape, dtype=_stated_type(node, own("float32", node.dtype)), learned=False)
+    like = node.operand(0)
+    if like is None:
+        raise WiringError("takes 1 input")
+    return Constant(like.shape, dtype=_stated_type(node, like.dtype), learned=False)
+
+
 SOURCES: Final[Mapping[str, Callable[[OnnxNode], Constant]]] = {
-    "Constant": _constant, "ConstantOfShape": _constant_of_shape, "Shape": _shape, "Size": _size,
+    "Constant": _constant, "ConstantOfShape": _constant_of_shape, "EyeLike": _eye_like, "Shape": _shape,
+    "Size": _size,
+    **dict.fromkeys(("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"), _drawn),
 }  # fmt: skip
 """What makes constants of nothing, or of a map's shape."""
+
+BY_VALUES: Final = frozenset({"Compress", "MaxRoiPool", "NonMaxSuppression", "NonZero", "Range", "Unique"})
+"""Operators of which it depends on values how much they make or do."""
 
 
 class _TooManyError(Exception):
@@ -199,6 +233,50 @@ def _modulo(a: Array, b: Array) -> Array:
     if not b.all():
         raise WiringError("divides by zero")
     return np.mod(a, b)
+
+
+def _non_zero(node: OnnxNode, x: Array) -> Array:  # noqa: ARG001
+    return np.array(np.nonzero(x), np.int64)
+
+
+def _compress(node: OnnxNode, x: Array, condition: Array) -> Array:
+    axis = node.get("axis")
+    size = x.size if axis is None else x.shape[node.axis(0, x.ndim)]
+    return np.compress(condition[:size], x, axis)
+
+
+def _window(*factors: float) -> Callable[..., Array]:
+    """A sum of cosines: a[0] - a[1] * cos(t) + a[2] * cos(2 t), with t from 0 to 2 pi."""
+
+    def computed(node: OnnxNode, size: Array) -> Array:
+        (count,) = _bounded(size.reshape(-1).tolist())
+        turns = 2 * np.pi * np.arange(count) / max(count - (not node.get("periodic", 1)), 1)
+        values: Array = sum((-1) ** k * factor * np.cos(k * turns) for k, factor in enumerate(factors))
+        return np.asarray(values, node.type(int(node.get("output_datatype", 1))) or node.dtype)
+
+    return computed
+
+
+def _mel_weights(node: OnnxNode, bins: Array, length: Array, rate: Array, low: Array, high: Array) -> Array:
+    """Triangles over the lines of a spectrum, whose corners are equally far apart on the mel scale.
+
+    A corner is the line that its frequency falls into; a triangle without a rising side begins with its top.
+    """
+    count, lines = int(bins.item()), int(length.item()) // 2 + 1
+    _bounded((lines, count))
+    ends = [2595 * np.log10(1 + edge.item() / 700) for edge in (low, high)]
+    steps = ends[0] + np.arange(count + 2) * ((ends[1] - ends[0]) / (count + 2))
+    if not low.item() < high.item() <= rate.item() / 2 or low.item() < 0:
+        raise WiringError(f"has frequencies from {low.item()} to {high.item()} of {rate.item()} samples per second")
+    corners = ((int(length.item()) + 1) * (700 * (10 ** (steps / 2595) - 1)) // rate.item()).astype(np.int64)
+    y = np.zeros((lines, count), node.type(int(node.get("output_datatype", 1))) or node.dtype)
+    for column in range(count):
+        begin, top, end = corners[column : column + 3].tolist()
+        rising = np.arange(begin, top + 1)
+        y[rising, column] = (rising - begin) / (top - begin) if top > begin else 1
+        falling = np.arange(top, end)
+        y[falling, column] = (end - falling) / max(end - top, 1)
+    return y
 
 
 def _where(node: OnnxNode, condition: Array, a: Array, b: Array) -> Array:  # noqa: ARG001
@@ -299,19 +377,24 @@ def _trilu(node: OnnxNode, x: Array, *k: Array) -> Array:
 
 COMPUTED: Final[Mapping[str, Callable[..., Array]]] = {
     **{
-        name: _elementwise(getattr(np, cls.function))
+        cls.onnx[0]: _elementwise(getattr(np, cls.function))
         for cls in Op.registry.values()
-        if issubclass(cls, Binary | Function)
-        for name in cls.onnx
+        if issubclass(cls, Binary | Function) and hasattr(cls, "function")
     },
     "Cast": _cast,
     "Concat": _concat,
+    "BlackmanWindow": _window(0.42, 0.5, 0.08),
+    "Compress": _compress,
     "CumSum": _cumsum,
     "Div": _elementwise(_divide),
     "Expand": _expand,
     "Gather": _gather,
+    "HammingWindow": _window(25 / 46, 21 / 46),
+    "HannWindow": _window(0.5, 0.5),
     "Identity": lambda _, x: x,
+    "MelWeightMatrix": _mel_weights,
     "Mod": _elementwise(_modulo),
+    "NonZero": _non_zero,
     "Range": _range,
     "ReduceMax": _reduced(np.max),
     "ReduceMean": _reduced(np.mean),
@@ -322,6 +405,7 @@ COMPUTED: Final[Mapping[str, Callable[..., Array]]] = {
     "Slice": _slice,
     "Split": _split,
     "Squeeze": _squeeze,
+    "Sum": _elementwise(np.add),
     "Tile": _tile,
     "Transpose": _transpose,
     "Trilu": _trilu,

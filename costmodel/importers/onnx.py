@@ -15,7 +15,7 @@ from costmodel import document
 from costmodel.errors import CostModelError, UnsupportedError, WiringError, suggestion
 from costmodel.graph import Graph, Input, Op, Shape, Source, Tensor, Type, dims
 from costmodel.importers import plan
-from costmodel.importers.folding import COMPUTED, SHAPED, SOURCES, fold, passes
+from costmodel.importers.folding import BY_VALUES, COMPUTED, SHAPED, SOURCES, fold, passes
 from costmodel.importers.opaque import UNKNOWN, Opaque, left_out
 from costmodel.importers.protos import element_type, values_of
 from costmodel.importers.shapes import Shapes, given, titled
@@ -45,8 +45,8 @@ LONGEST: Final = 4096
 OWN: Final = "costmodel"
 """The domain of our own operators, whose attributes are texts as in a list of layers."""
 
-CONSTANTS: Final = frozenset((*COMPUTED, *SHAPED))
-"""Operators that are known where their operands are constants."""
+CONSTANTS: Final = frozenset((*COMPUTED, *SHAPED, *BY_VALUES))
+"""Operators that are known where their operands are constants, if at all."""
 
 OPSET: Final = 18
 """The operator set of nodes that stand in the place of others."""
@@ -421,6 +421,8 @@ def plain(operands: Sequence[Value]) -> tuple[Operand, ...]:
 
 def _made(node: OnnxNode) -> Sequence[Operand]:
     """What a node of ONNX makes: constants, its operand under another name, or layers."""
+    if node.kind in BY_VALUES and (node.tensors or node.kind not in COMPUTED):
+        raise UnsupportedError("how much it makes or does depends on values that are computed")
     constants = fold(node)
     if constants is not None:
         return constants

@@ -178,6 +178,120 @@ class Elu(Activation):
         return form.apply("Elu", alpha=self.alpha)
 
 
+@dataclass(frozen=True)
+class Selu(Activation):
+    """y = gamma * x if x > 0 else gamma * alpha * (exp(x) - 1). Source: Klambauer et al. 2017, equation 2."""
+
+    alpha: float = 1.6732632
+    gamma: float = 1.050701
+
+    onnx: ClassVar[tuple[str, ...]] = ("Selu",)
+    each: ClassVar[Work] = Work(compare=1, special=1, add=1, multiply=2)
+    why: ClassVar[str] = "compare with 0, exp, subtract 1, multiply by alpha, multiply by gamma"
+
+    def run(self, x: Array) -> Array:
+        """Gamma times x where positive, else times alpha * (exp(x) - 1)."""
+        return self.gamma * np.where(x > 0, x, self.alpha * np.expm1(np.minimum(x, 0)))
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """With both factors."""
+        return node.apply(cls(float(node.get("alpha", 1.6732632)), float(node.get("gamma", 1.050701))))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """With both factors."""
+        return form.apply("Selu", alpha=self.alpha, gamma=self.gamma)
+
+
+@dataclass(frozen=True)
+class Celu(Activation):
+    """y = x if x > 0 else alpha * (exp(x / alpha) - 1). Source: Barron 2017, equation 2."""
+
+    alpha: float = 1.0
+
+    onnx: ClassVar[tuple[str, ...]] = ("Celu",)
+    each: ClassVar[Work] = Work(compare=1, special=1, add=1, multiply=2)
+    why: ClassVar[str] = "compare with 0, multiply by 1/alpha, exp, subtract 1, multiply by alpha"
+
+    def __post_init__(self) -> None:
+        if not self.alpha:
+            raise WiringError(f"Celu: alpha must not be 0, not {self.alpha!r}")
+
+    def run(self, x: Array) -> Array:
+        """X where positive, else alpha * (exp(x / alpha) - 1)."""
+        return np.where(x > 0, x, self.alpha * np.expm1(np.minimum(x, 0) * (1 / self.alpha)))
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """With its ``alpha``."""
+        return node.apply(cls(float(node.get("alpha", 1.0))))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """With its ``alpha``."""
+        return form.apply("Celu", alpha=self.alpha)
+
+
+@dataclass(frozen=True)
+class ThresholdedRelu(Activation):
+    """y = x if x > alpha else 0."""
+
+    alpha: float = 1.0
+
+    onnx: ClassVar[tuple[str, ...]] = ("ThresholdedRelu",)
+    each: ClassVar[Work] = Work(compare=1)
+    why: ClassVar[str] = "compare with alpha"
+
+    def run(self, x: Array) -> Array:
+        """X where it is above alpha."""
+        return np.where(x > self.alpha, x, np.zeros_like(x))
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """With its ``alpha``."""
+        return node.apply(cls(float(node.get("alpha", 1.0))))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """With its ``alpha``."""
+        return form.apply("ThresholdedRelu", alpha=self.alpha)
+
+
+@dataclass(frozen=True)
+class Shrink(Activation):
+    """y = x + bias if x < -limit, x - bias if x > limit, else 0."""
+
+    bias: float = 0.0
+    limit: float = 0.5
+
+    onnx: ClassVar[tuple[str, ...]] = ("Shrink",)
+    each: ClassVar[Work] = Work(compare=2, add=1)
+    why: ClassVar[str] = "compare with both limits, add or subtract the bias"
+
+    def run(self, x: Array) -> Array:
+        """Nearer to 0 by the bias where it is beyond the limit."""
+        return np.where(x < -self.limit, x + self.bias, np.where(x > self.limit, x - self.bias, np.zeros_like(x)))
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """The limit is ``lambd``."""
+        return node.apply(cls(float(node.get("bias", 0.0)), float(node.get("lambd", 0.5))))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """The limit is ``lambd``."""
+        return form.apply("Shrink", bias=self.bias, lambd=self.limit)
+
+
+class Softsign(Activation):
+    """y = x / (1 + |x|)."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("Softsign",)
+    each: ClassVar[Work] = Work(compare=1, add=1, divide=1)
+    why: ClassVar[str] = "compare with 0, add 1, divide x by it"
+
+    def run(self, x: Array) -> Array:
+        """X / (1 + |x|)."""
+        return x / (1 + np.abs(x))
+
+
 class Sigmoid(Activation):
     """y = 1 / (1 + exp(-x))."""
 
@@ -224,6 +338,43 @@ class Silu(Activation):
         """By its equation: Swish is newer than most that read such files."""
         (x,) = form.operands
         return form.apply("Mul", x, form.then("Sigmoid", x))
+
+
+@dataclass(frozen=True)
+class SwiGlu(Op):
+    """y = a / (1 + exp(-alpha * a)) * b; a, b and y have the same shape. Source: Shazeer 2020, equation 6."""
+
+    alpha: float = 1.0
+
+    onnx: ClassVar[tuple[str, ...]] = ("SwiGLU",)
+    in_place: ClassVar[bool] = True
+    each: ClassVar[Work] = Work(special=1, add=1, divide=1, multiply=1)
+    why: ClassVar[str] = "exp, add 1, divide a by it, multiply by b; multiply by an alpha that is not 1"
+
+    def __post_init__(self) -> None:
+        if self.alpha != 1:
+            object.__setattr__(self, "each", self.each.plus(Work(multiply=1)))
+
+    def shape(self, a: Shape, b: Shape) -> Shape:
+        """Two equal shapes -> the same."""
+        if a != b:
+            raise WiringError(f"takes a gate and values of one shape, not {dims(a)} and {dims(b)}")
+        return a
+
+    def run(self, a: Array, b: Array) -> Array:
+        """A / (1 + exp(-alpha * a)) * b."""
+        return a / (1 + np.exp(-self.alpha * a)) * b
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """With its ``alpha``."""
+        return node.apply(cls(float(node.get("alpha", 1.0))), node.tensor(0), node.tensor(1))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """By its equation: SwiGLU is newer than most that read such files."""
+        a, b = form.operands
+        gate = a if self.alpha == 1 else form.then("Mul", a, self.alpha)
+        return form.apply("Mul", form.then("Mul", a, form.then("Sigmoid", gate)), b)
 
 
 class Gelu(Activation):

@@ -1,7 +1,7 @@
 """Attributes and operand shapes -> the same, checked; what does not fit is a :class:`WiringError`."""
 
 from costmodel.errors import WiringError
-from costmodel.graph import Op, Reach, Shape, dims
+from costmodel.graph import FRACTIONS, Op, Reach, Shape, Type, dims
 
 
 def channels_and_spatial(x: Shape) -> tuple[int, int, Shape]:
@@ -56,3 +56,10 @@ def along(axes: tuple[int, ...]) -> Reach:
     if axes == (1,):
         return "pixel"
     return "channel" if min(axes) > 1 else "all"
+
+
+def whole_numbers(dtype: Type) -> tuple[Type, ...]:
+    """The element type of operands that must be whole numbers, checked; a network's own is that of fractions."""
+    if dtype is None or dtype in FRACTIONS or dtype == "bool":
+        raise WiringError(f"takes whole numbers, such as int64, not {dtype or 'the type of the network'}")
+    return (dtype,)

@@ -9,7 +9,9 @@ from typing import ClassVar, Final, Self, TypeVar
 from costmodel.arrays import Array, np
 from costmodel.errors import WiringError
 from costmodel.graph import Op, Shape, Tensor, Type, Weight, Work
-from costmodel.ops.checks import broadcast, integers
+from costmodel.ops.checks import broadcast, integers, whole_numbers
+from costmodel.ops.held import Several, held_by
+from costmodel.ops.layout import Cast
 from costmodel.ops.onnx import Constant, OnnxForm, OnnxNode
 
 T = TypeVar("T")
@@ -228,10 +230,19 @@ class Equal(Truth):
 class Less(Truth):
     """y = whether a < b."""
 
-    onnx: ClassVar[tuple[str, ...]] = ("Less",)
+    onnx: ClassVar[tuple[str, ...]] = ("Less", "Bernoulli")
     function: ClassVar[str] = "less"
     each: ClassVar[Work] = Work(compare=1)
     why: ClassVar[str] = "compare"
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """A Bernoulli is whether numbers that are drawn elsewhere, and held, are less than the probabilities."""
+        if node.kind != "Bernoulli":
+            return super().from_onnx(node)
+        x = node.tensor()
+        dtype = node.type(int(node.get("dtype"))) if "dtype" in node.attributes else x.dtype
+        return node.apply(Cast(dtype), node.then(cls(x.shape, held_first=True, learned=False), x), part="cast")
 
 
 class LessOrEqual(Truth):
@@ -286,6 +297,108 @@ class Xor(Truth):
     function: ClassVar[str] = "logical_xor"
     each: ClassVar[Work] = Work(compare=1)
     why: ClassVar[str] = "combine two truths"
+
+
+class Bits(Binary, abstract=True):
+    """What is done bit by bit, to whole numbers."""
+
+    def types(self, *inputs: Type) -> tuple[Type, ...]:
+        """Operands of one type -> the same."""
+        return whole_numbers(*super().types(*inputs))
+
+
+class BitwiseAnd(Bits):
+    """y = the bits that both a and b have, of whole numbers."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("BitwiseAnd",)
+    function: ClassVar[str] = "bitwise_and"
+    each: ClassVar[Work] = Work(compare=1)
+    why: ClassVar[str] = "combine the bits"
+
+
+class BitwiseOr(Bits):
+    """y = the bits that a or b has, or both, of whole numbers."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("BitwiseOr",)
+    function: ClassVar[str] = "bitwise_or"
+    each: ClassVar[Work] = Work(compare=1)
+    why: ClassVar[str] = "combine the bits"
+
+
+class BitwiseXor(Bits):
+    """y = the bits that one of a and b has and the other has not, of whole numbers."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("BitwiseXor",)
+    function: ClassVar[str] = "bitwise_xor"
+    each: ClassVar[Work] = Work(compare=1)
+    why: ClassVar[str] = "combine the bits"
+
+
+@dataclass(frozen=True, repr=False)
+class BitShift(Bits):
+    """y = a * 2^b without the bits that a's element type has no place for; or the whole of a / 2^b, if ``right``."""
+
+    right: bool = False
+
+    onnx: ClassVar[tuple[str, ...]] = ("BitShift",)
+    each: ClassVar[Work] = Work(compare=1)
+    why: ClassVar[str] = "move the bits"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """NumPy has both."""
+        a, b = self.both(inputs, weights.get(self.weight))
+        return (np.right_shift if self.right else np.left_shift)(a, b)
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """In its ``direction``."""
+        direction = node.get("direction")
+        if direction not in ("LEFT", "RIGHT"):
+            raise WiringError(f"has direction {direction!r}; known: LEFT, RIGHT")
+        return node.apply(replace(cls.of(*operands(node)), right=direction == "RIGHT"))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """In its ``direction``."""
+        a, b = self.both(form.operands, *form.weights or (None,))
+        return form.apply("BitShift", a, b, direction="RIGHT" if self.right else "LEFT")
+
+
+@dataclass(frozen=True, repr=False)
+class Mean(Several):
+    """y = (a + b + ...) / n, of n operands; shapes broadcast as in NumPy."""
+
+    held: tuple[Shape | None, ...] = ()
+
+    onnx: ClassVar[tuple[str, ...]] = ("Mean",)
+    in_place: ClassVar[bool] = True
+    each: ClassVar[Work] = Work(add=1)
+    per_row: ClassVar[Work] = Work(add=-1, multiply=1)
+    unit: ClassVar[str] = "output element and operand"
+    why: ClassVar[str] = "add to the sum; the one multiplication by 1/n takes the place of the first addition"
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """Shapes that broadcast -> their common shape."""
+        if not inputs:
+            raise WiringError("needs at least one input")
+        return reduce(broadcast, self.all(inputs))
+
+    def units(self, *inputs: Shape) -> int:
+        """Output elements times operands."""
+        return prod(self.shape(*inputs)) * len(self.all(inputs))
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """The sum, by how many there are."""
+        every = self.all(inputs, weights)
+        return reduce(np.add, every) * np.asarray(1 / len(every), every[0].dtype)
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """Of its operands constants are weights."""
+        return node.apply(cls(held_by(node, len(node.inputs))))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """Of its operands."""
+        return form.apply("Mean", *self.all_of(form))
 
 
 PRODUCTS: Final[Mapping[float, Work]] = {2.0: Work(multiply=1), 3.0: Work(multiply=2)}

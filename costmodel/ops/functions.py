@@ -1,11 +1,14 @@
 """Functions of one value: what exporters write where a framework has one operator for several of them."""
 
+from dataclasses import dataclass
 from math import erf
 from typing import ClassVar
 
 from costmodel.arrays import Array, np
-from costmodel.graph import Type, Work
+from costmodel.graph import Tensor, Type, Work
 from costmodel.ops.activation import Activation
+from costmodel.ops.checks import whole_numbers
+from costmodel.ops.onnx import OnnxForm, OnnxNode
 
 
 class Function(Activation, abstract=True):
@@ -135,6 +138,87 @@ class Cos(Function):
     why: ClassVar[str] = "cosine"
 
 
+class Tan(Function):
+    """y = tan(x)."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("Tan",)
+    function: ClassVar[str] = "tan"
+    each: ClassVar[Work] = Work(special=1)
+    why: ClassVar[str] = "tangent"
+
+
+class Asin(Function):
+    """y = the angle of which x is the sine; of a number beyond 1 it is not a number."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("Asin",)
+    function: ClassVar[str] = "arcsin"
+    each: ClassVar[Work] = Work(special=1)
+    why: ClassVar[str] = "arc sine"
+
+
+class Acos(Function):
+    """y = the angle of which x is the cosine; of a number beyond 1 it is not a number."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("Acos",)
+    function: ClassVar[str] = "arccos"
+    each: ClassVar[Work] = Work(special=1)
+    why: ClassVar[str] = "arc cosine"
+
+
+class Atan(Function):
+    """y = the angle of which x is the tangent."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("Atan",)
+    function: ClassVar[str] = "arctan"
+    each: ClassVar[Work] = Work(special=1)
+    why: ClassVar[str] = "arc tangent"
+
+
+class Sinh(Function):
+    """y = (exp(x) - exp(-x)) / 2."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("Sinh",)
+    function: ClassVar[str] = "sinh"
+    each: ClassVar[Work] = Work(special=1)
+    why: ClassVar[str] = "hyperbolic sine"
+
+
+class Cosh(Function):
+    """y = (exp(x) + exp(-x)) / 2."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("Cosh",)
+    function: ClassVar[str] = "cosh"
+    each: ClassVar[Work] = Work(special=1)
+    why: ClassVar[str] = "hyperbolic cosine"
+
+
+class Asinh(Function):
+    """y = the number of which x is the hyperbolic sine."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("Asinh",)
+    function: ClassVar[str] = "arcsinh"
+    each: ClassVar[Work] = Work(special=1)
+    why: ClassVar[str] = "inverse hyperbolic sine"
+
+
+class Acosh(Function):
+    """y = the number of which x is the hyperbolic cosine; below 1 it is not a number."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("Acosh",)
+    function: ClassVar[str] = "arccosh"
+    each: ClassVar[Work] = Work(special=1)
+    why: ClassVar[str] = "inverse hyperbolic cosine"
+
+
+class Atanh(Function):
+    """y = the number of which x is tanh; of a number beyond 1 it is not a number."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("Atanh",)
+    function: ClassVar[str] = "arctanh"
+    each: ClassVar[Work] = Work(special=1)
+    why: ClassVar[str] = "inverse of tanh"
+
+
 class Erf(Activation):
     """y = erf(x)."""
 
@@ -163,3 +247,45 @@ class IsNaN(Truth):
     function: ClassVar[str] = "isnan"
     each: ClassVar[Work] = Work(compare=1)
     why: ClassVar[str] = "compare with itself"
+
+
+@dataclass(frozen=True)
+class IsInf(Activation):
+    """y = whether x is infinite, below 0 if ``negative`` and above 0 if ``positive``."""
+
+    negative: bool = True
+    positive: bool = True
+
+    onnx: ClassVar[tuple[str, ...]] = ("IsInf",)
+    each: ClassVar[Work] = Work(compare=1)
+    why: ClassVar[str] = "compare with infinity; the sign is free"
+
+    def types(self, x: Type) -> tuple[Type, ...]:  # noqa: ARG002
+        """Any -> truths."""
+        return ("bool",)
+
+    def run(self, x: Array) -> Array:
+        """By the sign, too."""
+        return np.isinf(x) & np.where(x < 0, self.negative, self.positive)
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """Of both signs, where it does not say otherwise."""
+        return node.apply(cls(bool(node.get("detect_negative", 1)), bool(node.get("detect_positive", 1))))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """With both signs."""
+        return form.apply("IsInf", detect_negative=int(self.negative), detect_positive=int(self.positive))
+
+
+class BitwiseNot(Function):
+    """y = x with each bit turned, of whole numbers."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("BitwiseNot",)
+    function: ClassVar[str] = "invert"
+    each: ClassVar[Work] = Work(compare=1)
+    why: ClassVar[str] = "turn the bits"
+
+    def types(self, x: Type) -> tuple[Type, ...]:
+        """Whole numbers -> the same."""
+        return whole_numbers(x)

@@ -6,11 +6,11 @@ An index counts modulo the size of its axis, as -1 does for the last; ONNX has n
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
-from costmodel.graph import Op, Reach, Shape, Tensor, Type, Weight, Work, dims
+from costmodel.graph import NO_WORK, Op, Reach, Shape, Tensor, Type, Weight, Work, dims
 from costmodel.ops.checks import axis_of, broadcast, positive
 from costmodel.ops.held import Several, held_by
 from costmodel.ops.layout import Reshape, Slice
@@ -221,17 +221,72 @@ def wrapped(places: Array, x: Array) -> tuple[Array, ...]:
     return tuple(np.mod(place, size) for place, size in zip(np.moveaxis(places, -1, 0), x.shape, strict=False))
 
 
-@dataclass(frozen=True, repr=False)
-class ScatterND(Several):
-    """y = x, but y[indices[i..., :], behind] = updates[i..., behind]; x, y: any, indices: any x D, updates: any.
+REDUCTIONS: Final[Mapping[str, tuple[Work, str]]] = {
+    "none": (NO_WORK, ""),
+    "add": (Work(add=1), "add"),
+    "mul": (Work(multiply=1), "multiply"),
+    "max": (Work(compare=1), "maximum"),
+    "min": (Work(compare=1), "minimum"),
+}
+"""What an update does to what is in its place -> its work, and NumPy's name for it."""
 
-    Copies x and places the updates, of equal places in any order.
-    """
 
-    held: tuple[Shape | None, ...] = ()
+class Scatter(Several, abstract=True):
+    """A copy with updates in their places, in any order; with a ``reduction`` they are combined with what is there."""
+
+    reduction: str
 
     names: ClassVar[tuple[str, ...]] = ("data", "indices", "updates")
     fixed: ClassVar[Mapping[str, str]] = {"indices": "int64"}
+    unit: ClassVar[str] = "update element"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.reduction not in REDUCTIONS:
+            raise WiringError(f"{self.kind}: reduction must be one of {', '.join(REDUCTIONS)}, not {self.reduction!r}")
+        each, _ = REDUCTIONS[self.reduction]
+        if each is not NO_WORK:
+            object.__setattr__(self, "each", each)
+            object.__setattr__(self, "why", "combine the update with what is in its place")
+
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """The value that is copied, or all that come to its place."""
+        return "copy" if self.reduction == "none" else "all"
+
+    def units(self, *inputs: Shape) -> int:
+        """Elements of the updates."""
+        _, _, updates = self.all(inputs)
+        return prod(updates)
+
+    def put(self, x: Array, places: tuple[Array, ...], updates: Array) -> Array:
+        """A copy with the updates in their places."""
+        y = np.array(x)
+        if self.reduction == "none":
+            y[places] = updates
+        else:
+            getattr(np, REDUCTIONS[self.reduction][1]).at(y, places, updates)
+        return y
+
+
+def reduction_of(node: OnnxNode) -> str:
+    """What a node does with what is in the place of an update."""
+    reduction = str(node.get("reduction", "none"))
+    if reduction not in REDUCTIONS:
+        raise UnsupportedError(f"reduction {reduction!r} is not supported; known: {', '.join(REDUCTIONS)}")
+    return reduction
+
+
+@dataclass(frozen=True, repr=False)
+class ScatterND(Scatter):
+    """y = x, but y[indices[i..., :], behind] = updates[i..., behind]; x, y: any, indices: any x D, updates: any.
+
+    Copies x and places the updates, of equal places in any order; by a ``reduction`` they are combined with what is
+    there: add, mul, max or min.
+    """
+
+    held: tuple[Shape | None, ...] = ()
+    reduction: str = "none"
+
     onnx: ClassVar[tuple[str, ...]] = ("ScatterND",)
 
     def shape(self, *inputs: Shape) -> Shape:
@@ -243,27 +298,62 @@ class ScatterND(Several):
             raise WiringError(f"cannot place {dims(updates)} at {dims(indices)} in {dims(x)}")
         return x
 
-    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
-        """The value that is copied."""
-        return "copy"
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """A copy with the updates in their places."""
+        x, indices, updates = self.all(inputs, weights)
+        return self.put(x, wrapped(whole(indices), x), updates)
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """Of its operands constants are weights."""
+        return node.apply(cls(held_by(node, 3), reduction_of(node)))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """Of its operands."""
+        return form.apply("ScatterND", *self.all_of(form), reduction=self.reduction)
+
+
+@dataclass(frozen=True, repr=False)
+class ScatterElements(Scatter):
+    """y = x, but y[i..., indices[i...], ...] = updates[i...], at ``axis``; x, y: any.
+
+    indices, updates: as many axes as x, not longer beside that one. Copies x and places the updates, of equal places
+    in any order; by a ``reduction`` they are combined with what is there: add, mul, max or min.
+    """
+
+    axis: int = 0
+    held: tuple[Shape | None, ...] = ()
+    reduction: str = "none"
+
+    onnx: ClassVar[tuple[str, ...]] = ("ScatterElements", "Scatter")
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """Shapes of data, indices and updates -> that of the data."""
+        shapes: tuple[Shape, ...] = self.all(inputs)
+        x, indices, updates = shapes
+        place = axis_of(self.axis, x)
+        sizes = enumerate(zip(indices, x, strict=False))
+        larger = any(size > limit for axis, (size, limit) in sizes if axis != place)
+        if indices != updates or len(indices) != len(x) or larger:
+            raise WiringError(f"cannot place {dims(updates)} at {dims(indices)} along axis {self.axis} of {dims(x)}")
+        return x
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """A copy with the updates in their places."""
         x, indices, updates = self.all(inputs, weights)
-        y = np.array(x)
-        y[wrapped(whole(indices), x)] = updates
-        return y
+        axis = self.axis % x.ndim
+        places = list(np.ogrid[tuple(map(slice, indices.shape))])
+        places[axis] = whole(indices) % x.shape[axis]
+        return self.put(x, tuple(places), updates)
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
-        """Without a reduction."""
-        if node.get("reduction", "none") != "none":
-            raise UnsupportedError(f"reduction {node.get('reduction')!r} is not supported; known: none")
-        return node.apply(cls(held_by(node, 3)))
+        """Of its operands constants are weights; Scatter is its older name."""
+        return node.apply(cls(int(node.get("axis", 0)), held_by(node, 3), reduction_of(node)))
 
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
-        """Of its operands."""
-        return form.apply("ScatterND", *self.all_of(form))
+        """Along the axis."""
+        return form.apply("ScatterElements", *self.all_of(form), axis=self.axis, reduction=self.reduction)
 
 
 @dataclass(frozen=True, repr=False)

@@ -295,7 +295,7 @@ class Pad(Op):
     value: float = 0.0
     mode: str = "constant"
 
-    onnx: ClassVar[tuple[str, ...]] = ("Pad",)
+    onnx: ClassVar[tuple[str, ...]] = ("Pad", "CenterCropPad")
 
     def __post_init__(self) -> None:
         integers(self, "pads", self.pads, least=0)
@@ -322,15 +322,23 @@ class Pad(Op):
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
-        """Pads and value are attributes before operator set 11; the axes may be given; pads below 0 cut off."""
+        """Pads and value are attributes before operator set 11; the axes may be given; pads below 0 cut off.
+
+        A CenterCropPad is told the sizes: half of each difference is before the map, and the larger half behind.
+        """
         mode = node.get("mode", "constant")
         if mode not in PAD_MODES:
             raise UnsupportedError(f"mode {mode!r} is not supported; known: {', '.join(PAD_MODES)}")
         x = node.tensor()
         rank = len(x.shape)
+        centered = node.kind == "CenterCropPad"
         pads = node.integers(1, "paddings" if "paddings" in node.attributes else "pads")
-        chosen = node.integers(3)
+        chosen = node.integers(3, "axes") if centered else node.integers(3)
         axes = range(rank) if chosen is None else [checked_axis(axis, rank) for axis in chosen]
+        if centered and pads is not None and len(pads) == len(axes):
+            more = [size - x.shape[axis] for size, axis in zip(pads, axes, strict=True)]
+            half = [abs(size) // 2 * (1 if size > 0 else -1) for size in more]
+            pads = (*half, *[size - part for size, part in zip(more, half, strict=True)])
         if pads is None or len(pads) != 2 * len(axes):
             raise WiringError(f"has pads {pads} for {len(axes)} axes")
         around = [0] * 2 * rank

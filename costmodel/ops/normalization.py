@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
 from costmodel.graph import Op, Reach, Shape, Tensor, Weight, Work, dims
-from costmodel.ops.checks import along, axis_of, channels_and_spatial, positive, same_channels
+from costmodel.ops.checks import along, axis_of, channels_and_spatial, integers, positive, same_channels
 from costmodel.ops.elementwise import Add, Mul
 from costmodel.ops.layout import Reshape
 from costmodel.ops.onnx import Constant, OnnxForm, OnnxNode
+from costmodel.ops.order import ROOT, SQUARES, WHY, norm, of_order
 from costmodel.ops.patches import along_channels
 
 
@@ -227,6 +228,100 @@ class RMSNorm(OfLastAxes):
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
         """With a gamma of ones, where there is none."""
         return form.apply("RMSNormalization", *self.stated(form), axis=self.axis, epsilon=self.epsilon)
+
+
+@dataclass(frozen=True)
+class MeanVarianceNorm(Op):
+    """y = (x - mean) * (1 / (sqrt(variance) + 1e-9)), with the statistics over the ``axes`` of x; x, y: any."""
+
+    axes: tuple[int, ...] = (0, 2, 3)
+
+    onnx: ClassVar[tuple[str, ...]] = ("MeanVarianceNormalization",)
+    each: ClassVar[Work] = Work(add=3, multiply=2)
+    per_row: ClassVar[Work] = Norm.per_row
+    why: ClassVar[str] = "add to the sum, subtract mean, square, add to the sum, by 1/sigma"
+
+    def __post_init__(self) -> None:
+        integers(self, "axes", self.axes)
+
+    def places(self, x: Shape) -> tuple[int, ...]:
+        """The axes counted from the start."""
+        places = tuple(sorted(axis_of(axis, x) for axis in self.axes))
+        if not places or len({*places}) < len(places):
+            raise WiringError(f"needs some axes of {dims(x)}, each once, not {self.axes}")
+        return places
+
+    def shape(self, x: Shape) -> Shape:
+        """Any shape with these axes -> the same."""
+        self.places(x)
+        return x
+
+    def reach(self, x: Shape) -> Reach:
+        """All along the axes."""
+        return along(self.places(x))
+
+    def rows(self, x: Shape) -> int:
+        """Means."""
+        return prod(x) // prod(x[axis] for axis in self.places(x))
+
+    def run(self, x: Array) -> Array:
+        """With the statistics of each row."""
+        axes = self.places(x.shape)
+        centered = x - x.mean(axis=axes, keepdims=True)
+        deviation = np.sqrt((centered * centered).mean(axis=axes, keepdims=True))
+        return centered * (1 / (deviation + np.float32(1e-9)))  # which 16 bits round to 0
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """Over its ``axes``."""
+        return node.apply(cls(tuple(node.get("axes", (0, 2, 3)))))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """Over its ``axes``."""
+        return form.apply("MeanVarianceNormalization", axes=self.axes)
+
+
+@dataclass(frozen=True)
+class LpNorm(Op):
+    """y = x / (sum over ``axis`` of |x|^p)^(1/p), of the order ``p`` 1 or 2, and 0 where the sum is; x, y: any."""
+
+    axis: int = -1
+    p: int = 2
+
+    onnx: ClassVar[tuple[str, ...]] = ("LpNormalization",)
+    each: ClassVar[Work] = SQUARES.plus(Work(divide=1))
+    per_row: ClassVar[Work] = ROOT
+    why: ClassVar[str] = f"divide by the norm; for it {WHY}"
+
+    def __post_init__(self) -> None:
+        of_order(self, self.p, Work(divide=1))
+
+    def shape(self, x: Shape) -> Shape:
+        """Any shape with that axis -> the same."""
+        axis_of(self.axis, x)
+        return x
+
+    def reach(self, x: Shape) -> Reach:
+        """All along the axis."""
+        return along((axis_of(self.axis, x),))
+
+    def rows(self, x: Shape) -> int:
+        """Sums."""
+        return prod(x) // x[self.axis]
+
+    def run(self, x: Array) -> Array:
+        """By the norm of each row."""
+        size = norm(x, self.p, (self.axis,), keepdims=True)
+        return np.divide(x, size, out=np.zeros_like(x), where=size != 0)
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """With its order."""
+        return node.apply(cls(int(node.get("axis", -1)), int(node.get("p", 2))))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """With its order."""
+        return form.apply("LpNormalization", axis=self.axis, p=self.p)
 
 
 @dataclass(frozen=True)
@@ -511,3 +606,17 @@ class LogSoftmax(Distribution):
         """The largest value is subtracted first, so that no power overflows."""
         lower = x - x.max(axis=self.axis, keepdims=True)
         return lower - np.log(np.exp(lower).sum(axis=self.axis, keepdims=True))
+
+
+class Hardmax(Distribution):
+    """y[i] = 1 at the first place along ``axis`` of the largest x, else 0; x and y have the same shape."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("Hardmax",)
+    each: ClassVar[Work] = Work(compare=1)
+    why: ClassVar[str] = "compare with the largest so far"
+
+    def run(self, x: Array) -> Array:
+        """A 1 at each largest value."""
+        y = np.zeros_like(x)
+        np.put_along_axis(y, np.argmax(x, axis=self.axis, keepdims=True), 1, axis=self.axis)
+        return y

@@ -250,7 +250,11 @@ class OnnxNode:
         return {"kernel": tuple(kernel), "stride": stride, "dilation": dilation, "pads": pads}
 
 
-Given = str | float | tuple[int, ...] | None
+class Whole(int):
+    """A whole number by itself, where another one is of the maps' type."""
+
+
+Given = str | float | tuple[int, ...] | Whole | None
 """What a node to write takes: a name; a number of the maps' type; whole numbers; or None for no optional input."""
 
 

@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
-from costmodel.graph import Op, Reach, Shape, Tensor, Work
+from costmodel.graph import Op, Reach, Shape, Tensor, Type, Work
 from costmodel.ops.checks import channels_and_spatial
 from costmodel.ops.onnx import OnnxForm, OnnxNode
+from costmodel.ops.order import ROOT, SQUARES, WHY, norm, of_order
 from costmodel.ops.patches import patches
 from costmodel.ops.windowed import Axes, Windowed
 
@@ -75,14 +76,52 @@ class MaxPool(Pool):
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
-        """Its second output, where the largest values were, is not supported."""
-        if any(node.outputs[1:]):
-            raise UnsupportedError("its output of indices is used, which is not supported")
-        return node.apply(cls(**kernel_of(node)))
+        """Where the places of the largest values are used, it is another operator."""
+        if not any(node.outputs[1:]):
+            return node.apply(cls(**kernel_of(node)))
+        if node.get("storage_order", 0):
+            raise UnsupportedError("places column by column (storage_order = 1) are not supported")
+        return node.apply(PlacedMaxPool(**kernel_of(node)))
 
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
         """With the same attributes."""
         return form.apply("MaxPool", **self.onnx_window(), ceil_mode=int(self.ceil_mode))
+
+
+@dataclass(frozen=True)
+class PlacedMaxPool(Pool):
+    """y, i = the values of :class:`MaxPool`, and where in all of x the first such value is; i: N x C x positions."""
+
+    kernel: Axes
+    stride: Axes | None = None  # type: ignore[assignment]
+    pads: Axes = 0
+    dilation: Axes = 1
+    ceil_mode: bool = False
+
+    each: ClassVar[Work] = Work(compare=1)
+    why: ClassVar[str] = "compare with the largest so far"
+
+    def shapes(self, x: Shape) -> tuple[Shape, ...]:
+        """N x C x spatial -> N x C x positions, twice."""
+        y = self.shape(x)
+        return (y, y)
+
+    def types(self, x: Type) -> tuple[Type, ...]:
+        """Any -> the same, and places."""
+        return (x, "int64")
+
+    def run(self, x: Array) -> tuple[Array, Array]:
+        """The largest under each window, and its place."""
+        shape = self.shape(x.shape)
+        under = patches(x, self.window, shape[2:], outside=-np.inf).reshape(*shape, -1)
+        places = patches(np.arange(x.size).reshape(x.shape), self.window, shape[2:]).reshape(*shape, -1)
+        largest = np.argmax(under, axis=-1, keepdims=True)
+        y, i = (np.take_along_axis(values, largest, axis=-1) for values in (under, places))
+        return y[..., 0], i[..., 0]
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """A MaxPool with both outputs."""
+        return form.apply("MaxPool", outputs=2, **self.onnx_window(), ceil_mode=int(self.ceil_mode))
 
 
 @dataclass(frozen=True)
@@ -130,6 +169,45 @@ class AveragePool(Pool):
         return form.apply("AveragePool", **self.onnx_window(), **modes)
 
 
+@dataclass(frozen=True)
+class LpPool(Pool):
+    """y[n,c,q] = (sum over k of |x[n, c, q*stride + k*dilation - pad]|^p)^(1/p), of the order ``p`` 1 or 2.
+
+    x: N x C x spatial, y: N x C x positions. Without a ``stride`` windows do not overlap. ``ceil_mode`` rounds the
+    number of positions up.
+    """
+
+    kernel: Axes
+    stride: Axes | None = None  # type: ignore[assignment]
+    pads: Axes = 0
+    dilation: Axes = 1
+    ceil_mode: bool = False
+    p: int = 2
+
+    onnx: ClassVar[tuple[str, ...]] = ("LpPool",)
+    each: ClassVar[Work] = SQUARES
+    per_row: ClassVar[Work] = ROOT
+    why: ClassVar[str] = WHY
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        of_order(self, self.p)
+
+    def run(self, x: Array) -> Array:
+        """The norm of what is under each window."""
+        _, _, *positions = self.shape(x.shape)
+        return norm(patches(x, self.window, tuple(positions)), self.p, self._taps(x))
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """With its order."""
+        return node.apply(cls(**kernel_of(node), p=int(node.get("p", 2))))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """With the same attributes."""
+        return form.apply("LpPool", **self.onnx_window(), ceil_mode=int(self.ceil_mode), p=self.p)
+
+
 def kernel_of(node: OnnxNode) -> dict[str, Any]:
     """The attributes that pools of ONNX share."""
     if "kernel_shape" not in node.attributes:
@@ -137,14 +215,10 @@ def kernel_of(node: OnnxNode) -> dict[str, Any]:
     return node.window(tuple(node.get("kernel_shape"))) | {"ceil_mode": bool(node.get("ceil_mode", 0))}
 
 
-class GlobalAveragePool(Op):
-    """y[n,c] = mean over p of x[n,c,p]; x: N x C x spatial, y: N x C x 1 per spatial axis."""
+class Global(Op, abstract=True):
+    """The shape of every pool of whole maps."""
 
-    onnx: ClassVar[tuple[str, ...]] = ("GlobalAveragePool",)
-    each: ClassVar[Work] = Work(add=1)
-    per_row: ClassVar[Work] = Work(add=-1, multiply=1)
     unit: ClassVar[str] = "input element"
-    why: ClassVar[str] = "add to the sum; the one multiplication by 1/size takes the place of the first addition"
 
     def shape(self, x: Shape) -> Shape:
         """N x C x spatial -> N x C x 1 ..."""
@@ -158,33 +232,59 @@ class GlobalAveragePool(Op):
     def units(self, x: Shape) -> int:
         """Input elements."""
         return prod(x)
+
+
+class GlobalAveragePool(Global):
+    """y[n,c] = mean over p of x[n,c,p]; x: N x C x spatial, y: N x C x 1 per spatial axis."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("GlobalAveragePool",)
+    each: ClassVar[Work] = Work(add=1)
+    per_row: ClassVar[Work] = Work(add=-1, multiply=1)
+    why: ClassVar[str] = "add to the sum; the one multiplication by 1/size takes the place of the first addition"
 
     def run(self, x: Array) -> Array:
         """The mean over the spatial axes, which stay with size 1."""
         return x.mean(axis=tuple(range(2, x.ndim)), keepdims=True)
 
 
-class GlobalMaxPool(Op):
+class GlobalMaxPool(Global):
     """y[n,c] = max over p of x[n,c,p]; x: N x C x spatial, y: N x C x 1 per spatial axis."""
 
     onnx: ClassVar[tuple[str, ...]] = ("GlobalMaxPool",)
     each: ClassVar[Work] = Work(compare=1)
-    unit: ClassVar[str] = "input element"
     why: ClassVar[str] = "compare with the largest so far"
-
-    def shape(self, x: Shape) -> Shape:
-        """N x C x spatial -> N x C x 1 ..."""
-        n, c, spatial = channels_and_spatial(x)
-        return (n, c, *(1 for _ in spatial))
-
-    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
-        """The whole map of the channel."""
-        return "channel"
-
-    def units(self, x: Shape) -> int:
-        """Input elements."""
-        return prod(x)
 
     def run(self, x: Array) -> Array:
         """The largest over the spatial axes, which stay with size 1."""
         return x.max(axis=tuple(range(2, x.ndim)), keepdims=True)
+
+
+@dataclass(frozen=True)
+class GlobalLpPool(Global):
+    """y[n,c] = (sum over q of |x[n,c,q]|^p)^(1/p), of the order ``p`` 1 or 2; x: N x C x spatial.
+
+    y: N x C x 1 per spatial axis.
+    """
+
+    p: int = 2
+
+    onnx: ClassVar[tuple[str, ...]] = ("GlobalLpPool",)
+    each: ClassVar[Work] = SQUARES
+    per_row: ClassVar[Work] = ROOT
+    why: ClassVar[str] = WHY
+
+    def __post_init__(self) -> None:
+        of_order(self, self.p)
+
+    def run(self, x: Array) -> Array:
+        """The norm over the spatial axes, which stay with size 1."""
+        return norm(x, self.p, tuple(range(2, x.ndim)), keepdims=True)
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
+        """With its order."""
+        return node.apply(cls(int(node.get("p", 2))))
+
+    def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
+        """With its order."""
+        return form.apply("GlobalLpPool", p=self.p)

@@ -8,7 +8,7 @@ from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
 from costmodel.graph import Op, Reach, Shape, Tensor, Type, Work, dims
 from costmodel.ops.checks import along, axis_of, integers
-from costmodel.ops.onnx import OnnxForm, OnnxNode
+from costmodel.ops.onnx import OnnxForm, OnnxNode, Whole
 
 SAME_WITHOUT_AXES: Final = ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum")
 """What makes of each value alone that value."""
@@ -267,16 +267,17 @@ class ArgMin(Arg):
 
 
 @dataclass(frozen=True)
-class CumSum(Op):
-    """y[i] = sum over j <= i of x[j], along ``axis``; ``exclusive`` without x[i], ``reverse`` from the end."""
+class Running(Op, abstract=True):
+    """What running sums and products share."""
 
     axis: int = 0
     exclusive: bool = False
     reverse: bool = False
 
-    onnx: ClassVar[tuple[str, ...]] = ("CumSum",)
-    each: ClassVar[Work] = Work(add=1)
-    why: ClassVar[str] = "add to the sum so far"
+    function: ClassVar[str]
+    """NumPy's name for it."""
+    neutral: ClassVar[int]
+    """What stands where there is nothing yet."""
 
     def shape(self, x: Shape) -> Shape:
         """Any shape with that axis -> the same."""
@@ -288,12 +289,12 @@ class CumSum(Op):
         return along((axis_of(self.axis, x),))
 
     def run(self, x: Array) -> Array:
-        """The sums so far."""
+        """NumPy's function of that name, one place later if exclusive."""
         x = np.flip(x, self.axis) if self.reverse else x
-        y = np.cumsum(x, self.axis, dtype=x.dtype)
+        y = getattr(np, self.function)(x, self.axis, dtype=x.dtype)
         if self.exclusive:
             y = np.roll(y, 1, self.axis)
-            np.moveaxis(y, self.axis, 0)[0] = 0
+            np.moveaxis(y, self.axis, 0)[0] = self.neutral
         return np.flip(y, self.axis) if self.reverse else y
 
     @classmethod
@@ -308,4 +309,24 @@ class CumSum(Op):
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
         """The axis is an input."""
         told = {"exclusive": int(self.exclusive), "reverse": int(self.reverse)}
-        return form.apply("CumSum", *form.operands, (self.axis,), **told)
+        return form.apply(self.onnx[0], *form.operands, Whole(self.axis), **told)
+
+
+class CumSum(Running):
+    """y[i] = sum over j <= i of x[j], along ``axis``; ``exclusive`` without x[i], ``reverse`` from the end."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("CumSum",)
+    function: ClassVar[str] = "cumsum"
+    neutral: ClassVar[int] = 0
+    each: ClassVar[Work] = Work(add=1)
+    why: ClassVar[str] = "add to the sum so far"
+
+
+class CumProd(Running):
+    """y[i] = product over j <= i of x[j], along ``axis``; ``exclusive`` without x[i], ``reverse`` from the end."""
+
+    onnx: ClassVar[tuple[str, ...]] = ("CumProd",)
+    function: ClassVar[str] = "cumprod"
+    neutral: ClassVar[int] = 1
+    each: ClassVar[Work] = Work(multiply=1)
+    why: ClassVar[str] = "multiply by the product so far"
