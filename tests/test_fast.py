@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 import tracemalloc
 from math import prod
 
@@ -840,6 +841,29 @@ def test_a_run_that_fails_in_the_middle_leaves_a_program_that_runs(threads):
             program.run([-good])
         (again,) = program.run([good])
         np.testing.assert_array_equal(first, again)
+
+
+def test_of_a_run_that_fails_nothing_more_is_done():
+    """Else a thread would write to memory that the next run has begun to use, or that is no longer the program's."""
+
+    class Late(Op, abstract=True):
+        operands = 1
+
+        def shape(self, x):
+            return x
+
+        def run(self, x):
+            time.sleep(0.03)  # until the other thread has come to wait for this
+            program.buffer(y)[:] = 7
+            raise ArithmeticError(f"not today {x.shape}")
+
+    y = Conv(8, 3, pads=1)(Late()(Input((1, 8, 40, 40))()))
+    program = Program(Graph(y), threads=2)
+    for _ in range(2):
+        with pytest.raises(ArithmeticError, match="not today"):
+            program.run()
+        time.sleep(0.03)
+        assert (program.buffer(y) == 7).all()
 
 
 class Halves(Op, abstract=True):

@@ -97,24 +97,29 @@ def walk(numbers: Array, clamps: Array, counters: Array, run: int, worker: int, 
     for n in range(start, stop):
         parts, place = numbers[n, PARTS], APART * (n + 1)
         goal = run * parts
-        _wait(counters, RELEASED, (run - 1) * len(numbers) + n + 1)
+        if not _wait(counters, RELEASED, (run - 1) * len(numbers) + n + 1):
+            return
         while numbers[n, KERNEL] != PYTHON:
             number = _take(counters, place, goal)
             if number < 0:
                 break
             perform(numbers[n], clamps[n], worker, number - goal + parts)
             _take(counters, place + DONE, goal)
-        _wait(counters, place + DONE, goal)
+        if not _wait(counters, place + DONE, goal):
+            return
 
 
 @compiled
-def _wait(counters: Array, index: int, value: int) -> None:
-    """Until a counter has reached a value."""
+def _wait(counters: Array, index: int, value: int) -> bool:
+    """Until a counter has reached a value; false where the run has failed, of which nothing more may be done."""
     looks = 0
-    while _now(counters, index) < value and _now(counters, STOP) == 0:
+    while _now(counters, index) < value:
+        if _now(counters, STOP):
+            return False
         looks += 1
         if looks % PATIENCE == 0:
             _rest()
+    return True
 
 
 @compiled
