@@ -13,6 +13,7 @@ import onnx
 import onnx.printer
 import onnxruntime
 import pytest
+from command_line import run
 from equations import onnx_runtime
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
@@ -986,12 +987,6 @@ def test_every_operator_that_has_a_name_in_onnx_is_one_of_onnx():
 
 
 # Files that cannot be used
-
-
-def run(*args):
-    return subprocess.run(
-        [sys.executable, "-m", "costmodel", *map(str, args)], capture_output=True, text=True, encoding="utf-8"
-    )
 
 
 def bad(folder):
