@@ -1,6 +1,7 @@
 """Sizes x lifetimes -> offsets in one arena: what lives at the same time never overlaps."""
 
 import math
+from bisect import insort
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Final, NamedTuple
@@ -86,14 +87,15 @@ def _stretch(blocks: Sequence[Block], alignment: int, enough: float) -> dict[Blo
         lambda block: (-block.size * life(block), block.born),
         lambda block: (-life(block), -block.size),
     )
-    best = min([_in_order(sorted(blocks, key=order), alignment) for order in orders], key=_height)
+    best = min((_in_order(sorted(blocks, key=order), alignment) for order in orders), key=_height)
+    height = _height(best)
     draw = Random(0)  # noqa: S311 - a search, not a secret
     for _ in range(min(MOST_CHANGES, WORK // len(blocks) ** 2)):
-        if _height(best) <= enough:
+        if height <= enough:
             break
-        changed = _in_order(_changed(best, draw), alignment)
-        if _height(changed) <= _height(best):
-            best = changed
+        changed = _in_order(_changed(best, draw), alignment, height)
+        if changed:
+            best, height = changed, _height(changed)
     return best
 
 
@@ -116,20 +118,21 @@ def _height(offsets: Mapping[Block, int]) -> int:
     return max(offset + block.size for block, offset in offsets.items())
 
 
-def _in_order(blocks: Sequence[Block], alignment: int) -> dict[Block, int]:
-    """Blocks in an order -> the offset of each, in that order."""
-    start = min(block.born for block in blocks)
-    there: list[list[tuple[int, int]]] = [[] for _ in range(max(block.dies for block in blocks) + 1 - start)]
-    """For each time what is taken, from and to."""
+def _in_order(blocks: Sequence[Block], alignment: int, most: float = math.inf) -> dict[Block, int]:
+    """Blocks in an order -> the offset of each, in that order; none if they take more than ``most`` bytes."""
+    taken: list[tuple[int, int, int, int]] = []
+    """What lies there, by address: from, to, and the first and the last time."""
     offsets = {}
     for block in blocks:
-        times = there[block.born - start : block.dies + 1 - start]
+        _, size, born, dies = block
         offset = 0
-        for low, high in sorted({taken for time in times for taken in time}):
-            if offset + block.size <= low:
-                break
-            offset = max(offset, aligned(high, alignment))
+        for low, high, first, last in taken:
+            if first <= dies and born <= last:
+                if offset + size <= low:
+                    break
+                offset = max(offset, aligned(high, alignment))
+        if offset + size > most:
+            return {}
         offsets[block] = offset
-        for time in times:
-            time.append((offset, offset + block.size))
+        insort(taken, (offset, offset + size, born, dies))
     return offsets

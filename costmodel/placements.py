@@ -69,10 +69,18 @@ class Run(NamedTuple):
     """The addresses in the nearest memory."""
 
 
-def run(profile: Profile, hardware: Hardware, policy: str, options: Options, overlap: str | None = None) -> Run:
-    """Place, simulate, check the result by a walk of its own, and give addresses."""
+def judged(
+    profile: Profile, hardware: Hardware, policy: str, options: Options, overlap: str | None = None
+) -> tuple[Simulation, Verdict]:
+    """Place, simulate, and check the result by a walk of its own."""
     simulation = simulate(profile, place(profile, hardware, policy, options), hardware, overlap)
-    return Run(simulation, check(profile, hardware, simulation.placement, simulation.traffic), addresses(simulation, 0))
+    return simulation, check(profile, hardware, simulation.placement, simulation.traffic)
+
+
+def run(profile: Profile, hardware: Hardware, policy: str, options: Options, overlap: str | None = None) -> Run:
+    """The same, and addresses."""
+    simulation, verdict = judged(profile, hardware, policy, options, overlap)
+    return Run(simulation, verdict, addresses(simulation, 0))
 
 
 def addresses(simulation: Simulation, memory: int) -> Layout:

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from costmodel.errors import CostModelError, suggestion
 from costmodel.hardware import Hardware, Memory
 from costmodel.place.placement import USUAL, Options
-from costmodel.placements import run
+from costmodel.placements import judged
 from costmodel.profile import Profile
 from costmodel.table import Column, Table
 from costmodel.units import exact, human, parse
@@ -137,7 +137,7 @@ def sized(
         machine = _with(hardware, number, varied, value)
         tick(human(value, VARIED[varied]))
         try:
-            simulation, verdict, _ = run(profile, machine, policy, options, overlap)
+            simulation, verdict = judged(profile, machine, policy, options, overlap)
         except CostModelError as error:  # not even one layer fits, or nothing will do
             refusals.append(error)
             return Point(value, 0, math.inf, accepted=False)
