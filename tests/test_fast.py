@@ -495,12 +495,14 @@ SMALL = {
     "conv_mobilenet": {"width": 0.25},
     "googlenet": {"size": 80, "auxiliary_heads": True},
     "hairnet": {"size": 32},
+    "mixer_b_16": {"depth": 2},
     "nasnet_a_mobile": {"penultimate": 96},
     "resnet50": {"width": 0.25},
     "shufflenet": {"squeeze_excite": True},
     "squeezenet": {"size": 48},
     "vgg16": {"size": 32, "width": 0.125},
     "vgg19": {"size": 32, "width": 0.125},
+    "vit_b_16": {"depth": 2},
 }
 
 NO_KERNEL = {"Lrn", "Tanh", "Sigmoid", "Mul", "Pad", "Slice", "Transpose", "Attention", "MatMul", "Softmax"}
