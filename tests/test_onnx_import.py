@@ -739,7 +739,7 @@ def test_random_models_have_the_shapes_that_onnx_infers(made, folder):
 
 @of_random
 def test_random_models_do_what_the_executor_counts(made, folder):
-    assert not len(verify(costmodel.network(saved(folder, made))).differences)
+    assert not len(verify(costmodel.network(saved(folder, made)), compile_loops=False).differences)
 
 
 @of_random
