@@ -408,6 +408,24 @@ def test_weights_stay_where_that_saves_traffic(graph, size):
         assert sum(sum(amounts[1]) for amounts in moved) >= floor
 
 
+@given(graph=graphs(4), size=sizes)
+@settings(max_examples=25, deadline=None)
+def test_the_weights_that_stay_are_the_best_of_all(graph, size):
+    needs = profile(graph)
+    read = {}
+    for _, tensor, _, amount, _ in needs.accesses.tuples():
+        if needs.tensors["kind"][tensor] not in MAPS:
+            read[tensor] = read.get(tensor, 0) + amount
+    found = math.inf
+    for kept in subsets(read):
+        left = size - sum(needs.tensors["bytes"][tensor] for tensor in kept)
+        if left >= 0:
+            found = min(found, least(needs, two(left)) - sum(read[tensor] for tensor in kept) / 1e9)
+    best = place(needs, two(size), "optimal", Options(steady_state=True))
+    assert best.proven
+    assert transferred(needs, two(size), best) == pytest.approx(found, rel=1e-9)
+
+
 def test_a_network_that_fits_moves_only_its_images():
     hardware = costmodel.machine("paper-2012")
     needs = profile(costmodel.network("lenet5"), patterns=hardware.fuse)
