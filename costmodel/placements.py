@@ -92,12 +92,18 @@ def floor(profile: Profile, hardware: Hardware, options: Options) -> int:
     """The bytes that every placement moves: weights, outputs, and of the inputs what any result needs."""
     known = maps(profile)
     least = compulsory_bytes(layers(profile, known), known)
-    kept = 0
     if options.steady_state:
         kinds, sizes = profile.tensors["kind"], profile.tensors["bytes"]
-        weights = sum(sizes[tensor] for tensor in {*profile.accesses["tensor"]} if kinds[tensor] not in MAPS)
-        kept = min(weights, sum(memory.size for memory in hardware.memories[:-1]))
-    return int(least - kept)
+        read: dict[int, int] = {}
+        for tensor, size in zip(profile.accesses["tensor"], profile.accesses["bytes"], strict=True):
+            if kinds[tensor] not in MAPS and size:
+                read[tensor] = read.get(tensor, 0) + size
+        room = sum(memory.size for memory in hardware.memories[:-1])
+        for tensor in sorted(read, key=lambda tensor: -read[tensor] / sizes[tensor]):
+            kept = int(min(room, sizes[tensor]))
+            room -= kept
+            least -= -(-kept * read[tensor] // sizes[tensor])
+    return least
 
 
 def compare(runs: Sequence[Run], options: Options) -> Table:

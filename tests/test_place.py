@@ -26,7 +26,7 @@ from costmodel.place import POLICIES, place
 from costmodel.place.check import check
 from costmodel.place.lives import assemble, lives
 from costmodel.place.offsets import layout
-from costmodel.place.placement import START, Copy, Options, Placement, Traffic, flow, static, traffic
+from costmodel.place.placement import START, Copy, Options, Placement, Traffic, flow, static
 from costmodel.profile import MAPS, profile
 from costmodel.simulate import simulate
 
@@ -399,11 +399,12 @@ def test_when_time_is_up_the_best_found_comes_with_its_bound():
 @settings(max_examples=40, deadline=None)
 def test_weights_stay_where_that_saves_traffic(graph, size):
     needs, hardware = profile(graph), two(size)
-    for policy in ("liveness", "optimal"):
+    for policy in ("liveness", "optimal", "tiled"):
         once, stream = (place(needs, hardware, policy, Options(steady)) for steady in (False, True))
         assert accepted(needs, hardware, stream).accepted
         assert transferred(needs, hardware, stream) <= transferred(needs, hardware, once) * (1 + 1e-12)
-        moved = traffic(needs, flow(needs, stream), 2)
+        moved = simulate(needs, stream, hardware).traffic
+        assert not list(overlaps(layout(needs, stream, 0, size), needs.tensors["bytes"]))
         floor = placements.floor(needs, hardware, Options(steady_state=True))
         assert sum(sum(amounts[1]) for amounts in moved) >= floor
 
@@ -429,7 +430,7 @@ def test_the_weights_that_stay_are_the_best_of_all(graph, size):
 def test_a_network_that_fits_moves_only_its_images():
     hardware = costmodel.machine("paper-2012")
     needs = profile(costmodel.network("lenet5"), patterns=hardware.fuse)
-    for policy in ("liveness", "optimal"):
+    for policy in ("liveness", "optimal", "tiled"):
         run = placements.run(needs, hardware, policy, Options(steady_state=True))
         assert run.simulation.layers.total("transfer_bytes") == 32 * 32 * 4 + 10 * 4
         assert placements.compare([run], Options(steady_state=True))["floor_ratio"] == (1.0,)

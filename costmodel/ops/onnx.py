@@ -5,6 +5,7 @@ values are known only where they are few and were asked for, such as the sizes t
 """
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Final, NamedTuple
@@ -26,6 +27,10 @@ NUMBERS: Final[Mapping[str, int]] = {dtype: number for number, dtype in [*TYPES.
 """Our element types -> ONNX's numbers, the first of several."""
 
 
+MASKED: Final = -1e4
+"""What is added to a score to leave it out of a softmax is minus infinity, or at most this, and is not learned."""
+
+
 class Constant(NamedTuple):
     """An operand that does not flow: a weight, or numbers that a node is told by.
 
@@ -42,15 +47,27 @@ class Constant(NamedTuple):
     learned: bool = True
     stored: Shape | None = None
     whole: int = 0
+    lowest: Callable[[], float | None] = lambda: None
+    """Its least value, None where that is not known; asked for only where it may be a mask."""
 
     @property
     def elements(self) -> int:
         """How many values it holds."""
         return prod(self.shape)
 
+    @property
+    def is_mask(self) -> bool:
+        """Whether some of its values keep what they are added to out of a softmax."""
+        lowest = self.lowest()
+        return lowest is not None and lowest <= MASKED
+
 
 Operand = Tensor | Constant | None
 """What a node takes: a tensor that flows, a constant, or nothing in the place of an optional input."""
+
+
+NOWHERE: Final = Source("node", "")
+"""What a layer of a node is that is in no file."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +89,11 @@ class OnnxNode:
     """The labels of layers so far, and how many layers wanted each."""
     dtype: str = "float32"
     """The network's element type."""
-    named: bool = True
-    """Whether its name is that of a node in the file, and not of what it makes."""
+    source: Source = NOWHERE
+    """What it is in the file: a node of the file's own graph, or a value, where that node has no name."""
     sources: dict[str, Source] = field(default_factory=dict)
     """The labels of layers so far, and what they are in the file."""
-    common: frozenset[str] = frozenset()
+    common: AbstractSet[str] = frozenset()
     """The names of constants that several nodes read."""
 
     @property
@@ -95,7 +112,7 @@ class OnnxNode:
         wanted = f"{name}_{part}" if part else name
         tensors = operands or self.tensors
         node = Node(op, tensors, unique(wanted, block, self.taken), block, self._stored(op, tensors))
-        self.sources[node.label] = Source("node" if self.named else "value", self.path)
+        self.sources[node.label] = self.source
         return node.outputs
 
     def _stored(self, op: Op, operands: tuple[Tensor, ...]) -> dict[str, Stored]:

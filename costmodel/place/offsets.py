@@ -4,7 +4,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from costmodel.arena import plan
-from costmodel.place.placement import Copy, Placement, live_bytes
+from costmodel.place.placement import START, Copy, Placement, live_bytes
 from costmodel.profile import Profile
 from costmodel.tile.nest import in_bytes
 
@@ -32,8 +32,13 @@ class Layout(NamedTuple):
 def layout(profile: Profile, placement: Placement, memory: int, enough: float = math.inf) -> Layout:
     """Addresses for what a memory holds, if they can be found below ``enough``; who overwrites has the same address."""
     copies = [copy for copy in placement.copies if copy.memory == memory]
-    if placement.plan and memory == max(copy.memory for copy in placement.copies) - 1:
-        return _beside_work(profile, placement.plan, copies, enough)
+    if placement.plan:
+        nearer = max(copy.memory for copy in placement.copies) - 2 - memory
+        if nearer == -1:
+            return _beside_work(profile, placement.plan, copies, enough)
+        if nearer >= 0:  # one step after the other takes the memory from its start
+            most = max(placement.plan.levels[nearer].taken, default=0)
+            return Layout((), (), most, most)
     rows = {(copy.tensor, copy.last): row for row, copy in enumerate(copies)}
     block = list(range(len(copies)))
     """For each copy the first of those that share its bytes."""
@@ -51,11 +56,14 @@ def layout(profile: Profile, placement: Placement, memory: int, enough: float = 
 
 
 def _beside_work(profile: Profile, runs: "Plan", copies: list[Copy], enough: float) -> Layout:
-    """Addresses for the whole maps that runs keep, and in each run for its lines, and for its tiles or weights."""
+    """Addresses for the whole maps that runs keep, and in each run for its lines, and for its tiles or weights.
+
+    Weights that stay from image to image are there in all runs.
+    """
     last = {layer.row: number for number, run in enumerate(runs.runs) for layer in run.layers}
     sizes = [profile.tensors["bytes"][copy.tensor] for copy in copies]
-    born = [last[copy.first] for copy in copies]
-    dies = [last[copy.last] for copy in copies]
+    born = [last.get(copy.first, 0) for copy in copies]
+    dies = [len(runs.runs) - 1 if copy.first == START else last[copy.last] for copy in copies]
     needs = [in_bytes(run.need) for run in runs.runs]
     for number, (run, need) in enumerate(zip(runs.runs, needs, strict=True)):
         whole = run.before | run.after
@@ -67,4 +75,4 @@ def _beside_work(profile: Profile, runs: "Plan", copies: list[Copy], enough: flo
         born += [number] * len(work)
         dies += [number] * len(work)
     planned = plan(sizes, born, dies, alignment=1, enough=enough)
-    return Layout(tuple(copies), tuple(planned.offsets[: len(copies)]), planned.size, max(needs))
+    return Layout(tuple(copies), tuple(planned.offsets[: len(copies)]), planned.size, max(runs.taken(), default=0))
