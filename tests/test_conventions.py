@@ -1,9 +1,7 @@
 """Other tools' numbers under their own rules; the oracles are the totals that the tools themselves printed."""
 
-import subprocess
-import sys
-
 import pytest
+from command_line import run
 
 import costmodel
 from costmodel import zoo
@@ -256,10 +254,6 @@ def test_a_convention_changes_no_time():
 def test_an_unknown_convention_is_answered():
     with pytest.raises(CostModelError, match="no convention 'fvcor'; did you mean 'fvcore'"):
         convention("fvcor")
-
-
-def run(*args):
-    return subprocess.run([sys.executable, "-m", "costmodel", *args], capture_output=True, text=True, encoding="utf-8")
 
 
 def test_the_command_line_shows_whose_number_it_is():
