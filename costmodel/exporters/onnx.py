@@ -157,7 +157,9 @@ class _Writer:
             return
         (step,) = form.steps
         inputs = [operands[source] if isinstance(source, str) else self.constant(source) for source in step.inputs]
-        self.nodes.append(helper.make_node(step.kind, inputs, results, title, **step.attributes))
+        made = iter(results)
+        outputs = [next(made) if output else "" for output in step.outputs]
+        self.nodes.append(helper.make_node(step.kind, inputs, outputs, title, **step.attributes))
 
     def form(self, node: Node) -> _Form:
         """Find out how a layer is written."""
@@ -166,7 +168,7 @@ class _Writer:
         results = node.op.to_onnx(form)
         steps = tuple(form.steps)
         self.opset = max([self.opset, *[_since(step.kind, *step.attributes) for step in steps]])
-        if len(steps) == 1 and steps[0].outputs == results and self.reads_back(node, steps[0]):
+        if len(steps) == 1 and (*filter(None, steps[0].outputs),) == results and self.reads_back(node, steps[0]):
             return _Form(steps, results)
         taken = sum(other.partition("_")[0] == node.op.kind for other in self.functions)
         function = f"{node.op.kind}_{taken + 1}" if taken else node.op.kind
@@ -186,10 +188,10 @@ class _Writer:
         written = helper.make_node(step.kind, [], [], **step.attributes)
         apart = OnnxNode(
             step.kind, self.opset, attributes_of(written, network), tuple(inputs),
-            tuple([True for _ in step.outputs]), "layer", dtype=network,
+            tuple(map(bool, step.outputs)), "layer", dtype=network,
         )  # fmt: skip
         try:
-            results = Op.onnx_registry[step.kind].from_onnx(apart)
+            results = [made for made in Op.onnx_registry[step.kind].from_onnx(apart) if made is not None]
         except (KeyError, UnsupportedError, WiringError):
             return False
         again = results[0].node

@@ -58,13 +58,15 @@ class Call:
         """An axis that may count from the end -> counted from the start."""
         return int(self[name]) % rank if rank else 0
 
-    def onnx(self, kind: str, *inputs: Operand, outputs: int = 1, **attributes: Any) -> tuple[Tensor, ...]:
-        """What ONNX's operator makes of the operands."""
+    def onnx(
+        self, kind: str, *inputs: Operand, outputs: Sequence[bool] = (True,), **attributes: Any
+    ) -> tuple[Tensor, ...]:
+        """What ONNX's operator makes of the operands, of its ``outputs`` those that are read."""
         if kind not in Op.onnx_registry:
             raise UnsupportedError(f"ONNX's {kind} is not known")
         given = {name: value for name, value in attributes.items() if value is not None}
-        node = replace(self.node, kind=kind, attributes=given, inputs=inputs, outputs=(True,) * outputs)
-        return Op.onnx_registry[kind].from_onnx(node)
+        node = replace(self.node, kind=kind, attributes=given, inputs=inputs, outputs=tuple(outputs))
+        return tuple([made for made in Op.onnx_registry[kind].from_onnx(node) if made is not None])
 
     def one(self, kind: str, *inputs: Operand, **attributes: Any) -> Tensor:
         """The first of what ONNX's operator makes."""
@@ -314,7 +316,7 @@ def _split(call: Call) -> Made:
     x: Tensor = call.first
     axis = call.axis("dim", len(x.shape))
     sizes = [shape[axis] for shape in call.shapes]
-    return (x,) if len(sizes) == 1 else call.onnx("Split", x, numbers(sizes), outputs=len(sizes), axis=axis)
+    return (x,) if len(sizes) == 1 else call.onnx("Split", x, numbers(sizes), outputs=[True for _ in sizes], axis=axis)
 
 
 def _unbind(call: Call) -> Made:
@@ -611,7 +613,7 @@ def _added_product(call: Call) -> Made:
 def _gated(call: Call) -> Made:
     x: Tensor = call.first
     axis = call.axis("dim", len(x.shape))
-    values, gates = call.onnx("Split", x, numbers([x.shape[axis] // 2] * 2), outputs=2, axis=axis)
+    values, gates = call.onnx("Split", x, numbers([x.shape[axis] // 2] * 2), outputs=(True, True), axis=axis)
     return call.one("Mul", values, call.one("Sigmoid", gates))
 
 

@@ -47,7 +47,7 @@ CONSTANTS: Final = frozenset((*COMPUTED, *SHAPED))
 MADE: Final = frozenset({"Constant", "ConstantOfShape"})
 """Operators whose results are constants of their own."""
 
-READABLE: Final[Mapping[int, int]] = {6: LIMIT, 7: LIMIT, 9: LIMIT, 1: 64, 10: 64, 11: 64}
+READABLE: Final[Mapping[int, int]] = dict.fromkeys((1, 6, 7, 9, 10, 11), LIMIT)
 """Element types whose values may tell a node what to do -> of how many elements at most."""
 
 MALFORMED: Final = (AssertionError, AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
@@ -124,7 +124,7 @@ class Reader:
         self.skipped: Final[Counter[str]] = Counter()
         self.behind = 0
         self.declared: Final[Mapping[str, tuple[Shape, Type]]] = self._declared() if skip and fixed else {}
-        self.read: Final = Counter([name for node in self.model.node for name in node.input])
+        self.read: Final = Counter([name for node in self.model.node for name in node.input if name])
         self.read.update([output.name for output in self.model.output])
         try:
             self.values.update((tensor.name, constant(tensor, self.dtype)) for tensor in self.model.initializer)
