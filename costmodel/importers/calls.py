@@ -676,13 +676,16 @@ def _cell(kind: str, **told: Any) -> Rule:
 
 def _layer(
     call: Call, kind: str, x: Operand, weights: Sequence[Sequence[Operand]], first: Sequence[Operand],
-    read: Sequence[bool], **told: Any,
+    read: Sequence[bool], activations: tuple[str, ...] = (), **told: Any,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """ONNX's layer with torch's weights of each direction: of the map, of the state, and the bias of each."""
     matrices = [_joined(call, [way[number : number + 1] for way in weights]) for number in (0, 1)]
     bias = _joined(call, [way[2:] for way in weights]) if len(weights[0]) > 2 else None
     direction = "bidirectional" if len(weights) > 1 else "forward"
-    return call.onnx(kind, x, *matrices, bias, None, *first, outputs=read, direction=direction, **told)
+    return call.onnx(
+        kind, x, *matrices, bias, None, *first, outputs=read, direction=direction,
+        activations=activations * len(weights), **told,
+    )  # fmt: skip
 
 
 def _joined(call: Call, parts: Sequence[Sequence[Operand]]) -> Constant:
