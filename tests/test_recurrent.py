@@ -129,6 +129,13 @@ def test_a_layer_is_verified_and_read_back_from_both_kinds_of_files(drawn):
     assert shapes == [tensor.shape for tensor in graph.outputs]
 
 
+def test_a_result_that_nothing_reads_is_still_made_behind_a_file(tmp_path):
+    y, _ = GRU(3, returns=("Y", "Y_h")).apply(Input((4, 2, 3))(name="x"), name="layer")
+    graph = Graph(y, "one")
+    (tmp_path / "one.onnx").write_bytes(model(graph, seed=1).SerializeToString())
+    assert costmodel.network(str(tmp_path / "one.onnx")) == graph
+
+
 def test_products_and_parameters_are_those_of_the_papers_formula():
     """An LSTM has 4 * (C + H + 2) * H parameters with both biases; Zaremba's medium network has two of them."""
     x = Input((35, 20, 650))()
@@ -210,9 +217,10 @@ def test_a_constant_initial_state_of_zeros_is_none(state, source):
     assert graph.parameters == 4 * h * (3 + h)
 
 
-def test_a_state_that_is_stretched_over_the_sequences_is_learned_once():
+@pytest.mark.parametrize("first", [ONES, ONES[0, 0]])
+def test_a_state_that_is_stretched_over_the_sequences_is_learned_once(first):
     stretched = helper.make_node("Expand", ["first", "sizes"], ["h"])
-    constants = WEIGHTS | {"first": ONES, "sizes": np.array([1, 2, 4])}
+    constants = WEIGHTS | {"first": first, "sizes": np.array([1, 2, 4])}
     graph = read("LSTM", "x w r b  h", "y", constants, stretched, hidden_size=4)
     assert graph.nodes["layer"].op == LSTM(4, initial_h="learned")
     assert graph.parameters == 16 * (3 + 4 + 2) + 4

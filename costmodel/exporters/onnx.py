@@ -113,7 +113,8 @@ class _Writer:
     def __init__(self, graph: Graph) -> None:
         self.graph: Final = graph
         self.names: Final[dict[Tensor, str]] = {}
-        self.forms: Final[dict[tuple[Op, tuple[Shape, ...], tuple[Type, ...]], _Form]] = {}
+        self.forms: Final[dict[tuple[Op, tuple[Shape, ...], tuple[Type, ...], tuple[bool, ...]], _Form]] = {}
+        self.read: Final = {*graph.outputs, *[tensor for node in graph.nodes.values() for tensor in node.inputs]}
         self.functions: Final[dict[str, FunctionProto]] = {}
         self.constants: Final[dict[tuple[str, Shape, bytes], TensorProto]] = {}
         self.held: Final[list[_Held]] = []
@@ -140,7 +141,8 @@ class _Writer:
                 self.held.append(_Held(weights[-1], name, weight, self.kind(weight.dtype), size))
             if weight.shared:
                 self.shared.add(weight.shared)
-        key = (node.op, node.input_shapes, tuple([tensor.dtype for tensor in node.inputs]))
+        read = tuple([tensor in self.read for tensor in node.outputs])
+        key = (node.op, node.input_shapes, tuple([tensor.dtype for tensor in node.inputs]), read)
         if key not in self.forms:
             try:
                 self.forms[key] = self.form(node)
@@ -185,10 +187,12 @@ class _Writer:
             operands[source] if source is None or isinstance(source, str) else known(_array(source, network), network)
             for source in step.inputs
         ]
+        made = iter(node.outputs)
+        read = tuple([bool(output) and next(made) in self.read for output in step.outputs])
         written = helper.make_node(step.kind, [], [], **step.attributes)
         apart = OnnxNode(
             step.kind, self.opset, attributes_of(written, network), tuple(inputs),
-            tuple(map(bool, step.outputs)), "layer", dtype=network,
+            read, "layer", dtype=network,
         )  # fmt: skip
         try:
             results = [made for made in Op.onnx_registry[step.kind].from_onnx(apart) if made is not None]

@@ -72,7 +72,7 @@ class Recurrent(Op, abstract=True):
     """How often each of these is taken for a value of the state."""
     beside: ClassVar[Work] = NO_WORK
     """What else is done for a value of the state."""
-    unit: ClassVar[str] = "value of a step's state"
+    unit: ClassVar[str] = "step's state value"
 
     def __post_init__(self) -> None:
         positive(self, hidden=self.hidden)
@@ -336,7 +336,9 @@ def _source(node: OnnxNode, place: int, axis: int) -> str:
     values = constant.read()
     if values is not None and not values.any():
         return "zero"
-    return "learned" if constant.learned and (constant.stored or constant.shape)[axis] == 1 else "constant"
+    stored = constant.stored or constant.shape
+    one = (*constant.shape[:axis], 1, *constant.shape[axis + 1 :])
+    return "learned" if constant.learned and (1,) * (3 - len(stored)) + stored == one else "constant"
 
 
 class RNN(Recurrent):
