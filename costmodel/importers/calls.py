@@ -693,7 +693,9 @@ def _joined(call: Call, parts: Sequence[Sequence[Operand]]) -> Constant:
     every = [constant for part in parts for constant in part if isinstance(constant, Constant)]
     if len(every) < sum(map(len, parts)):
         raise UnsupportedError("its weights are computed from what comes in, where weights of the module are supported")
-    first, *_ = every
+    first, *others = every
+    if not others:
+        return first._replace(shape=(1, *first.shape))
     rows = sum([constant.shape[0] for constant in every]) // len(parts)
     name = first.name if all(constant.name in call.node.common for constant in every) else ""
     return Constant((len(parts), rows, *first.shape[1:]), name=name, dtype=first.dtype)
@@ -706,7 +708,7 @@ def _of_layer(call: Call, state: Tensor | Constant, layer: int, ways: int) -> Op
         if state.learned and n > 1:
             raise UnsupportedError("a learned state for each sequence is not supported; known: one for all of them")
         shape = (n, ways, size) if call["batch_first"] else (ways, n, size)
-        return state._replace(shape=shape, name=f"{state.name}.{layer}" if layer else state.name)
+        return state._replace(shape=shape, whole=state.whole or (state.elements if whole > ways else 0))
     if whole > ways:
         part = Slice((layer * ways, 0, 0), ((layer + 1) * ways, None, None))
         state = call.node.then(part, state, part="slice")

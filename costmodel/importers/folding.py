@@ -25,6 +25,9 @@ LIMIT: Final = 4096
 ARRANGED: Final = frozenset({"Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 """Operators that make the same values of a constant, in another arrangement."""
 
+PARTS: Final = frozenset({"Gather", "GatherND", "Slice"})
+"""Operators that take a part of a constant, which is stored whole."""
+
 
 def known(values: Array, network: str) -> Constant:
     """Values -> a constant, in a network of an element type."""
@@ -41,7 +44,16 @@ def fold(node: OnnxNode) -> tuple[Constant, ...] | None:
     learned = any(operand.learned and operand.elements > 1 for operand in constants)
     first = constants[0]
     stored = (first.stored or first.shape) if node.kind == "Expand" else None
-    return tuple([made._replace(learned=learned, stored=stored) for made in _folded(node, constants)])
+    made = [made._replace(learned=learned, stored=stored) for made in _folded(node, constants)]
+    return tuple([_part(node, first, each) for each in made] if learned else made)
+
+
+def _part(node: OnnxNode, first: Constant, made: Constant) -> Constant:
+    """What is taken of a learned constant is a part of it, and stays one in another arrangement."""
+    whole = first.whole or (first.elements if node.kind in PARTS and made.elements < first.elements else 0)
+    if not (whole and first.name and made.elements <= first.elements and node.kind in PARTS | ARRANGED):
+        return made
+    return made._replace(name=first.name, whole=whole)
 
 
 def _folded(node: OnnxNode, constants: Sequence[Constant]) -> tuple[Constant, ...]:
@@ -60,7 +72,8 @@ def _folded(node: OnnxNode, constants: Sequence[Constant]) -> tuple[Constant, ..
     if node.kind in SHAPED:
         first = constants[0]
         dtype = node.type(int(node.get("to", 0))) if node.kind == "Cast" else first.dtype
-        return (Constant(SHAPED[node.kind](node, first.shape), name=first.name, dtype=dtype),)
+        shape = SHAPED[node.kind](node, first.shape)
+        return (Constant(shape, name=first.name if shape == first.shape else "", dtype=dtype),)
     return _weights(node)
 
 

@@ -31,7 +31,8 @@ class Constant(NamedTuple):
 
     ``read`` gives its values, or None where these are not known: they are many, or in another file. ``dtype`` is the
     element type that it is stored in, None for the network's. What follows from sizes, truths and whole numbers, such
-    as a mask, is not ``learned``. ``stored`` is the shape that it had before it was stretched, if it was.
+    as a mask, is not ``learned``. ``stored`` is the shape that it had before it was stretched, if it was; ``whole``
+    says how many values the constant of its name has, of which these are a part, if they are.
     """
 
     shape: Shape
@@ -40,6 +41,7 @@ class Constant(NamedTuple):
     dtype: Type = None
     learned: bool = True
     stored: Shape | None = None
+    whole: int = 0
 
     @property
     def elements(self) -> int:
@@ -99,7 +101,7 @@ class OnnxNode:
     def _stored(self, op: Op, operands: tuple[Tensor, ...]) -> dict[str, Stored]:
         """How an operator's weights are stored: in the types of these constants, and shared as these are."""
         constants = [operand for operand in self.inputs if isinstance(operand, Constant)]
-        if not any(constant.dtype or constant.name in self.common for constant in constants):
+        if not any(constant.dtype or constant.whole or constant.name in self.common for constant in constants):
             return {}
         stored = {}
         try:
@@ -112,8 +114,12 @@ class OnnxNode:
             for constant in constants:
                 if sorted(constant.shape) == sorted(weight.shape):
                     constants.remove(constant)
-                    shared = constant.name if constant.name in self.common and constant.elements > 1 else ""
-                    how = Stored(None if constant.dtype == (weight.dtype or usual) else constant.dtype, shared)
+                    several = constant.whole or (constant.name in self.common and constant.elements > 1)
+                    how = Stored(
+                        None if constant.dtype == (weight.dtype or usual) else constant.dtype,
+                        constant.name if several else "",
+                        constant.whole,
+                    )
                     if any(how):
                         stored[weight.name] = how
                     break
