@@ -265,6 +265,12 @@ CASES = {
         {"shape": (2, 4, 5), "constants": {"w": (2, 5, 7)}},
         ["MatMul(held=(2, 5, 7))"],
     ),
+    "matmul of a vector": (
+        [one("MatMul", ("x", "v"), ("h",)), one("MatMul", ("h", "w"))],
+        {"shape": (2, 5), "constants": {"v": (5,), "w": (2, 3)}},
+        ["Linear(features=1, bias=False, channels=5)", "Reshape(to=(2,))", "Reshape(to=(1, 2))",
+         "Linear(features=3, bias=False, channels=2)", "Reshape(to=(3,))"],
+    ),
     "matmul of maps": ([one("MatMul", ("x", "x"))], {"shape": (2, 4, 4)}, ["MatMul()"]),
     "sum": (
         [one("Sum", ("x", "w", "x", "x"))],
@@ -831,6 +837,7 @@ FOLDED = [
     ("Slice", [SEVEN, np.array([-1]), np.array([-(2**62)]), np.array([0]), np.array([-1])], {}),
     ("Sqrt", [REAL**2], {}),
     ("Slice", [SEVEN, np.array([3]), np.array([0]), np.array([0]), np.array([-2])], {}),
+    ("Split", [REAL, np.array([3])], {"axis": 1}),
     ("Squeeze", [REAL[None]], {}), ("Squeeze", [REAL[:, None], np.array([-2])], {}), ("Sub", [SEVEN, SOME], {}),
     ("Tile", [REAL, np.array([2, 3])], {}), ("Transpose", [REAL], {}), ("Transpose", [REAL[None]], {"perm": [2, 0, 1]}),
     ("Unsqueeze", [REAL, np.array([0, -1])], {}), ("Where", [TRUE, SEVEN, SOME], {}),
@@ -851,6 +858,14 @@ def test_constants_are_those_of_onnx_runtime(kind, arrays, attributes, tmp_path)
     (theirs,) = session.run(None, {"x": np.zeros((1, 3, 8, 8), np.float32)})
     assert (ours.dtype, ours.shape, reader.values["y"].shape) == (theirs.dtype, theirs.shape, theirs.shape)
     np.testing.assert_allclose(ours, theirs, rtol=1e-6 if ours.dtype == np.float32 else 0)
+
+
+def test_a_constant_is_split_in_parts(tmp_path):
+    parts = [one("Split", ("c",), ("a", "b", "y"), axis=1), one("Concat", ("y", "a", "b"), ("z",), axis=1)]
+    made = model(parts, constants={"c": np.arange(10).reshape(2, 5)})
+    reader = Reader(Path("model.onnx"), made, skip=False, fixed=True)
+    reader.nodes()
+    np.testing.assert_array_equal(reader.values["z"].read(), [[4, 0, 1, 2, 3], [9, 5, 6, 7, 8]])
 
 
 def test_all_arithmetic_is_compared():
@@ -1204,6 +1219,13 @@ def test_shared_weights_go_around(tmp_path):
         path.write_bytes(costmodel.to_onnx(graph).SerializeToString() if file == "net.onnx" else encode(graph))
         assert costmodel.network(str(path)) == graph
     assert costmodel.network(str(tmp_path / "net.yaml")).parameters == 144
+
+
+def test_what_only_one_layer_reads_for_a_result_is_its_own(tmp_path):
+    nodes = [one("Gemm", ("x", "w"), name="used", transB=1), one("Gemm", ("x", "w"), ("nowhere",), transB=1)]
+    graph = read(tmp_path, *nodes, shape=(2, 12), constants={"w": np.ones((12, 12), np.float32)})
+    assert graph.nodes["used"].stored is None
+    assert costmodel.to_onnx(graph).graph.node
 
 
 def test_a_part_of_a_weight_is_read_and_the_whole_is_counted_once(tmp_path):

@@ -18,7 +18,8 @@ from costmodel.execute.weights import SPANS, seeded_weight
 from costmodel.exporters.layers import compact
 from costmodel.graph import BITS, Graph, Input, Node, Op, Shape, Tensor, Type, Weight, dims, size_in_bytes
 from costmodel.importers.folding import known
-from costmodel.importers.onnx import OWN, Reader, attributes_of
+from costmodel.importers.onnx import OWN, Reader
+from costmodel.importers.protos import attributes_of
 from costmodel.ops.onnx import NUMBERS, Constant, Given, OnnxForm, OnnxNode, Operand, Step, path
 
 try:

@@ -5,6 +5,7 @@ values are known only where they are few and were asked for, such as the sizes t
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Final, NamedTuple
@@ -53,6 +54,10 @@ Operand = Tensor | Constant | None
 """What a node takes: a tensor that flows, a constant, or nothing in the place of an optional input."""
 
 
+NOWHERE: Final = Source("node", "")
+"""What a layer of a node is that is in no file."""
+
+
 @dataclass(frozen=True)
 class OnnxNode:
     """A node: ONNX's name of its operator, the operator set, attributes, operands, and how it becomes layers.
@@ -72,11 +77,11 @@ class OnnxNode:
     """The labels of layers so far, and how many layers wanted each."""
     dtype: str = "float32"
     """The network's element type."""
-    named: bool = True
-    """Whether its name is that of a node in the file, and not of what it makes."""
+    source: Source = NOWHERE
+    """What it is in the file: a node of the file's own graph, or a value, where that node has no name."""
     sources: dict[str, Source] = field(default_factory=dict)
     """The labels of layers so far, and what they are in the file."""
-    common: frozenset[str] = frozenset()
+    common: AbstractSet[str] = frozenset()
     """The names of constants that several nodes read."""
 
     @property
@@ -95,7 +100,7 @@ class OnnxNode:
         wanted = f"{name}_{part}" if part else name
         tensors = operands or self.tensors
         node = Node(op, tensors, unique(wanted, block, self.taken), block, self._stored(op, tensors))
-        self.sources[node.label] = Source("node" if self.named else "value", self.path)
+        self.sources[node.label] = self.source
         return node.outputs
 
     def _stored(self, op: Op, operands: tuple[Tensor, ...]) -> dict[str, Stored]:
