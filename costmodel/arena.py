@@ -1,17 +1,39 @@
-"""Sizes x lifetimes -> offsets in one arena: what lives at the same time never overlaps."""
+"""Sizes x lifetimes -> offsets in one arena: what lives at the same time never overlaps.
+
+What lives throughout a stretch of time lies at the bottom, and what shares no time with the rest is planned apart. Most
+plans are found by placing one block after the other at the lowest offset that is free; where that takes more bytes than
+are live at once, by a search.
+
+The search places blocks by rising offset, each as low as what it overlaps allows: any plan can be pushed down to one
+that is made so. It turns back where what is placed and what must still come above it takes more than there is. What is
+left to place may split into stretches that share no more time; if there is no plan for one of them, another is tried
+for the choice that split them, and for nothing since. It ends with a plan, with the proof that there is none, or when
+its steps are used up. Source: the plans searched are the canonical ones of Moffitt, MiniMalloc, ASPLOS 2023.
+"""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from random import Random
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 ALIGNMENT: Final = 64
 """Bytes; a cache line."""
 
+QUICK: Final = 600_000
+"""Steps of a search for the fewest bytes that there can be; a step looks at one block."""
 
-MOST_CHANGES: Final = 1000
-WORK: Final = 20_000_000
-"""How often an order is changed at most, and that times the square of how many blocks there are."""
+LONG: Final = 2_000_000
+"""Steps of a search for what is enough."""
+
+FIRST: Final = 40
+"""Steps for each block that an order gets at first."""
+
+GROWTH: Final = 6
+"""How many times more it gets when those do not do."""
+
+PAIRS: Final = 1_000_000
+"""Of more pairs of blocks that live at the same time, nothing is searched."""
 
 
 class Plan(NamedTuple):
@@ -30,6 +52,19 @@ class Block(NamedTuple):
     dies: int
 
 
+Order = Callable[[Block], tuple[int, ...]]
+
+ORDERS: Final[tuple[Order, ...]] = (
+    lambda block: (block.born - block.dies, -block.size),
+    lambda block: (-block.size, block.born),
+    lambda block: (-block.size * (block.dies + 1 - block.born), block.born),
+)
+"""The longest life first, the largest, the largest bytes * life."""
+
+SEARCHED: Final[tuple[Order, ...]] = (ORDERS[0], ORDERS[2], lambda block: (block.born, -block.dies))
+"""Of blocks that may lie at the lowest offset the longest life first, the largest bytes * life, or the earliest."""
+
+
 def plan(
     sizes: Sequence[int],
     born: Sequence[int],
@@ -38,29 +73,58 @@ def plan(
     alignment: int = ALIGNMENT,
     enough: float = math.inf,
 ) -> Plan:
-    """One after the other, each at the lowest offset that is free from its birth to its last use.
-
-    What lives throughout lies at the bottom, and stretches of time that share nothing else are planned apart. Each is
-    done in three orders: the largest first, the largest bytes * life first, and the longest life first. If none gets by
-    with ``enough`` bytes, small changes of the best order are tried, always the same ones.
-    """
-    blocks = sorted(map(Block, range(len(sizes)), sizes, born, dies), key=lambda block: block.born)
-    first, last = min(born, default=0), max(dies, default=0)
-    offsets, bottom = [0] * len(blocks), 0
-    for block in blocks:
-        if (block.born, block.dies) == (first, last):
-            offsets[block.row] = bottom
-            bottom = aligned(bottom + block.size, alignment)
-    rest = [block for block in blocks if (block.born, block.dies) != (first, last)]
-    for stretch in _stretches(rest):
-        for block, offset in _stretch(stretch, alignment, enough - bottom).items():
+    """As few bytes as are quickly found; if ``enough`` is less, though no less than is live at once, a long search."""
+    blocks = _blocks([aligned(size, alignment) for size in sizes], born, dies)
+    least, offsets = _live(blocks), [0] * len(sizes)
+    for bottom, part in _parts(blocks):
+        for block, offset in zip(part, _planned(part, least - bottom, enough - bottom), strict=True):
             offsets[block.row] = bottom + offset
     return Plan(tuple(offsets), max(map(int.__add__, offsets, sizes), default=0))
+
+
+def fits(sizes: Sequence[int], born: Sequence[int], dies: Sequence[int], room: int, steps: int = LONG) -> bool | None:
+    """Whether there are offsets within so much room; None if so many steps did not tell."""
+    blocks = _blocks(sizes, born, dies)
+    if _live(blocks) > room:
+        return False
+    answers = set()
+    for bottom, part in _parts(blocks):
+        if _height(part, _as_born(part)) > room - bottom:
+            near = _neighbours(part)
+            answers.add(_search(part, near, room - bottom, steps)[1] if near else None)
+    return False if False in answers else None if None in answers else True
 
 
 def aligned(size: int, alignment: int = ALIGNMENT) -> int:
     """The next multiple of the alignment."""
     return -(-size // alignment) * alignment
+
+
+def _blocks(sizes: Sequence[int], born: Sequence[int], dies: Sequence[int]) -> list[Block]:
+    """What takes any bytes, by birth."""
+    blocks = map(Block, range(len(sizes)), sizes, born, dies)
+    return sorted([block for block in blocks if block.size], key=lambda block: block.born)
+
+
+def _live(blocks: Sequence[Block]) -> int:
+    """The most bytes that are live at once."""
+    changes = sorted([(b.born, 1, b.size) for b in blocks] + [(b.dies + 1, 0, -b.size) for b in blocks])
+    return max(accumulate([size for *_, size in changes]), default=0)
+
+
+def _parts(blocks: Sequence[Block]) -> Iterator[tuple[int, list[Block]]]:
+    """Blocks that are planned apart, and the bytes below them."""
+    for stretch in _stretches(blocks):
+        last, bottom = max([block.dies for block in stretch]), 0
+        rest = []
+        for block in stretch:
+            if (block.born, block.dies) == (stretch[0].born, last):
+                yield bottom, [block]
+                bottom += block.size
+            else:
+                rest.append(block)
+        for part in _stretches(rest):
+            yield bottom, part
 
 
 def _stretches(blocks: Sequence[Block]) -> list[list[Block]]:
@@ -75,61 +139,214 @@ def _stretches(blocks: Sequence[Block]) -> list[list[Block]]:
     return found
 
 
-def _stretch(blocks: Sequence[Block], alignment: int, enough: float) -> dict[Block, int]:
-    """The best offsets that were found."""
-
-    def life(block: Block) -> int:
-        return block.dies + 1 - block.born
-
-    orders: tuple[Callable[[Block], tuple[int, ...]], ...] = (
-        lambda block: (-block.size, block.born),
-        lambda block: (-block.size * life(block), block.born),
-        lambda block: (-life(block), -block.size),
-    )
-    best = min([_in_order(sorted(blocks, key=order), alignment) for order in orders], key=_height)
-    draw = Random(0)  # noqa: S311 - a search, not a secret
-    for _ in range(min(MOST_CHANGES, WORK // len(blocks) ** 2)):
-        if _height(best) <= enough:
-            break
-        changed = _in_order(_changed(best, draw), alignment)
-        if _height(changed) <= _height(best):
-            best = changed
-    return best
+def _planned(part: Sequence[Block], least: int, enough: float) -> Sequence[int]:
+    """The offset of each block: within ``least`` if that is quickly found, or within ``enough`` if it is at all."""
+    best = _as_born(part)
+    near = _neighbours(part) if _height(part, best) > least else None
+    if near is None:
+        return best
+    for order in ORDERS:
+        tried = _in_order(part, near, sorted(range(len(part)), key=lambda k: order(part[k])))
+        best = min(best, tried, key=lambda offsets: _height(part, offsets))
+        if _height(part, best) <= least:
+            return best
+    found, _ = _search(part, near, least, QUICK)
+    if not found and least < enough < _height(part, best):
+        found, _ = _search(part, near, math.floor(enough), LONG)
+    return found or best
 
 
-def _changed(offsets: Mapping[Block, int], draw: Random) -> list[Block]:
-    """Another order: the block that lies highest comes earlier, or two blocks that live at the same time swap."""
-    order = list(offsets)
-    if draw.random() < 0.5:
-        highest = max(order, key=lambda block: offsets[block] + block.size)
-        place = order.index(highest)
-        order.insert(draw.randrange(place + 1), order.pop(place))
-    else:
-        one = draw.randrange(len(order))
-        there = [n for n, block in enumerate(order) if block.born <= order[one].dies and order[one].born <= block.dies]
-        other = draw.choice(there)
-        order[one], order[other] = order[other], order[one]
-    return order
+def _height(part: Sequence[Block], offsets: Sequence[int]) -> int:
+    return max([offset + block.size for block, offset in zip(part, offsets, strict=True)])
 
 
-def _height(offsets: Mapping[Block, int]) -> int:
-    return max(offset + block.size for block, offset in offsets.items())
-
-
-def _in_order(blocks: Sequence[Block], alignment: int) -> dict[Block, int]:
-    """Blocks in an order -> the offset of each, in that order."""
-    start = min(block.born for block in blocks)
-    there: list[list[tuple[int, int]]] = [[] for _ in range(max(block.dies for block in blocks) + 1 - start)]
-    """For each time what is taken, from and to."""
-    offsets = {}
-    for block in blocks:
-        times = there[block.born - start : block.dies + 1 - start]
+def _as_born(part: Sequence[Block]) -> list[int]:
+    """Each block at the lowest offset that is free at its birth."""
+    offsets = []
+    live: list[tuple[int, int, int]] = []
+    """From, to and how long, by offset."""
+    for block in part:
+        live = [taken for taken in live if taken[2] >= block.born]
         offset = 0
-        for low, high in sorted({taken for time in times for taken in time}):
+        for low, high, _ in live:
             if offset + block.size <= low:
                 break
-            offset = max(offset, aligned(high, alignment))
-        offsets[block] = offset
-        for time in times:
-            time.append((offset, offset + block.size))
+            offset = high
+        offsets.append(offset)
+        insort(live, (offset, offset + block.size, block.dies))
     return offsets
+
+
+def _neighbours(part: Sequence[Block]) -> list[list[int]] | None:
+    """For each block those that live at the same time; None if they are too many."""
+    near: list[list[int]] = [[] for _ in part]
+    live: list[int] = []
+    pairs = 0
+    for k, block in enumerate(part):
+        live = [other for other in live if part[other].dies >= block.born]
+        pairs += len(live)
+        if pairs > PAIRS:
+            return None
+        near[k] += live
+        for other in live:
+            near[other].append(k)
+        live.append(k)
+    return near
+
+
+def _in_order(part: Sequence[Block], near: Sequence[Sequence[int]], order: Sequence[int]) -> list[int]:
+    """One block after the other, each at the lowest offset that is free throughout its life."""
+    offsets = [-1] * len(part)
+    for k in order:
+        offset, size = 0, part[k].size
+        for low, high in sorted([(offsets[m], offsets[m] + part[m].size) for m in near[k] if offsets[m] >= 0]):
+            if offset + size <= low:
+                break
+            offset = max(offset, high)
+        offsets[k] = offset
+    return offsets
+
+
+def _search(
+    part: Sequence[Block], near: Sequence[Sequence[int]], room: int, steps: int
+) -> tuple[list[int] | None, bool | None]:
+    """Offsets within the room, or whether there are any: None if the steps did not tell.
+
+    Each order gets few steps at first: what one of them finds at once may take another forever.
+    """
+    share = FIRST * len(part)
+    while steps > 0:
+        for order in SEARCHED:
+            search = _Search(part, near, room, order)
+            answer = search.run(min(share, steps))
+            if answer is not None:
+                return (search.offsets if answer else None), answer
+            steps -= share
+        share *= GROWTH
+    return None, None
+
+
+class _Pending(NamedTuple):
+    """Blocks that share their time with each other and are still to be placed, and what is to be placed besides."""
+
+    blocks: list[int]
+    parent: int
+    """The choice that split them off."""
+    others: "_Pending | None"
+
+
+class _Choice:
+    """Which of some blocks is placed next."""
+
+    def __init__(self, pending: _Pending, untried: Iterator[int], mark: int) -> None:
+        self.blocks, self.parent, self.others = pending
+        self.untried, self.mark = untried, mark
+        """``mark`` changes were made before."""
+        self.block = -1
+
+
+class _Search:
+    """One search, depth first."""
+
+    def __init__(self, part: Sequence[Block], near: Sequence[Sequence[int]], room: int, order: Order) -> None:
+        self.part, self.near, self.room = part, near, room
+        self.sizes = [block.size for block in part]
+        times = sorted({block.born for block in part})
+        self.first = [bisect_left(times, block.born) for block in part]
+        self.last = [bisect_right(times, block.dies) - 1 for block in part]
+        self.rank = [0] * len(part)
+        for rank, k in enumerate(sorted(range(len(part)), key=lambda k: order(part[k]))):
+            self.rank[k] = rank
+        self.low, self.offsets = [0] * len(part), [-1] * len(part)
+        """The lowest offset that what is placed allows, and the chosen one."""
+        self.high, self.left = [0] * len(times), [0] * len(times)
+        """At each time how high blocks lie, and how much is not placed yet."""
+        for k, size in enumerate(self.sizes):
+            for time in range(self.first[k], self.last[k] + 1):
+                self.left[time] += size
+        self.changes: list[tuple[list[int], int, int]] = []
+        """Each list, index and value before."""
+
+    def run(self, steps: int) -> bool | None:
+        """Whether all can be placed; None when the steps are used up."""
+        choices: list[_Choice] = []
+        pending: _Pending | None = _Pending(list(range(len(self.part))), -1, None)
+        while pending:
+            offset, rank = 0, -1
+            if pending.parent >= 0:
+                before = choices[pending.parent].block
+                offset, rank = self.offsets[before], self.rank[before]
+            choices.append(_Choice(pending, self._next(pending.blocks, offset, rank), len(self.changes)))
+            while True:
+                choice = choices[-1]
+                self._undo(choice.mark)
+                choice.block = next(choice.untried, -1)
+                steps -= len(choice.blocks)
+                if steps < 0:
+                    return None
+                if choice.block < 0:
+                    if choice.parent < 0:
+                        return False
+                    del choices[choice.parent + 1 :]
+                elif self._place(choice.block, choice.blocks):
+                    break
+            pending = choice.others
+            for blocks in self._split([k for k in choice.blocks if k != choice.block]):
+                pending = _Pending(blocks, len(choices) - 1, pending)
+        return True
+
+    def _next(self, blocks: Sequence[int], offset: int, rank: int) -> Iterator[int]:
+        """What may come next, above the last or beside it, and not above where another still fits below it.
+
+        What lies lower already would have come sooner, or waits for what will come below it.
+        """
+        low, sizes = self.low, self.sizes
+        below = min([(low[k] if low[k] > offset else offset) + sizes[k] for k in blocks])
+        found = [k for k in blocks if offset <= low[k] < below and (low[k] > offset or self.rank[k] > rank)]
+        found.sort(key=lambda k: (low[k], self.rank[k]))
+        alike: dict[tuple[int, ...], int] = {}
+        for k in found:
+            alike.setdefault((low[k], sizes[k], self.first[k], self.last[k]), k)
+        return iter(alike.values())
+
+    def _place(self, block: int, blocks: Sequence[int]) -> bool:
+        """Place a block; whether there may still be room for the others, which come no lower."""
+        low, left, high, offset = self.low, self.left, self.high, self.low[block]
+        top = offset + self.sizes[block]
+        self._set(self.offsets, block, offset)
+        for time in range(self.first[block], self.last[block] + 1):
+            self._set(left, time, left[time] - self.sizes[block])
+            self._set(high, time, top)
+        for k in self.near[block]:
+            if low[k] < top and self.offsets[k] < 0:
+                self._set(low, k, top)
+        times = slice(self.first[blocks[0]], max([self.last[k] for k in blocks]) + 1)
+        room = self.room
+        for there, more in zip(high[times], left[times], strict=True):
+            if more and (there if there > offset else offset) + more > room:
+                return False
+        return True
+
+    def _split(self, blocks: Sequence[int]) -> list[list[int]]:
+        """Blocks by birth -> groups that share no time."""
+        first, last = self.first, self.last
+        found: list[list[int]] = []
+        group: list[int] = []
+        end = -1
+        for k in blocks:
+            if first[k] > end:
+                group = []
+                found.append(group)
+            group.append(k)
+            if last[k] > end:
+                end = last[k]
+        return found
+
+    def _set(self, values: list[int], index: int, value: int) -> None:
+        self.changes.append((values, index, values[index]))
+        values[index] = value
+
+    def _undo(self, mark: int) -> None:
+        while len(self.changes) > mark:
+            values, index, value = self.changes.pop()
+            values[index] = value

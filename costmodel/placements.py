@@ -6,6 +6,7 @@ they hold.
 """
 
 from collections.abc import Sequence
+from math import inf
 from typing import Final, NamedTuple
 
 from costmodel.hardware import Hardware
@@ -14,12 +15,12 @@ from costmodel.place.check import check
 from costmodel.place.offsets import Layout, layout
 from costmodel.place.placement import Options
 from costmodel.place.verdict import Verdict
-from costmodel.profile import MAPS, Profile
+from costmodel.profile import Profile
 from costmodel.simulate import Simulation, simulate
 from costmodel.table import Column, Table
 from costmodel.tile.layers import layers, maps
 from costmodel.tile.plan import COLUMNS as PLAN_COLUMNS
-from costmodel.tile.plan import compulsory_bytes
+from costmodel.tile.plan import compulsory_bytes, weights_needed
 
 COLUMNS: Final = (
     Column("network", str, "", "the network, with the parameters that differ from its defaults"),
@@ -70,9 +71,12 @@ class Run(NamedTuple):
 
 
 def run(profile: Profile, hardware: Hardware, policy: str, options: Options, overlap: str | None = None) -> Run:
-    """Place, simulate, check the result by a walk of its own, and give addresses."""
+    """Place, simulate, give addresses, and check it all by a walk of its own."""
     simulation = simulate(profile, place(profile, hardware, policy, options), hardware, overlap)
-    return Run(simulation, check(profile, hardware, simulation.placement, simulation.traffic), addresses(simulation, 0))
+    finite = [number for number, memory in enumerate(hardware.memories) if memory.size < inf]
+    layouts = {number: addresses(simulation, number) for number in {0, *finite}}
+    verdict = check(profile, hardware, simulation.placement, simulation.traffic, layouts)
+    return Run(simulation, verdict, layouts[0])
 
 
 def addresses(simulation: Simulation, memory: int) -> Layout:
@@ -83,13 +87,15 @@ def addresses(simulation: Simulation, memory: int) -> Layout:
 def floor(profile: Profile, hardware: Hardware, options: Options) -> int:
     """The bytes that every placement moves: weights, outputs, and of the inputs what any result needs."""
     known = maps(profile)
-    least = compulsory_bytes(layers(profile, known), known)
-    kept = 0
+    least = compulsory_bytes(profile, layers(profile, known), known)
     if options.steady_state:
-        kinds, sizes = profile.tensors["kind"], profile.tensors["bytes"]
-        weights = sum(sizes[tensor] for tensor in {*profile.accesses["tensor"]} if kinds[tensor] not in MAPS)
-        kept = min(weights, sum(memory.size for memory in hardware.memories[:-1]))
-    return int(least - kept)
+        sizes, needed = profile.tensors["bytes"], weights_needed(profile)
+        room = sum(memory.size for memory in hardware.memories[:-1])
+        for tensor in sorted(needed, key=lambda tensor: -needed[tensor] / sizes[tensor]):
+            kept = int(min(room, sizes[tensor]))
+            room -= kept
+            least -= -(-kept * needed[tensor] // sizes[tensor])
+    return least
 
 
 def compare(runs: Sequence[Run], options: Options) -> Table:

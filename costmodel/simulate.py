@@ -19,7 +19,7 @@ from costmodel.hardware import OVERLAPS, Hardware, Memory
 from costmodel.place import runs
 from costmodel.place.placement import Flow, Placement, Traffic, flow, live_bytes, traffic
 from costmodel.profile import MAPS, Profile
-from costmodel.schedule import NOTHING_EARLY, Early, Span, prefetched, spans
+from costmodel.schedule import NOTHING_EARLY, Early, Span, prefetched, ready, ready_in_runs, spans
 from costmodel.table import Column, Table
 
 if TYPE_CHECKING:
@@ -144,11 +144,14 @@ def simulate(profile: Profile, placement: Placement, hardware: Hardware, overlap
         for read, written in zip(homes["read"], homes["write"], strict=True)
     ]
     live = [live_bytes(profile, [copy for copy in placement.copies if copy.memory == n]) for n in range(len(memories))]
+    filled = 0
     if plan:
-        live[-2] = plan.taken()
-    ahead = overlap == "prefetch" and not plan  # a plan leaves no room beside its parts
-    early = prefetched(profile, hardware, flowing, live[0]) if ahead else [NOTHING_EARLY] * count
+        filled = len(memories) - 2
+        live[: filled + 1] = [*[[*level.taken] for level in reversed(plan.levels)], plan.taken()]
+    early = [NOTHING_EARLY] * count
     if overlap == "prefetch":
+        there = ready_in_runs(plan, flowing, filled) if plan else ready(profile, flowing)
+        early = prefetched(hardware, filled, there, live[filled])
         sooner = [some.seconds(hardware) for some in early]
         when = spans(transfer, compute, starts, sooner, overlap)
         parts = zip(when, transfer, sooner, compute, starts, strict=True)

@@ -56,6 +56,14 @@ def test_each_figure_follows_from_its_numbers(build, overlap):
         assert shown["bound by"].result == run.layers["bound"][row]
 
 
+def test_a_weight_of_one_value_is_explained():
+    simulation, graph = costmodel.cost("vit_b_16", "paper-2012"), costmodel.network("vit_b_16")
+    row = simulation.layers["layer"].index("encoder.0.scale")
+    shown = {figure.quantity: figure for figure in explain(simulation, graph, row)}
+    held = next(shown[kind] for kind in ("parameters", "buffers") if kind in shown)
+    assert held.result == "1"
+
+
 @pytest.mark.parametrize("placement", ["liveness", "optimal"])
 def test_moves_and_two_rates_are_explained(placement):
     near, far = costmodel.machine("paper-2012").memories

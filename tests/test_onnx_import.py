@@ -1221,6 +1221,21 @@ def test_shared_weights_go_around(tmp_path):
     assert costmodel.network(str(tmp_path / "net.yaml")).parameters == 144
 
 
+@pytest.mark.parametrize(
+    ("outside", "learned"), [(-np.inf, 0), (np.finfo(np.float32).min, 0), (-1e4, 0), (-9.0, 100 * 100)]
+)
+def test_what_leaves_scores_out_of_a_softmax_is_not_learned(outside, learned, tmp_path):
+    nodes = [
+        one("Unsqueeze", ("mask", "axes"), ("whole",)),
+        one("Add", ("x", "whole"), ("scores",)),
+        one("Softmax", ("scores",)),
+    ]
+    mask = np.triu(np.full((100, 100), outside, np.float32), 1)
+    graph = read(tmp_path, *nodes, shape=(1, 100, 100), constants={"mask": mask, "axes": np.array([0])})
+    layers = profile(graph).layers
+    assert (graph.parameters, layers.total("buffers")) == (learned, 100 * 100 - learned)
+
+
 def test_what_only_one_layer_reads_for_a_result_is_its_own(tmp_path):
     nodes = [one("Gemm", ("x", "w"), name="used", transB=1), one("Gemm", ("x", "w"), ("nowhere",), transB=1)]
     graph = read(tmp_path, *nodes, shape=(2, 12), constants={"w": np.ones((12, 12), np.float32)})

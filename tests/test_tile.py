@@ -1,6 +1,8 @@
 """Tiles and bands: what they are said to move is what a walk through a scratchpad of that size moves."""
 
-from itertools import product
+from dataclasses import replace
+from itertools import compress, product
+from math import inf, prod
 from random import Random
 
 import numpy as np
@@ -14,6 +16,7 @@ from costmodel import placements, zoo
 from costmodel.errors import CostModelError
 from costmodel.fuse import fuse
 from costmodel.graph import Graph
+from costmodel.hardware import Engine, Hardware, Memory
 from costmodel.ops import (
     Add,
     AveragePool,
@@ -31,13 +34,16 @@ from costmodel.ops import (
     Sigmoid,
 )
 from costmodel.place import POLICIES, place
+from costmodel.place.check import check
 from costmodel.place.placement import Options
-from costmodel.profile import profile
+from costmodel.profile import MAPS, profile
 from costmodel.report.explain import explain
 from costmodel.simulate import simulate
 from costmodel.tile.floors import pebbling
 from costmodel.tile.layers import layers, maps
 from costmodel.tile.nest import ORDERS, search, smallest
+from costmodel.tile.nested import levels
+from costmodel.tile.pinning import steady
 from costmodel.tile.search import plan
 
 WIDTH = 32
@@ -111,15 +117,26 @@ def test_no_other_tiling_moves_less(case, spare):
     room = smallest(nest) + spare * WIDTH
     walk = walked(op, x)
     ends = (*walk.extents, walk.filters, walk.channels)
-    least = None
+    shared = nest._replace(each=WIDTH)  # a value for each filter of a tile, read for each tile of results
+    least, once, sharing = [], [], []
     for *sizes, filters, channels in product(*(range(1, end + 1) for end in ends)):
         for order in ORDERS:
             moved, held = walk.walk(sizes, filters, channels, order, compute=False)
-            if WIDTH * sum(map(max, zip(*held, strict=True))) <= room:
-                least = min(traffic(moved), least or traffic(moved))
-    tiling = search(nest, room)
-    assert tiling.read(nest) + tiling.written(nest) == 4 * least
-    assert search(nest, smallest(nest) - 1) is None
+            need = WIDTH * sum(map(max, zip(*held, strict=True)))
+            if need <= room:
+                least.append(traffic(moved))
+                if moved["kernel"] == walk.w.size:
+                    once.append(traffic(moved))
+            if need + WIDTH * filters <= room + WIDTH:
+                sharing.append(traffic(moved) + walk.finished)
+    for own, more, passing, found in ((nest, 0, False, least), (nest, 0, True, once), (shared, WIDTH, False, sharing)):
+        tiling = search(own, room + more, once=passing)
+        moved = tiling.read(own) + tiling.written(own)
+        if own.each:
+            tiles = [-(-axis.out // size) for axis, size in zip(own.axes, tiling.sizes, strict=True)]
+            moved += 4 * prod(tiles) * own.groups * own.filters
+        assert moved == 4 * min(found)
+        assert search(own, smallest(own) - 1, once=passing) is None
 
 
 def test_pools_products_and_linear_layers_have_nests():
@@ -197,6 +214,216 @@ def test_a_plan_moves_what_a_walk_through_it_moves(seed, part):
         return
     walk = Network(graph, fuse(graph, patterns), chosen)
     assert [*walk.walk()] == [*chosen.traffic()]
+
+
+# Through nearer memories.
+
+
+def nested(graph, sizes, patterns=(("BatchNorm", "Relu"),), make=plan, *, coarse=True):
+    """The plan for memories of some sizes, farthest first, and a walk through all of them; None if one is too small."""
+    needs = profile(graph, patterns=patterns)
+    try:
+        chosen = make(needs, sizes[0], coarse=coarse)
+        chosen = replace(chosen, levels=levels(chosen, [(size, f"{size} B") for size in sizes[1:]]))
+    except CostModelError:
+        return None
+    walk = Network(graph, fuse(graph, patterns), chosen, sizes[1:])
+    walk.walk()
+    return chosen, walk
+
+
+@given(st.integers(0, 10**9), st.integers(0, 40), st.integers(1, 40), st.integers(1, 20), st.booleans(), st.booleans())
+@settings(max_examples=120, deadline=None)
+def test_tiles_in_tiles_move_what_a_walk_through_them_moves(seed, first, second, third, stay, coarse):
+    """A far memory and three nearer ones, the nearest down to a few values."""
+    graph = network(seed)
+    needs = profile(graph, patterns=(("BatchNorm", "Relu"),))
+    whole = needs.peak_map_bytes + needs.layers.total("weight_bytes")
+    size = 40 + first * whole // 40
+    sizes = (size, 40 + second * size // 40, 40 + third * size // 60)
+    made = nested(graph, sizes, make=steady if stay else plan, coarse=coarse)
+    if made is None:
+        return
+    chosen, walk = made
+    for level, walked in zip(chosen.levels, walk.deeper, strict=True):
+        moved = dict.fromkeys(walked, 0)
+        for layer, _, bits, written in level.moves:
+            moved[layer, written] += bits // 8
+        assert moved == walked
+
+
+def chain_of(*sizes):
+    """A machine of memories, nearest first, each half as fast as the one before; the farthest has no end."""
+    memories = [Memory(f"m{n}", size, 64e9 / 2**n) for n, size in enumerate((*sizes, inf))]
+    engine = Engine("all", 1e12, ("rest",))
+    return Hardware(name="chain", engines=(engine,), memories=tuple(memories), fuse=(("BatchNorm", "Relu"),))
+
+
+@given(st.integers(0, 10**9), st.integers(200, 4000), st.integers(100, 2000), st.integers(0, 500), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_the_checker_accepts_tiles_in_tiles_but_not_a_byte_less_or_unpaid(seed, far, middle, spare, stay):
+    needs = profile(network(seed))
+    hardware = chain_of(300 + spare, middle + 500, far + 2000)
+    try:
+        run = placements.run(needs, hardware, "tiled", Options(steady_state=stay))
+    except CostModelError:
+        return
+    simulation, verdict = run.simulation, run.verdict
+    assert verdict.accepted, verdict.problems
+    assert max(simulation.layers["live_bytes"]) == verdict.peaks[0] == run.layout.size <= 300 + spare
+    plan = simulation.placement.plan
+    for number, level in enumerate(plan.levels):
+        memory = 1 - number
+        if verdict.peaks[memory] > 1:
+            sizes = [
+                m.size - (n == memory) * (m.size - verdict.peaks[memory] + 1) for n, m in enumerate(hardware.memories)
+            ]
+            found = check(needs, chain_of(*sizes[:-1]), simulation.placement).problems
+            assert {(problem.memory, problem.needed) for problem in found} == {(f"m{memory}", verdict.peaks[memory])}
+        for row in level.rows:
+            read = [list(amounts) for amounts in simulation.traffic.read]
+            read[memory + 1][row] -= 1
+            problems = check(needs, hardware, simulation.placement, simulation.traffic._replace(read=read)).problems
+            assert [problem.text for problem in problems if f"for reads from 'm{memory + 1}'" in problem.text]
+        for row, parts in level.parts.items():
+            fewer = level._replace(parts=level.parts | {row: parts[1:]})
+            lost = replace(plan, levels=tuple(fewer if other is level else other for other in plan.levels))
+            assert not check(needs, hardware, replace(simulation.placement, plan=lost)).accepted
+
+
+@pytest.mark.parametrize("name", ["lenet5", "hairnet", "resnet18", "squeezenet", "mobilenet_v2", "mixer_b_16"])
+def test_networks_go_through_four_memories(name):
+    hardware = chain_of(8_000, 100_000, 2 * 10**6)
+    graph = costmodel.network(name)
+    needs = profile(graph, patterns=hardware.fuse)
+    run = placements.run(needs, hardware, "tiled", Options())
+    assert run.verdict.accepted
+    assert all(peak <= memory.size for peak, memory in zip(run.verdict.peaks, hardware.memories, strict=True))
+    two = placements.run(needs, chain_of(2 * 10**6), "tiled", Options()).simulation
+    traffic = run.simulation.traffic
+    assert (traffic.read[-1], traffic.written[-1]) == (two.traffic.read[-1], two.traffic.written[-1])
+    assert sum(map(sum, (traffic.read[0], traffic.written[0]))) == 0  # every step begins and ends farther away
+    plan = run.simulation.placement.plan
+    real = {layer.row: layer for step in plan.runs for layer in step.layers}
+    for level, memory in zip(plan.levels, hardware.memories[-3::-1], strict=True):
+        for row, parts in level.parts.items():
+            products = sum(part.times * part.step.nest.groups * part.step.nest.products for part in parts)
+            assert products == real[row].nest.groups * real[row].nest.products
+            moved = sum(move.bits for move in level.moves if move.layer == row)
+            if len(parts) == parts[0].times == 1 and not parts[0].step.passing:
+                assert moved >= 8 * pebbling(parts[0].step.nest, 8 * memory.size)
+    for row in [*plan.levels[0].parts][:4]:  # an explanation fails where its sums are not what was computed
+        assert any(figure.quantity == "steps through m0" for figure in explain(run.simulation, graph, row))
+
+
+@pytest.mark.parametrize("name", ["lenet5", "hairnet", "mobilenet_v2"])
+def test_where_all_fits_every_border_is_crossed_once(name):
+    """Weights pass from outside to the engines; of a layer on whole maps there is one step in one tile everywhere."""
+    hardware = chain_of(10**9, 10**9, 10**9)
+    needs = profile(costmodel.network(name), patterns=hardware.fuse)
+    simulation = placements.run(needs, hardware, "tiled", Options()).simulation
+    plan = simulation.placement.plan
+    assert {run.kind for run in plan.runs} == {"whole"}
+    for run in plan.runs:
+        layer = run.layers[0]
+        if layer.nest:
+            maps = sum(layer.fetched) // 8 + sum(needs.tensors["bytes"][tensor] for tensor in run.layers[-1].writes)
+            rows = [other.row for other in run.layers]
+            crossed = [sum(ways[n][row] for ways in simulation.traffic for row in rows) for n in (1, 2)]
+            passed = sum(other.weights for other in run.layers[1:]) // 8
+            kernel = layer.weights // 8
+            assert crossed == [maps + passed + kernel, maps + passed]
+
+
+def test_what_a_step_rereads_is_counted_by_hand():
+    """A product of 4 x 4 and 4 x 4 whole in the middle, with room for 2 x 2 and less in the nearest memory.
+
+    Of 4 rows of the operand, 2 and 1 channel's weights for them at a time: each weight passes once, and the operand
+    is read once for each tile of filters.
+    """
+    graph = Graph(Linear(4, bias=False)(Input((4, 4))(), name="dense"), "product")
+    needs = profile(graph)
+    hardware = chain_of(4 * (4 * 4 + 4 + 4), 10_000)  # all results, and a column and a row of the two matrices
+    run = placements.run(needs, hardware, "tiled", Options()).simulation
+    assert (run.traffic.read[2], run.traffic.written[2]) == ([4 * 32], [4 * 16])
+    assert (run.traffic.read[1], run.traffic.written[1]) == ([4 * 16], [4 * 16])  # the weights pass
+    hardware = chain_of(4 * (4 + 4 + 1), 10_000)  # a row of results at most: one weight, a column, a column of results
+    run = placements.run(needs, hardware, "tiled", Options()).simulation
+    assert run.traffic.read[2] == [4 * 32]
+    assert run.traffic.read[1] == [4 * 16 * 4]  # for each filter
+
+
+def test_a_nearer_memory_too_small_for_one_tile_says_what_it_needs():
+    needs = profile(Graph(Conv(8, 3, pads=1, bias=False)(Input((1, 4, 9, 9))(), name="layer"), "one"))
+    least = 4 * (9 + 9 + 1)  # a window on one channel, one kernel of one filter, one partial sum
+    assert placements.run(needs, chain_of(least, 4000), "tiled", Options()).verdict.accepted
+    with pytest.raises(CostModelError, match=rf"layer 'layer' needs at least {least} B of 'm0' of 'chain' for its"):
+        placements.run(needs, chain_of(least - 1, 4000), "tiled", Options())
+
+
+# Image after image.
+
+
+def weights_of(needs):
+    return [tensor for tensor, kind in enumerate(needs.tensors["kind"]) if kind not in MAPS]
+
+
+@given(st.integers(0, 10**9), st.integers(0, 60))
+@settings(max_examples=60, deadline=None)
+def test_a_plan_with_weights_that_stay_moves_what_a_walk_through_it_moves(seed, part):
+    graph = network(seed)
+    needs = profile(graph, patterns=(("BatchNorm", "Relu"),))
+    size = 40 + part * (needs.peak_map_bytes + needs.layers.total("weight_bytes")) // 60
+    draw = Random(seed)  # noqa: S311
+    some = frozenset(tensor for tensor in weights_of(needs) if draw.random() < 0.5)
+    for make in (lambda: steady(needs, size), lambda: plan(needs, size, pinned=some)):
+        try:
+            chosen = make()
+        except CostModelError:
+            continue
+        walk = Network(graph, fuse(graph, (("BatchNorm", "Relu"),)), chosen)
+        assert [*walk.walk()] == [*chosen.traffic()]
+
+
+@given(st.integers(0, 10**9), st.integers(10, 40))
+@settings(max_examples=30, deadline=None)
+def test_the_weights_that_stay_are_those_that_save_most(seed, part):
+    """Against every set of weights: the best where there are few, and never worse than without."""
+    needs = profile(network(seed))
+    weights = [tensor for tensor in weights_of(needs) if needs.tensors["bytes"][tensor]]
+    assume(1 <= len(weights) <= 5)
+    size = part * (needs.peak_map_bytes + needs.layers.total("weight_bytes")) // 40
+    try:
+        none = plan(needs, size)
+    except CostModelError:
+        return
+    found = []
+    for chosen in product((False, True), repeat=len(weights)):
+        try:
+            found.append(plan(needs, size, pinned=frozenset(compress(weights, chosen))).external_bytes)
+        except CostModelError:
+            continue
+    best = steady(needs, size)
+    assert min(found) <= best.external_bytes <= none.external_bytes
+    if len(weights) <= 4:
+        assert best.external_bytes == min(found)
+
+
+def test_weights_that_nobody_reads_in_do_not_stay_by_themselves():
+    """The checker refuses a plan that does not charge weights, but for those whose bytes it has room for."""
+    hardware = costmodel.machine("paper-2012")
+    needs = needs_of("lenet5")
+    run = placements.run(needs, hardware, "tiled", Options(steady_state=True))
+    assert run.verdict.accepted
+    assert run.simulation.layers["weight_memory"][0] == "internal"
+    chosen = run.simulation.placement.plan
+    assert chosen.pinned == {*weights_of(needs)}
+    lost = replace(run.simulation.placement, plan=replace(chosen, pinned=frozenset()))
+    problems = check(needs, hardware, lost).problems
+    assert {problem.text for problem in problems} == {"it reads weights that are not brought in"}
+    assert len(problems) == sum(bits > 0 for bits in needs.layers["weight_bytes"])
+    hardware = costmodel.machine("paper-2012", ["memories.internal.size=20 kB"])
+    assert not check(needs, hardware, run.simulation.placement).accepted
 
 
 # The zoo on a real machine.

@@ -2,15 +2,21 @@
 
 import json
 import math
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 import test_cli
-from hypothesis import given
+import test_tile
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import costmodel
 from costmodel import zoo
+from costmodel.errors import CostModelError
+from costmodel.graph import Graph
+from costmodel.hardware import Engine, Hardware, Memory
+from costmodel.ops import Input, Linear
+from costmodel.profile import profile
 from costmodel.schedule import spans
 from costmodel.timeline import timeline, trace
 
@@ -62,9 +68,12 @@ def test_two_layers_by_hand():
     assert spans([2, 4], [1, 1], [0, 0], [0, 3], "prefetch")[1] == (2, 2, 5, 6)  # early ones may take longer, too
 
 
-@pytest.mark.parametrize("policy", ["threshold", "liveness"])
 @pytest.mark.parametrize("overlap", OVERLAPS)
-@pytest.mark.parametrize("name", ["hairnet", "resnet18", "nasnet_a_mobile"])
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    [*product(["hairnet", "resnet18", "nasnet_a_mobile"], ["threshold", "liveness"]),
+     ("hairnet", "tiled"), ("resnet18", "tiled")],
+)  # fmt: skip
 def test_a_timeline_does_what_the_simulation_charges(name, overlap, policy, three):
     for machine in ("paper-2012", three):
         simulation = costmodel.cost(name, machine, overlap=overlap, placement=policy)
@@ -109,16 +118,108 @@ def test_what_is_fetched_early_has_room_and_is_there(name, three):
         assert early.seconds(simulation.hardware) <= simulation.layers["transfer_seconds"][layer] * (1 + 1e-12)
 
 
+def check_early_parts(simulation):
+    """Beside what the run before takes there is room for what comes early, and all of it is there by then."""
+    plan, hardware = simulation.placement.plan, simulation.hardware
+    size, taken = hardware.memories[-2].size, plan.taken()
+    run_of = {layer.row: number for number, run in enumerate(plan.runs) for layer in run.layers}
+    is_outside = {}  # map -> the run that writes it
+    for number, run in enumerate(plan.runs):
+        for move in run.moves:
+            if move.written:
+                is_outside.setdefault(move.tensor, number)
+    waiting = 0  # what is certainly in a buffer, beside what has a place in its run
+    for row, early in enumerate(simulation.early):
+        fetched = sum(early.streams.values()) + sum(early.moves.values())
+        before = run_of.get(row - 1, -1)
+        if not fetched:
+            waiting = 0
+            continue
+        run = plan.runs[run_of[row]]
+        layer = next(layer for layer in run.layers if layer.row == row)
+        there = sum(
+            -(-move.bits // 8)
+            for move in run.moves
+            if move.layer == row and not move.written and is_outside.get(move.tensor, -1) < min(before, run_of[row])
+        )
+        view = row - 1 not in run_of  # while it is there, for no time, the last run is over
+        assert fetched <= there or view
+        kept = sum(plan.maps[tensor].size for tensor in run.before) // 8
+        assert fetched <= size - kept
+        if before != run_of[row]:
+            assert taken[row - 1] + waiting + fetched <= size
+        waiting = max(0, fetched - (taken[row] - kept))
+        if run.kind == "whole" and layer is run.layers[0] and not early.moves:  # weights pass, only maps have a place
+            maps = sum(plan.maps[tensor].size for tensor in {*layer.reads} - run.before) // 8
+            waiting = max(0, fetched - maps)
+        assert taken[row] + waiting <= size
+    for row, early in enumerate(simulation.early):
+        assert early.seconds(hardware) <= simulation.layers["transfer_seconds"][row] * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("name", ["lenet5", "hairnet", "squeezenet", "resnet18", "mobilenet_v2", "shufflenet"])
+def test_parts_of_the_next_run_come_early_where_there_is_room(name, three):
+    for machine in ("paper-2012", three):
+        prefetch, layer = (costmodel.cost(name, machine, overlap=o, placement="tiled") for o in ("prefetch", "layer"))
+        check_early_parts(prefetch)
+        assert any(early.streams for early in prefetch.early)
+        assert busiest(prefetch) * (1 - 1e-9) <= prefetch.seconds < layer.seconds
+
+
+@given(st.integers(0, 10**9), st.integers(0, 60))
+@settings(max_examples=60, deadline=None)
+def test_parts_of_random_networks_come_early_where_there_is_room(seed, part):
+    graph = test_tile.network(seed)
+    whole = profile(graph)
+    size = 100 + part * (whole.peak_map_bytes + whole.layers.total("weight_bytes")) // 40
+    hardware = Hardware(
+        name="test",
+        engines=(Engine("all", 1e9, ("rest",)),),
+        memories=(Memory("near", size, 5e9), Memory("far", math.inf, 1e9)),
+    )
+    try:
+        none, layer, prefetch = (
+            costmodel.cost(graph, hardware, overlap=overlap, placement="tiled") for overlap in OVERLAPS
+        )
+    except CostModelError:
+        return
+    check_early_parts(prefetch)
+    assert prefetch.seconds <= layer.seconds * (1 + 1e-9) <= none.seconds * (1 + 2e-9)
+    assert prefetch.seconds >= busiest(prefetch) * (1 - 1e-9)
+
+
+def test_the_first_weights_of_the_next_layer_come_early_by_hand():
+    """Two products of 4 x 4 numbers on one image of 4: all of the second's weights wait beside the first's work."""
+    graph = Graph(Linear(4, bias=False)(Linear(4, bias=False)(Input((1, 4))(), name="a"), name="b"), "two")
+    weights, image = 4 * 4 * 4, 4 * 4
+
+    def early(size):
+        memories = (Memory("near", size), Memory("far", math.inf, 1e9))
+        hardware = Hardware(name="test", engines=(Engine("all", 1e6, ("rest",)),), memories=memories)
+        simulation = costmodel.cost(graph, hardware, overlap="prefetch", placement="tiled")
+        assert [run.kind for run in simulation.placement.plan.runs] == ["whole", "whole"]
+        return [early.streams.get(1, 0) for early in simulation.early]
+
+    taken = 2 * image + 4  # of either layer: its operand, its result and one weight
+    assert early(taken) == [0, 0]
+    assert early(taken + 20) == [0, 20]
+    assert early(taken + weights) == early(10 * weights) == [0, weights]
+
+
+def busiest(simulation):
+    """The longer of the two lines."""
+    layers = simulation.layers
+    return max(
+        math.fsum(layers["transfer_seconds"]), math.fsum([*layers["compute_seconds"], *layers["overhead_seconds"]])
+    )
+
+
 @pytest.mark.parametrize("name", zoo.names())
 def test_more_overlap_is_never_slower(name, three):
     for machine in ("paper-2012", three):
         none, layer, prefetch = (costmodel.cost(name, machine, overlap=overlap) for overlap in OVERLAPS)
         assert prefetch.seconds <= layer.seconds * (1 + 1e-9) <= none.seconds * (1 + 2e-9)
-        busiest = max(
-            math.fsum(prefetch.layers["transfer_seconds"]),
-            math.fsum([*prefetch.layers["compute_seconds"], *prefetch.layers["overhead_seconds"]]),
-        )
-        assert prefetch.seconds >= busiest * (1 - 1e-9)
+        assert prefetch.seconds >= busiest(prefetch) * (1 - 1e-9)
 
 
 def test_a_trace_is_complete_events_in_microseconds(three):

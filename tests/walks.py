@@ -5,7 +5,9 @@ keeps what is in the memory in sets of places, fetches what is not there, and fa
 memory is too small.
 """
 
+from collections import Counter
 from itertools import pairwise, product
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,8 +20,8 @@ def bytes_of(tensor):
     return tensor.elements * WIDTH // 8
 
 
-def ranges(size, tile):
-    return [range(start, min(start + tile, size)) for start in range(0, size, tile)]
+def ranges(places, tile):
+    return [places[start : start + tile] for start in range(0, len(places), tile)]
 
 
 def under(position, window, spatial):
@@ -31,28 +33,66 @@ def under(position, window, spatial):
     return [tuple(zip(*pairs, strict=True)) for pairs in product(*axes)]
 
 
+def reached(axis):
+    """An axis without the values behind the last window."""
+    size, out, kernel, stride, dilation, before = axis
+    last = (out - 1) * stride - before + dilation * (kernel - 1) + 1
+    return (max(0, min(size, last)), out, kernel, stride, dilation, before)
+
+
+class Box(NamedTuple):
+    """A convolution, or as much of it as one step does."""
+
+    groups: range
+    places: list[range]
+    """Images, then positions."""
+    filters: range
+    channels: range
+    begun: bool = False
+    """Whether its results are partial sums already."""
+    ends: bool = True
+    """Whether they are finished then."""
+
+
 class Convolution:
     """A convolution in tiles: x of N x C x spatial, w of M x C/groups x kernel."""
 
     def __init__(self, x, w, window, groups, positions):
-        self.x, self.w, self.groups = x, w, groups
+        self.x, self.w, self.groups, self.window = x, w, groups, window
         self.filters, self.channels = len(w) // groups, w.shape[1]
         self.extents = (len(x), *positions)
         self.taps = {p: under(p, window, x.shape[2:]) for p in product(*map(range, positions))}
         self.y = np.zeros((len(x), len(w), *positions), int)
+        self.whole = Box(range(groups), [*map(range, self.extents)], range(self.filters), range(self.channels))
 
-    def walk(self, sizes, filters, channels, order, *, compute=True):
-        """Elements moved, by what they are, and at each step the elements held of operand, kernel and results."""
+    def axes(self, box):
+        """Of each axis: values of the operand under the box, outputs, kernel, stride, dilation, padding before."""
+        found = [(len(box.places[0]), len(box.places[0]), 1, 1, 1, 0)]
+        for places, size, kernel, stride, dilation, (before, _) in zip(
+            box.places[1:], self.x.shape[2:], *self.window, strict=True
+        ):
+            start = places[0] * stride - before
+            low, high = max(start, 0), min(places[-1] * stride - before + dilation * (kernel - 1) + 1, size)
+            found.append((max(high - low, 0), len(places), kernel, stride, dilation, low - start))
+        return tuple(found)
+
+    def walk(self, sizes, filters, channels, order, *, compute=True, box=None):
+        """Elements moved, by what they are, and at each step the elements held of operand, kernel and results.
+
+        What each step does is in ``steps``, and how many filters the tiles of results have together in ``finished``.
+        """
+        box = box or self.whole
         moved = dict.fromkeys(("input", "kernel", "back", "written"), 0)
         tiles = {
-            "pixels": list(product(*map(ranges, self.extents, sizes))),
-            "filters": ranges(self.filters, filters),
-            "channels": ranges(self.channels, channels),
+            "pixels": list(product(*map(ranges, box.places, sizes))),
+            "filters": ranges(box.filters, filters),
+            "channels": ranges(box.channels, channels),
         }
-        held, seen = [], set()
+        held, seen, visited = [], set(), set()
+        self.steps, self.finished = [], 0
         operand = kernel = results = ()
         there = [None] * 3
-        for step in product(range(self.groups), *(range(len(tiles[name])) for name in order)):
+        for step in product(box.groups, *(range(len(tiles[name])) for name in order)):
             at = dict(zip(("group", *order), step, strict=True))
             (images, *places), ms, cs = (tiles[name][at[name]] for name in ("pixels", "filters", "channels"))
             first_m, first_c = at["group"] * self.filters, at["group"] * self.channels
@@ -71,9 +111,13 @@ class Convolution:
             if wanted[2] != there[2]:
                 moved["written"] += len(results)
                 results = [(n, first_m + m, *p) for n, m, p in product(images, ms, outputs)]
-                moved["back"] += len(results) * (wanted[2] in seen)
+                moved["back"] += len(results) * (wanted[2] in seen or box.begun)
+                self.finished += len(ms) * (wanted[2] not in seen and box.ends)
                 seen.add(wanted[2])
             there = wanted
+            begun, ends = box.begun or wanted[2] in visited, box.ends and cs[-1] == box.channels[-1]
+            self.steps.append(Box(range(at["group"], at["group"] + 1), [images, *places], ms, cs, begun, ends))
+            visited.add(wanted[2])
             held.append((len(operand), len(kernel), len(results)))
             for n, m, *p in results if compute else ():
                 for c, (tap, place) in product(cs, self.taps[tuple(p)]):
@@ -152,8 +196,8 @@ class Rows:
 class Network:
     """A plan carried out: which maps are on chip and which outside, and what crosses for which layer."""
 
-    def __init__(self, graph, kernels, plan):
-        self.kernels, self.plan = kernels, plan
+    def __init__(self, graph, kernels, plan, sizes=()):
+        self.kernels, self.plan, self.sizes = kernels, plan, sizes
         names = {node: name for name, node in graph.nodes.items()}
         rows = {name: row for row, name in enumerate(plan.profile.tensors["tensor"])}
         self.view = {}
@@ -168,6 +212,9 @@ class Network:
         self.chip = set()
         self.names = names
         self.moved = [[0] * len(kernels) for _ in range(2)]
+        self.deeper = [Counter() for _ in plan.levels]
+        """For each nearer memory, of ``sizes``, the bytes that a layer reads (False) and writes (True)."""
+        self.pinned = {plan.profile.tensors["tensor"][row] for row in plan.pinned}
 
     def roots(self, tensors):
         return list(dict.fromkeys(self.view.get(tensor, tensor) for tensor in tensors))
@@ -185,7 +232,8 @@ class Network:
             before, after = self.of(run.before), self.of(run.after)
             assert before == self.chip
             need = {"tiles": self.tiles, "whole": self.maps, "band": self.band}[run.kind](run, numbers, before | after)
-            assert need <= run.need <= 8 * self.plan.size
+            stay = {name: bits for kernel in self.kernels for name, bits in self.named(kernel) if name in self.pinned}
+            assert need <= run.need <= 8 * self.plan.size - sum(stay.values())
             made = {t for number in numbers for t in self.kernels[number].outputs}
             last = numbers[-1]
             later = {t for reads in self.reads[last + 1 :] for t in reads}
@@ -208,8 +256,20 @@ class Network:
         return self.moved
 
     def weights(self, number):
+        return [bits for name, bits in self.named(self.kernels[number]) if name not in self.pinned]
+
+    def grain(self, number):
+        """Bits of weights that must be there at once: a window on one channel, or a value where the kernel stays."""
         kernel = self.kernels[number]
-        return [WIDTH * w.elements for node in kernel.nodes for w in node.op.weights(*node.input_shapes)]
+        streams = any(name.endswith(".weight") and name not in self.pinned for name, _ in self.named(kernel))
+        window = next((node.op.window for node in kernel.nodes if node.op.window), None)
+        return WIDTH * (int(np.prod(window.kernel)) if window and streams else 1)
+
+    def named(self, kernel):
+        """The weights of a kernel by name, and their bits."""
+        for node in kernel.nodes:
+            for weight in node.op.weights(*node.input_shapes):
+                yield f"{self.names[node]}.{weight.name}", WIDTH * weight.elements
 
     def needed(self, number, tensor):
         """Bytes of an operand that any result needs."""
@@ -220,6 +280,84 @@ class Network:
         taps = [under(p, window, tensor.shape[2:]) for p in product(*map(range, kernel.outputs[0].shape[2:]))]
         places = {place for each in taps for _, place in each}
         return len(places) * tensor.shape[0] * tensor.shape[1] * WIDTH // 8
+
+    def convolution(self, run, number):
+        """A layer that has a nest, as what is walked."""
+        nest = next(layer for layer in run.layers if layer.row == number).nest
+        kernel = self.kernels[number]
+        window = next((node.op.window for node in kernel.nodes if node.op.window), None)
+        shape, positions = self.reads[number][0].shape, kernel.outputs[0].shape[2:]
+        if window is None:
+            rows = nest.outputs // nest.filters
+            shape, window, positions = (1, nest.channels, rows), ((1,), (1,), (1,), ((0, 0),)), (rows,)
+        weight = np.zeros((nest.groups * nest.filters, nest.channels, *window[0]))
+        return Convolution(np.zeros(shape), weight, window, nest.groups, positions)
+
+    def small(self, run, number, walk):
+        """Bytes of the weights beside the kernel of the layers that run as one: those that come in filters, others."""
+        shares, whole = Counter(), Counter()
+        for each in [number] if run.lines else [layer.row for layer in run.layers]:
+            small = [bits for _, bits in self.named(self.kernels[each])]
+            if each == number and WIDTH * walk.w.size in small:
+                small.remove(WIDTH * walk.w.size)
+            for bits in small:
+                (whole if bits // WIDTH % len(walk.w) else shares)[each] += bits // 8
+            shares[each] += 0
+        return shares, whole
+
+    def inner(self, run, number, boxes):
+        """Steps of a layer go through the nearer memories, one after the other, in the tiles of the plan."""
+        walk, visits = self.convolution(run, number), len(boxes) if run.lines else 1
+        named, result = dict(self.named(self.kernels[number])), self.kernels[number].outputs[0]
+        passing = (run.kind == "whole" or number in run.streamed) and bool({*named} - self.pinned)
+        shares, whole = self.small(run, number, walk)
+        beside = self.reads[number][1:]
+        stretched = [tensor for tensor in beside if tensor.elements != result.elements]
+        held = 8 * (sum(whole.values()) + sum(map(bytes_of, stretched))) + WIDTH * (len(beside) - len(stretched))
+        for depth, level in enumerate(self.plan.levels):
+            crossed, nearer = self.deeper[depth], []
+            assert level.taken[number] <= self.sizes[depth]
+            for box in boxes:
+                each = 8 * sum(shares.values()) // len(walk.w) if box.ends else 0
+                nearer += self.step(walk, box, crossed, level, (number, max(shares)), passing, held, each)
+                for other in shares:
+                    if not (passing and other == number):
+                        crossed[other, False] += walk.finished * shares[other] // len(walk.w)
+            for other in whole:
+                if not (passing and other == number):
+                    crossed[other, False] += (visits if other == number else 1) * whole[other]
+            crossed[number, False] += visits * sum(map(bytes_of, stretched))
+            if passing:
+                crossed[number, False] += visits * sum(named[name] for name in {*named} & self.pinned) // 8
+            if not (depth or run.tiling):
+                crossed[number, False] += sum(bytes_of(tensor) for tensor in beside if tensor not in stretched)
+            boxes, passing = nearer, False
+
+    def step(self, walk, box, crossed, level, rows, passing, held, each):
+        """One step in its tiles: what it moves, and the steps that these are for the next nearer memory."""
+        number, last = rows
+        has_kernel = any(part.step.nest.kernel for part in level.parts[number])
+        tiling = next(
+            part.tiling
+            for part in level.parts[number]
+            if (part.step.passing, part.step.begun) == (passing, box.begun)
+            and part.step.nest[2:4] == (len(box.filters), len(box.channels))
+            and (part.step.nest.groups, part.step.nest.each) == (len(box.groups), each)
+            and tuple(map(reached, part.step.nest.axes)) == walk.axes(box)
+        )
+        moved, most = walk.walk(*tiling[:4], compute=False, box=box)
+        operand, kernel, results = (max(column) for column in zip(*most, strict=True))
+        need = WIDTH * (operand + kernel * has_kernel + results)
+        assert need + held + each * tiling.filters == tiling.need <= 8 * level.taken[number]
+        crossed[number, False] += 4 * (moved["input"] + moved["back"])
+        if passing:
+            assert moved["kernel"] == walk.w[: len(box.groups) * len(box.filters), box.channels].size
+        elif has_kernel:
+            crossed[number, False] += 4 * moved["kernel"]
+        final = 0 if box.begun else len(box.groups) * len(box.filters) * int(np.prod([*map(len, box.places)]))
+        crossed[number, True] += 4 * (moved["written"] - final)
+        crossed[last, True] += 4 * final
+        return walk.steps
 
     def enter(self, run_reads, kept_before, after):
         """What is not on chip comes from outside once: all of it if it stays or several layers read it."""
@@ -238,6 +376,8 @@ class Network:
         self.enter([(number, t) for t in self.reads[number]], self.of(run.before), self.of(run.after))
         for each in numbers:
             self.cross(each, sum(self.weights(each)) // 8)
+        if run.kind == "whole" and run.layers[0].nest:
+            self.inner(run, number, [self.convolution(run, number).whole])
         touched = kept | {*self.reads[number]} | {*self.kernels[numbers[-1]].outputs}
         return 8 * sum(bytes_of(tensor) for tensor in touched) + sum(sum(self.weights(other)) for other in others)
 
@@ -261,15 +401,12 @@ class Network:
         nest, tiling = run.layers[0].nest, run.tiling
         x = self.reads[number][0]
         assert x in self.outside
-        window = next((node.op.window for node in kernel.nodes if node.op.window), None)
-        shape, positions = x.shape, result.shape[2:]
-        if window is None:
-            rows = nest.outputs // nest.filters
-            shape, window, positions = (1, nest.channels, rows), ((1,), (1,), (1,), ((0, 0),)), (rows,)
-        weight = np.zeros((nest.groups * nest.filters, nest.channels, *window[0]))
-        walk = Convolution(np.zeros(shape), weight, window, nest.groups, positions)
+        walk = self.convolution(run, number)
+        weight = walk.w
         moved, held = walk.walk(tiling.sizes, tiling.filters, tiling.channels, tiling.order, compute=False)
-        width, has_kernel = WIDTH // 8, bool(nest.kernel)
+        self.inner(run, number, walk.steps)
+        stays = {bits for name, bits in self.named(kernel) if name in self.pinned and name.endswith(".weight")}
+        width, has_kernel = WIDTH // 8, bool(nest.kernel) and WIDTH * weight.size not in stays
         small = sum(sum(self.weights(n)) for n in numbers) // 8 - weight.size * width * has_kernel
         self.cross(number, width * (moved["input"] + moved["back"] + moved["kernel"] * has_kernel))
         self.cross(number, small - sum(sum(self.weights(n)) for n in others) // 8)
@@ -295,8 +432,8 @@ class Network:
             if number not in run.streamed:
                 resident += sum(self.weights(number))
                 self.cross(number, sum(self.weights(number)) // 8)
-        stretched = set()
-        for _ in range(images):
+        stretched, boxes = set(), {layer.row: [] for layer in run.layers if layer.nest}
+        for image in range(images):
             rows = Rows(kernels, kept, set())
             band = -sum(line.offset // line.rate + 2 for line in lines.values())
             while any(rows.done.get(kernel.outputs[0], 0) < kernel.outputs[0].shape[2] for kernel in kernels):
@@ -304,21 +441,23 @@ class Network:
                     result = kernel.outputs[0]
                     line = lines[result]
                     end = min(result.shape[2], max(0, line.rate * band + line.offset))
-                    if rows.step(kernel, end) and number in run.streamed:
+                    begin = rows.done.get(result, 0)
+                    new = rows.step(kernel, end)
+                    if new and number in run.streamed:
                         self.cross(number, sum(self.weights(number)) // 8)
+                    if new and number in boxes:
+                        whole = self.convolution(run, number).whole
+                        places = [range(image, image + 1), range(begin, end), *whole.places[2:]]
+                        boxes[number].append(whole._replace(places=places))
                     stretched |= {t for t, places in rows.needs(kernel, 0).items() if places is None}
                     rows.drop()
                 band += 1
                 assert band < 10_000
             for tensor, most in rows.most.items():
                 assert most <= lines[tensor].buffer, "the buffer is too small"
+        for number, steps in boxes.items():
+            self.inner(run, number, steps)
         buffers = sum(lines[t].buffer * t.elements * WIDTH // (t.shape[0] * t.shape[2]) for t in lines.keys() - kept)
-        grains = [max([prod_kernel(self.kernels[n]) * WIDTH], default=0) for n in numbers if n in run.streamed]
+        grains = [self.grain(number) for number in numbers if number in run.streamed]
         whole = 8 * sum(bytes_of(t) for t in stretched | kept)
         return buffers + resident + whole + max(grains, default=0)
-
-
-def prod_kernel(kernel):
-    """Values of a window of one channel."""
-    window = next((node.op.window for node in kernel.nodes if node.op.window), None)
-    return int(np.prod(window.kernel)) if window else 1

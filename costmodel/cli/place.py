@@ -59,9 +59,9 @@ def place(
 ) -> None:
     """Placement policies side by side: time, traffic, what must fit, and whether it does.
 
-    The checker walks each run layer by layer and refuses what a memory cannot hold or a layer would not find. The floor
-    is every byte from or to outside once. 'optimal' needs the extra 'solve'. Of one network under 'tiled' alone, the
-    tiles or bands of each layer follow.
+    The checker walks each run layer by layer and refuses what a memory cannot hold, also with an address for each
+    tensor, or a layer would not find. The floor is every byte from or to outside once. 'optimal' needs the extra
+    'solve'. Of one network under 'tiled' alone, the tiles or bands of each layer follow.
     """
     from costmodel import placements
     from costmodel.place.placement import Options

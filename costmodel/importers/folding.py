@@ -52,6 +52,8 @@ def fold(node: OnnxNode) -> tuple[Constant, ...] | None:
     first = constants[0]
     stored = (first.stored or first.shape) if node.kind == "Expand" else None
     made = [made._replace(learned=learned, stored=stored) for made in _folded(node, constants)]
+    if node.kind in ARRANGED:
+        made = [each._replace(lowest=first.lowest) for each in made]
     return tuple([_part(node, first, each) for each in made] if learned else made)
 
 

@@ -3,6 +3,7 @@
 import struct
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import partial
 from math import prod
 from typing import Any, Final
 
@@ -40,7 +41,15 @@ def constant(tensor: TensorProto, network: str) -> Constant:
     if min(shape, default=0) < 0:
         raise WiringError(f"constant {tensor.name!r} has the shape {shape}")
     dtype = own(TYPES.get(tensor.data_type, network), network)
-    return Constant(shape, _Values(tensor), tensor.name, dtype, dtype is None or dtype in FRACTIONS)
+    learned = dtype is None or dtype in FRACTIONS
+    return Constant(shape, _Values(tensor), tensor.name, dtype, learned, lowest=partial(_lowest, tensor))
+
+
+def _lowest(tensor: TensorProto) -> float | None:
+    """The least value of a tensor whose values are in the file."""
+    if tensor.data_location == tensor.EXTERNAL or not tensor.ByteSize() > prod(tensor.dims):
+        return None
+    return float(numpy_helper.to_array(tensor).min())
 
 
 class _Values:

@@ -62,7 +62,8 @@ class Pair(Op, abstract=True):
         held = next((operand for operand in (a, b) if isinstance(operand, Constant)), None)
         if held is None:
             return cls()
-        return cls(held.shape, held is a, held.learned or held.elements == 1)
+        learned = held.learned and not (held.elements > 1 and held.is_mask)
+        return cls(held.shape, held is a, learned or held.elements == 1)
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:

@@ -27,6 +27,10 @@ NUMBERS: Final[Mapping[str, int]] = {dtype: number for number, dtype in [*TYPES.
 """Our element types -> ONNX's numbers, the first of several."""
 
 
+MASKED: Final = -1e4
+"""What is added to a score to leave it out of a softmax is minus infinity, or at most this, and is not learned."""
+
+
 class Constant(NamedTuple):
     """An operand that does not flow: a weight, or numbers that a node is told by.
 
@@ -43,11 +47,19 @@ class Constant(NamedTuple):
     learned: bool = True
     stored: Shape | None = None
     whole: int = 0
+    lowest: Callable[[], float | None] = lambda: None
+    """Its least value, None where that is not known; asked for only where it may be a mask."""
 
     @property
     def elements(self) -> int:
         """How many values it holds."""
         return prod(self.shape)
+
+    @property
+    def is_mask(self) -> bool:
+        """Whether some of its values keep what they are added to out of a softmax."""
+        lowest = self.lowest()
+        return lowest is not None and lowest <= MASKED
 
 
 Operand = Tensor | Constant | None

@@ -3,23 +3,48 @@
 The run is walked layer by layer with what each memory holds, by nothing but the copies; no other module of a policy or
 of the simulation is asked. Before each layer the copies that nobody needs go, then tensors move, outward before
 inward, one after the other; then the layer finds what it reads and writes what it makes. A memory never holds more
-bytes than its size, also not in between.
+bytes than its size, also not in between, and addresses lie within it and apart.
 """
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Final
 
 from costmodel.hardware import Hardware
+from costmodel.place.offsets import Layout
 from costmodel.place.placement import START, Copy, Placement, Traffic
 from costmodel.place.verdict import Problem, Verdict
 from costmodel.place.walk import walk as walk_runs
 from costmodel.profile import MAPS, Profile
 from costmodel.units import exact
 
+NO_LAYOUTS: Final[Mapping[int, Layout]] = MappingProxyType({})
 
-def check(profile: Profile, hardware: Hardware, placement: Placement, claimed: Traffic | None = None) -> Verdict:
-    """Walk the run; ``claimed`` is the traffic that a simulation charged, and must be what crosses the borders."""
+
+def check(
+    profile: Profile,
+    hardware: Hardware,
+    placement: Placement,
+    claimed: Traffic | None = None,
+    layouts: Mapping[int, Layout] = NO_LAYOUTS,
+) -> Verdict:
+    """Walk the run; ``claimed`` is the traffic that a simulation charged, and must be what crosses the borders.
+
+    ``layouts`` are the addresses in memories, by number.
+    """
     if placement.plan:
-        return walk_runs(profile, hardware, placement.plan, claimed)
+        verdict = walk_runs(profile, hardware, placement.plan, claimed)
+    else:
+        verdict = _walked(profile, hardware, placement, claimed)
+    found = [problem for number in layouts for problem in _misplaced(profile, hardware, number, layouts[number])]
+    rows = {name: row for row, name in enumerate(profile.layers["layer"])}
+    problems = sorted([*verdict.problems, *found], key=lambda problem: rows[problem.layer])
+    return verdict._replace(problems=tuple(problems))
+
+
+def _walked(profile: Profile, hardware: Hardware, placement: Placement, claimed: Traffic | None) -> Verdict:
+    """What a walk layer by layer finds."""
     walk = _Walk(profile, hardware, placement.copies)
     for layer in range(len(profile.layers)):
         walk.before(layer)
@@ -29,6 +54,27 @@ def check(profile: Profile, hardware: Hardware, placement: Placement, claimed: T
         walk.compare(claimed)
     walk.problems.sort(key=lambda problem: problem[0])
     return Verdict(tuple([problem for _, problem in walk.problems]), tuple(walk.peaks), walk.traffic)
+
+
+def _misplaced(profile: Profile, hardware: Hardware, number: int, planned: Layout) -> Iterator[Problem]:
+    """Addresses lie within the memory if what is live does, and no two copies share a byte and a layer."""
+    names, memory, sizes = profile.layers["layer"], hardware.memories[number], profile.tensors["bytes"]
+    if planned.floor <= memory.size < planned.size:
+        text = f"it uses addresses up to {exact(planned.size, 'B')} in {memory.name!r}, which has "
+        text += f"{exact(memory.size, 'B')}: {planned.fragmentation:.1%} of them lie between what is live"
+        yield Problem(names[planned.layer], memory.name, planned.size, text)
+    held: list[tuple[int, int, int, int]] = []
+    """First byte, end, last layer and tensor of each copy, by address."""
+    for copy, offset in sorted(zip(planned.copies, planned.offsets, strict=True), key=lambda pair: pair[0].first):
+        low, high = offset, offset + sizes[copy.tensor]
+        taken = low, high, copy.first, copy.over
+        held = [other for other in held if other[2] >= copy.first and other != taken]
+        place = bisect_left(held, (low,))
+        for start, end, _, tensor in held[max(place - 1, 0) : place + 1]:
+            if start < high and low < end:
+                both = f"{profile.tensors['tensor'][copy.tensor]!r} and {profile.tensors['tensor'][tensor]!r}"
+                yield Problem(names[max(copy.first, 0)], "", 0, f"{both} share addresses in {memory.name!r}")
+        held.insert(place, (low, high, copy.last, copy.tensor))
 
 
 class _Walk:

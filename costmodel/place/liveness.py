@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from costmodel.hardware import Hardware
 from costmodel.place.limits import check_farthest, fitting
 from costmodel.place.lives import Life, Rates, assemble, lives, rivals
+from costmodel.place.offsets import homeless, layout
 from costmodel.place.placement import USUAL, Options, Placement
 from costmodel.profile import MAPS, Profile
 
@@ -60,8 +61,11 @@ def choose(profile: Profile, hardware: Hardware, options: Options = USUAL) -> Ch
             for life, place, first, last in sorted(spans, key=lambda span: (span[3] - span[2], -span[0].bytes)):
                 if near[life.tensor][place] == farthest and room.hold(life, first, last):
                     near[life.tensor][place] = number
+        settle(profile, hardware, Choice(known, near, {}), number)
         if options.steady_state and rates.read < far.read:
-            pinned |= dict.fromkeys(room.fill(profile, pinned), number)
+            taken = layout(profile, Placement("", assemble(profile, hardware, known, near, {})), number).size
+            pinned |= dict.fromkeys(_fill(profile, pinned, memory.size - taken), number)
+            settle(profile, hardware, Choice(known, near, pinned), number)
     return Choice(known, near, pinned)
 
 
@@ -148,16 +152,30 @@ class _Room:
             self.ends.add(end)
         return True
 
-    def fill(self, profile: Profile, pinned: Container[int]) -> list[int]:
-        """The weights that fit in what is free at every layer, the largest first; it is free no more."""
-        free, kept = self.free.least(0, len(profile.layers)), []
-        sizes, kinds = profile.tensors["bytes"], profile.tensors["kind"]
-        weights = [tensor for tensor, kind in enumerate(kinds) if kind not in MAPS and tensor not in pinned]
-        for tensor in sorted(weights, key=lambda tensor: -sizes[tensor]):
-            if sizes[tensor] <= free:
-                free -= sizes[tensor]
-                kept.append(tensor)
-        return kept
+
+def settle(profile: Profile, hardware: Hardware, choice: Choice, memory: int) -> None:
+    """What a memory has the bytes for but no address, all else considered, is left in the farthest."""
+    farthest = len(hardware.memories) - 1
+    spans = {life.tensor: life.spans for life in choice.known}
+    while gone := homeless(profile, assemble(profile, hardware, *choice), memory, hardware.memories[memory].size):
+        for copy in gone:
+            choice.pinned.pop(copy.tensor, None)
+            held = choice.near.get(copy.tensor, [])
+            for place, (first, last) in enumerate(spans.get(copy.tensor, [])):
+                if held[place] == memory and first <= copy.last and copy.first <= last:
+                    held[place] = farthest
+
+
+def _fill(profile: Profile, pinned: Container[int], free: float) -> list[int]:
+    """The weights that fit in what is free at every layer, the largest first."""
+    kept = []
+    sizes, kinds = profile.tensors["bytes"], profile.tensors["kind"]
+    weights = [tensor for tensor, kind in enumerate(kinds) if kind not in MAPS and tensor not in pinned]
+    for tensor in sorted(weights, key=lambda tensor: -sizes[tensor]):
+        if sizes[tensor] <= free:
+            free -= sizes[tensor]
+            kept.append(tensor)
+    return kept
 
 
 def _met(layer: int, maps: Iterable[int], at: Container[tuple[int, int]]) -> tuple[int, int] | None:

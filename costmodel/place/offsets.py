@@ -1,15 +1,16 @@
 """Profile x Placement x a memory -> the address of each copy there, so that none overlap in time and space."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from costmodel.arena import plan
-from costmodel.place.placement import Copy, Placement, live_bytes
+from costmodel.arena import Plan, plan
+from costmodel.place.placement import START, Copy, Placement, live_bytes
 from costmodel.profile import Profile
 from costmodel.tile.nest import in_bytes
 
 if TYPE_CHECKING:
-    from costmodel.tile.plan import Plan
+    from costmodel.tile.plan import Plan as Runs
 
 
 class Layout(NamedTuple):
@@ -22,6 +23,8 @@ class Layout(NamedTuple):
     """Bytes up to the last one that is used."""
     floor: int
     """The most bytes that are live at once: no addresses need less."""
+    layer: int
+    """The first layer that uses the last of these bytes."""
 
     @property
     def fragmentation(self) -> float:
@@ -32,8 +35,14 @@ class Layout(NamedTuple):
 def layout(profile: Profile, placement: Placement, memory: int, enough: float = math.inf) -> Layout:
     """Addresses for what a memory holds, if they can be found below ``enough``; who overwrites has the same address."""
     copies = [copy for copy in placement.copies if copy.memory == memory]
-    if placement.plan and memory == max(copy.memory for copy in placement.copies) - 1:
-        return _beside_work(profile, placement.plan, copies, enough)
+    if placement.plan:
+        nearer = max(copy.memory for copy in placement.copies) - 2 - memory
+        if nearer == -1:
+            return _beside_work(profile, placement.plan, copies, enough)
+        if nearer >= 0:  # one step after the other takes the memory from its start
+            taken = placement.plan.levels[nearer].taken
+            most = max(taken, default=0)
+            return Layout((), (), most, most, [*taken, most].index(most))
     rows = {(copy.tensor, copy.last): row for row, copy in enumerate(copies)}
     block = list(range(len(copies)))
     """For each copy the first of those that share its bytes."""
@@ -41,21 +50,42 @@ def layout(profile: Profile, placement: Placement, memory: int, enough: float = 
         if copy.over is not None:
             block[row] = block[rows[copy.over, copy.first]]
     born = {row: max(copies[row].first, 0) for row in block}
-    dies = {row: max(copies[part].last for part, first in enumerate(block) if first == row) for row in born}
+    dies = dict.fromkeys(born, 0)
+    for copy, row in zip(copies, block, strict=True):
+        dies[row] = max(dies[row], copy.last)
     sizes = profile.tensors["bytes"]
     needed = [sizes[copies[row].tensor] for row in born]
     planned = plan(needed, list(born.values()), list(dies.values()), alignment=1, enough=enough)
     address = dict(zip(born, planned.offsets, strict=True))
     offsets = tuple([address[row] for row in block])
-    return Layout(tuple(copies), offsets, planned.size, max(live_bytes(profile, copies), default=0))
+    layer = _fullest(planned, needed, list(born.values()))
+    return Layout(tuple(copies), offsets, planned.size, max(live_bytes(profile, copies), default=0), layer)
 
 
-def _beside_work(profile: Profile, runs: "Plan", copies: list[Copy], enough: float) -> Layout:
-    """Addresses for the whole maps that runs keep, and in each run for its lines, and for its tiles or weights."""
+def homeless(profile: Profile, copies: Sequence[Copy], memory: int, size: float) -> list[Copy]:
+    """The copies in a memory of that size for which no addresses were found there."""
+    if size == math.inf:
+        return []
+    planned, sizes = layout(profile, Placement("", tuple(copies)), memory, size), profile.tensors["bytes"]
+    pairs = zip(planned.copies, planned.offsets, strict=True)
+    return [copy for copy, offset in pairs if offset + sizes[copy.tensor] > size]
+
+
+def _fullest(planned: Plan, sizes: Sequence[int], born: Sequence[int]) -> int:
+    """The first layer that uses the last byte."""
+    ends = zip(born, map(int.__add__, planned.offsets, sizes), strict=True)
+    return min([layer for layer, end in ends if end == planned.size], default=0)
+
+
+def _beside_work(profile: Profile, runs: "Runs", copies: list[Copy], enough: float) -> Layout:
+    """Addresses for the whole maps that runs keep, and in each run for its lines, and for its tiles or weights.
+
+    Weights that stay from image to image are there in all runs.
+    """
     last = {layer.row: number for number, run in enumerate(runs.runs) for layer in run.layers}
     sizes = [profile.tensors["bytes"][copy.tensor] for copy in copies]
-    born = [last[copy.first] for copy in copies]
-    dies = [last[copy.last] for copy in copies]
+    born = [last.get(copy.first, 0) for copy in copies]
+    dies = [len(runs.runs) - 1 if copy.first == START else last[copy.last] for copy in copies]
     needs = [in_bytes(run.need) for run in runs.runs]
     for number, (run, need) in enumerate(zip(runs.runs, needs, strict=True)):
         whole = run.before | run.after
@@ -67,4 +97,6 @@ def _beside_work(profile: Profile, runs: "Plan", copies: list[Copy], enough: flo
         born += [number] * len(work)
         dies += [number] * len(work)
     planned = plan(sizes, born, dies, alignment=1, enough=enough)
-    return Layout(tuple(copies), tuple(planned.offsets[: len(copies)]), planned.size, max(needs))
+    layer = runs.runs[_fullest(planned, sizes, born)].layers[0].row if sizes else 0
+    offsets = tuple(planned.offsets[: len(copies)])
+    return Layout(tuple(copies), offsets, planned.size, max(runs.taken(), default=0), layer)

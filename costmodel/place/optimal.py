@@ -12,6 +12,7 @@ layer may read a part only:
     e >= x[span, F]  written to F when it is made;  1 for an output
     s[a, b, m] = 1   if result b takes the bytes of operand a in m;  at most the end of a and the beginning of b
     sum of b * (held at the layer) - sum of b * s <= size[m]   for each memory and layer
+    sum of x <= count of x - 1   over spans of maps that have the bytes in a memory, and no addresses
 
 minimise the sum over uses of the time of the step: what the layer reads, and b * (r + w) where a map is moved.
 """
@@ -21,14 +22,18 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from math import fsum, gcd, inf
+from time import monotonic
 from typing import Any, Final
 
 from costmodel.errors import CostModelError
 from costmodel.hardware import Hardware, Memory
+from costmodel.place.conflicts import Conflict, Held, conflicts
 from costmodel.place.limits import check_farthest
-from costmodel.place.liveness import Choice, choose
+from costmodel.place.liveness import Choice, choose, settle
 from costmodel.place.lives import Life, Rates, assemble, rivals
+from costmodel.place.offsets import homeless
 from costmodel.place.placement import USUAL, Copy, Options, Placement, flow, traffic
 from costmodel.profile import MAPS, Profile
 
@@ -48,9 +53,20 @@ Expression = dict[int, float]
 
 
 def optimal(profile: Profile, hardware: Hardware, options: Options = USUAL) -> Placement:
-    """The least transfer time, or when time is up the least that was found and a bound on the least there is."""
+    """The least transfer time, or when time is up the least that was found and a bound on the least there is.
+
+    What it finds may have no addresses. Then maps of which that is proven are ruled out together, and it searches on;
+    what is not proven is settled as :func:`liveness` does it, and the bound says how much that may have lost.
+    """
     start = choose(profile, hardware, options)
-    found, bound = _Program(profile, hardware, start.known, options).solve(start, options.seconds)
+    program = _Program(profile, hardware, start.known, options)
+    until = monotonic() + options.seconds
+    found, bound = program.solve(start, options.seconds)
+    while program.cut(found, until):
+        found, least = program.solve(start, max(until - monotonic(), 0.0))
+        bound = max(bound, least)
+    for memory in range(len(hardware.memories) - 1):
+        settle(profile, hardware, found, memory)
     tried = [assemble(profile, hardware, *choice) for choice in (found, start)]
     seconds, copies = min([(_seconds(profile, hardware, copies), copies) for copies in tried], key=lambda pair: pair[0])
     check_farthest(profile, hardware, copies)
@@ -86,6 +102,8 @@ class _Program:
         """(map, span, memory) -> its variable x."""
         self.pins: dict[tuple[int, int], int] = {}
         """(weight, memory) -> whether it stays there from image to image."""
+        self.kept: dict[int, tuple[int, int]] = {}
+        """Memory -> the variable that says how much of it weights take, and in what unit of bytes."""
         self.begins: dict[tuple[int, int, int], Expression] = {}
         """(layer, map, memory) -> whether the layer writes a copy that begins there."""
         self.ends: dict[tuple[int, int, int], Expression] = {}
@@ -217,6 +235,7 @@ class _Program:
                 if sizes[tensor] <= memory.size and reads[tensor]
             }
             together = self._variable(0.0, most=max(1.0, sum(kept.values())))
+            self.kept[m] = together, unit
             self._row(kept | {together: -1.0}, 0.0, 0.0)  # so that each layer's row need not name every weight
             self._hold(m, always, unit, {together: 1.0})
         for tensor in weights if len(near) > 1 else ():
@@ -228,6 +247,47 @@ class _Program:
         saved = (self.rates[-1].read - self.rates[memory].read) * reads
         self.pins[tensor, memory] = self._variable(-saved, whole=True)
         return self.pins[tensor, memory]
+
+    def cut(self, found: Choice, until: float) -> bool:
+        """Rule out what is proven to find no addresses, if time is not up; whether there was any such thing."""
+        copies, rows = assemble(self.profile, self.hardware, *found), len(self.rows)
+        sizes = self.profile.tensors["bytes"]
+        for m, memory in enumerate(self.hardware.memories[:-1]):
+            if homeless(self.profile, copies, m, memory.size):
+                kept = sum([sizes[tensor] for tensor, at in found.pinned.items() if at == m])
+                for conflict in conflicts(self.profile, self._held(found, m), int(memory.size) - kept, until):
+                    self._rule_out(conflict, found, m)
+        return len(self.rows) > rows
+
+    def _held(self, found: Choice, m: int) -> list[Held]:
+        """From when to when a map is in a memory for certain: beside a span that a nearer memory holds, that may do."""
+        held = []
+        for life in found.known:
+            places = zip(found.near[life.tensor], life.spans, strict=True)
+            for at, run in groupby(places, key=lambda pair: pair[0]):
+                spans = [span for _, span in run]
+                first = spans[0][0] + (m > 0 and spans[0][0] != life.uses[0])
+                last = spans[-1][1] - (m > 0 and spans[-1][1] != life.uses[-1])
+                if at == m and first <= last:
+                    held.append(Held(life.tensor, first, last))
+        return held
+
+    def _rule_out(self, conflict: Conflict, found: Choice, m: int) -> None:
+        """One of the spans of a conflict is held elsewhere, or weights leave as much as it needs."""
+        spans = {life.tensor: life.spans for life in found.known}
+        held = {
+            self.near[one.tensor, place, m]
+            for one in conflict.held
+            for place, (first, last) in enumerate(spans[one.tensor])
+            if found.near[one.tensor][place] == m and first <= one.last and one.first <= last
+        }
+        left = int(self.hardware.memories[m].size) - conflict.needed
+        if m in self.kept and left >= 0:
+            together, unit = self.kept[m]
+            most = self.most[together]
+            self._row(dict.fromkeys(held, most) | {together: 1.0}, -inf, left // unit + most * len(held))
+        else:
+            self._row(dict.fromkeys(held, 1.0), -inf, len(held) - 1.0)
 
     def _overwriting(self) -> None:
         """A result takes the bytes of at most one operand, which ends there; so do their sizes, which are the same."""

@@ -4,6 +4,7 @@ from itertools import accumulate
 
 from costmodel.hardware import Hardware
 from costmodel.place.limits import check_farthest, fitting
+from costmodel.place.offsets import homeless
 from costmodel.place.placement import USUAL, Options, Placement, static
 from costmodel.profile import MAPS, Profile
 
@@ -12,7 +13,7 @@ def reuse(profile: Profile, hardware: Hardware, _: Options = USUAL) -> Placement
     """Each tensor goes to the nearest memory that holds all bytes touched from its birth to its last use.
 
     That is the reuse distance of a least-recently-used cache. The network is run again and again, so a weight comes
-    back after all bytes of a run. What fits in none goes to the farthest memory.
+    back after all bytes of a run. What fits in none, or finds no address there, goes to the farthest memory.
     """
     touched = [0] * len(profile.layers)
     for layer, size in zip(profile.accesses["layer"], profile.accesses["bytes"], strict=True):
@@ -28,5 +29,10 @@ def reuse(profile: Profile, hardware: Hardware, _: Options = USUAL) -> Placement
         holding = (number for number, memory in enumerate(hardware.memories) if distance <= memory.size)
         chosen.append(next(holding, farthest))
     copies = static(profile, chosen)
+    for number, memory in enumerate(hardware.memories[:-1]):
+        while gone := homeless(profile, copies, number, memory.size):
+            for copy in gone:
+                chosen[copy.tensor] = farthest
+            copies = static(profile, chosen)
     check_farthest(profile, hardware, copies)
     return Placement("reuse", copies)

@@ -10,9 +10,10 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from costmodel.hardware import Hardware
+from costmodel.place.nearer import nearer
 from costmodel.place.placement import Traffic
 from costmodel.place.verdict import Problem, Verdict
-from costmodel.profile import Profile
+from costmodel.profile import MAPS, Profile
 from costmodel.tile.nest import in_bytes
 from costmodel.units import exact
 
@@ -28,8 +29,12 @@ def walk(profile: Profile, hardware: Hardware, plan: "Plan", claimed: Traffic | 
         walker.run(run)
     if claimed:
         walker.compare(claimed)
+    for layer, text, memory, needed in nearer(hardware, plan, claimed):
+        walker.problems.append(Problem(walker.names[layer], memory, needed, text))
     peaks = [0] * len(hardware.memories)
-    peaks[-2] = in_bytes(walker.peak)
+    peaks[-2] = in_bytes(walker.peak + walker.pinned)
+    for number, level in enumerate(plan.levels, start=3):
+        peaks[-number] = max(level.taken, default=0)
     nothing = [[0] * len(profile.layers) for _ in hardware.memories[:-1]]
     return Verdict(tuple(walker.problems), tuple(peaks), Traffic([*nothing, walker.read], [*nothing, walker.written]))
 
@@ -47,6 +52,13 @@ class _Walk:
         self.read, self.written = ([0] * len(profile.layers) for _ in range(2))
         self.problems: list[Problem] = []
         self.peak = 0
+        sizes, kinds = profile.tensors["bytes"], profile.tensors["kind"]
+        self.pinned = 8 * sum([sizes[tensor] for tensor in plan.pinned])
+        self.weights = [0] * len(profile.layers)
+        """Bytes of the weights of each layer that do not stay."""
+        for layer, tensor, _, size, _ in profile.accesses.tuples():
+            if kinds[tensor] not in MAPS and tensor not in plan.pinned:
+                self.weights[layer] += size
         ran = [layer.row for run in plan.runs for layer in run.layers]
         touching = sorted({*profile.accesses["layer"]})
         if ran != touching:
@@ -68,8 +80,8 @@ class _Walk:
         self._leave(run, made, end)
         taken = self._size(run.before | run.after) + self._work(run)
         self.peak = max(self.peak, taken)
-        if taken > min(run.need, 8 * self.memory.size):
-            needed = in_bytes(taken)
+        if taken > run.need or taken + self.pinned > 8 * self.memory.size:
+            needed = in_bytes(taken + self.pinned)
             text = f"{exact(needed, 'B')} must be in {self.memory.name!r}, which has {exact(self.memory.size, 'B')}"
             self._fail(first, text, needed)
         self.kept = run.after
@@ -77,6 +89,9 @@ class _Walk:
     def _enter(self, run: "Run", made: set[int], moved: dict[tuple[int, bool], int]) -> None:
         """What is neither there nor made is brought in, as far as it is needed; all of it where it stays."""
         for layer in run.layers:
+            brought = sum([bits for at, tensor, bits, _ in run.moves if at == layer.row and tensor is None])
+            if in_bytes(brought) < self.weights[layer.row] or layer.weights > 8 * self.weights[layer.row]:
+                self._fail(layer.row, "it reads weights that are not brought in")
             for tensor, bits in zip(layer.reads, layer.fetched, strict=True):
                 known = tensor in made or tensor in run.before
                 if not known and (tensor not in self.outside or moved.get((tensor, False), 0) < bits):

@@ -160,6 +160,7 @@ def _weights(simulation: Simulation, kernel: Kernel, row: int) -> Iterator[Figur
                     number(f"{weight.name}[{axis}]", size)
                     for axis, size in enumerate((weight.whole,) if weight.whole else weight.shape)
                 ]
+                or [number(weight.name, 1)]
             )
             for node in kernel.nodes
             for weight in node.weights
@@ -193,6 +194,11 @@ def _maps(simulation: Simulation, row: int) -> Iterator[Figure]:
         yield _checked("live bytes", (explained := runs.taken(plan, row))[0], held, "B", explained[1])
         return
     nearest = simulation.hardware.memories[0]
+    if plan and plan.levels:
+        what = "tiles" if row in plan.levels[-1].rows else "what passes in pieces"
+        note = f"in {nearest.name!r}, which has {exact(nearest.size, 'B')}"
+        yield _checked("live bytes", total([number(what, plan.levels[-1].taken[row])]), held, "B", note)
+        return
     over = "; more than it can hold!" if held > nearest.size else ""
     names, sizes = simulation.profile.tensors["tensor"], simulation.profile.tensors["bytes"]
     here = [copy for copy in simulation.placement.copies if copy.memory == 0 and copy.first <= row <= copy.last]
@@ -209,6 +215,10 @@ def _parts(simulation: Simulation, row: int) -> Iterator[Figure]:
         runs.parts(simulation.placement.plan, row) if simulation.placement.plan else ()
     ):
         yield Figure(quantity, None, note) if term is None else _checked(quantity, term, expected, unit, note)
+    plan = simulation.placement.plan
+    for memory, level in zip(simulation.hardware.memories[-3::-1], plan.levels if plan else (), strict=False):
+        for step in runs.steps(level, row):
+            yield Figure(f"steps through {memory.name}", None, step)
 
 
 def _accessed(simulation: Simulation, row: int, kinds: frozenset[str] | set[str], mode: str) -> list[tuple[int, Term]]:
@@ -297,11 +307,14 @@ def _moved(simulation: Simulation, row: int) -> dict[tuple[int, str], list[Term]
         moved.setdefault((memory, mode if reads != writes else ""), []).append(Term(label, size, f"{size} B"))
 
     plan, far = simulation.placement.plan, len(simulation.hardware.memories) - 1
-    for name, size, written in runs.crossing(plan, row) if plan else ():
-        crosses(far, "write" if written else "read", name, size)
+    borders = [plan.moves, *[level.moves for level in plan.levels]] if plan else []
+    for border, moves in enumerate(borders):
+        for name, size, written in runs.crossing(plan, row, moves) if plan else ():
+            crosses(far - border, "write" if written else "read", name, size)
+    inner = plan.levels[0].rows if plan and plan.levels else ()
     names = {"read": "input", "write": "output"}
     for (layer, tensor, mode, size, _), memory in zip(accesses.tuples(), simulation.flow.served, strict=True):
-        if layer == row and not (plan and memory == far):
+        if layer == row and not (plan and memory == far) and row not in inner:
             name = tensors["tensor"][tensor]
             label = names[mode] if tensors["kind"][tensor] in MAPS else name.rpartition(".")[2]
             crosses(memory, mode, label, size)

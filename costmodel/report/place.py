@@ -11,7 +11,7 @@ from costmodel.report.summary import unread_inputs
 from costmodel.report.text import plain, room, show
 from costmodel.report.text import table as layout
 from costmodel.table import Table
-from costmodel.units import exact, human
+from costmodel.units import human
 
 VIEW: Final = {
     "network": 5, "policy": 0, "total_seconds": 0, "transfer_seconds": 4, "external_bytes": 2, "floor_bytes": 6,
@@ -55,13 +55,8 @@ def _assumed(run: Run) -> list[str]:
 
 def _refused(run: Run) -> list[str]:
     """What a machine could not do."""
-    nearest, problems, planned = run.simulation.hardware.memories[0], run.verdict.problems, run.layout
-    if problems:
-        return [f"refused: {problems[0]}" + (f", and {len(problems) - 1} more" if len(problems) > 1 else "")]
-    if planned.size <= nearest.size:
-        return []
-    taken = f"they take {exact(planned.size, 'B')}, {planned.fragmentation:.1%} of it between what is live"
-    return [f"fits, but no addresses were found in the {exact(nearest.size, 'B')} of {nearest.name!r}: {taken}"]
+    first, *more = run.verdict.problems or [None]
+    return [f"refused: {first}" + (f", and {len(more)} more" if more else "")] if first else []
 
 
 def _proof(run: Run) -> list[str]:
@@ -73,7 +68,7 @@ def _proof(run: Run) -> list[str]:
         return ["proven: no placement under its rules transfers in less"]
     took = layers.total("transfer_seconds")
     found = f"the best found transfers in {human(took, 's')}, and none in less than {human(placement.bound, 's')}"
-    return [f"not proven when time was up: {found}, a gap of {1 - placement.bound / took:.1%}"]
+    return [f"not proven: {found}, a gap of {1 - placement.bound / took:.1%}"]
 
 
 def show_placements(table: Table, machine: Hardware, found: Sequence[Remark], *, steady_state: bool) -> None:

@@ -1,14 +1,18 @@
 """A plan of runs x a layer -> how it runs in parts: the formulas of its tiles or lines, and what crosses for it."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
 
 from costmodel.profile import AXES
 from costmodel.report.term import Term, constant, number, product, total
 from costmodel.tile.layers import Layer
 from costmodel.tile.nest import Nest, Tiling
-from costmodel.tile.plan import BAND, TILES, Plan, Run
+from costmodel.tile.nested import Level
+from costmodel.tile.plan import BAND, TILES, Move, Plan, Run
 from costmodel.units import exact, human
+
+MOST: Final = 3
+"""Kinds of steps that are shown."""
 
 
 class Part(NamedTuple):
@@ -67,7 +71,9 @@ def _tiles(nest: Nest, tiling: Tiling) -> Iterator[Part]:
     times = number("times", tiling.input_times)
     moved = _bytes([*read, all_channels, groups, times], nest.bits.input)
     yield Part("operand read", moved, -(-tiling.input_read(nest) * nest.bits.input // 8), "B", "halos once per tile")
-    if nest.kernel:
+    if nest.kernel and not nest.bits.kernel:
+        yield Part("tile of the kernel", None, 0, "", "all of it stays from image to image")
+    elif nest.kernel:
         taps = number("kernel", nest.kernel)
         tile = _bytes([taps, channels, filters], nest.bits.kernel)
         yield Part("tile of the kernel", tile, int(tile.value))
@@ -105,18 +111,30 @@ def _band(plan: Plan, run: Run, layer: Layer) -> Iterator[Part]:
         yield Part("weights read", read, layer.weights // 8 * times, "B", why)
 
 
-def crossing(plan: Plan, row: int) -> list[tuple[str, int, bool]]:
-    """What crosses the border of the external memory for a layer: what it is, its bytes, and whether it is written."""
+def crossing(plan: Plan, row: int, moves: Iterable[Move]) -> list[tuple[str, int, bool]]:
+    """What crosses the border of a memory for a layer: what it is, its bytes, and whether it is written."""
     found = plan.run_of(row)
     reads = found[2].reads if found else ()
     named = []
-    for layer, tensor, bits, written in plan.moves:
+    for layer, tensor, bits, written in moves:
         if layer == row:
             name = "weights" if tensor is None else plan.maps[tensor].name
             direct = tensor is None or (tensor in reads and not written)
             label = name if direct else f"{'write' if written else 'read'} of {name}"
             named.append((label, -(-bits // 8), written))
     return named
+
+
+def steps(level: Level, row: int) -> list[str]:
+    """How the steps of a layer go through a nearer memory: how many there are of each kind, and their tiles."""
+    parts = sorted(level.parts.get(row, ()), key=lambda part: -part.times)
+    shown = [
+        f"{part.times} of {'x'.join(str(axis.out) for axis in part.step.nest.axes)} results, {part.step.nest.filters} "
+        f"filters and {part.step.nest.channels} channels, in tiles of {'x'.join(map(str, part.tiling.sizes))}, "
+        f"{part.tiling.filters} and {part.tiling.channels}, for each of {', then of '.join(part.tiling.order)}"
+        for part in parts[:MOST]
+    ]
+    return shown if len(parts) <= MOST else [*shown, f"{len(parts) - MOST} more kinds of steps, at edges and ends"]
 
 
 def where(plan: Plan, row: int, tensor: int) -> str:
@@ -140,6 +158,7 @@ def taken(plan: Plan, row: int) -> tuple[Term, str]:
     at, run = held[-1]
     kept = run.before | run.after
     whole = [number(plan.maps[tensor].name, plan.maps[tensor].size) for tensor in sorted(kept)]
+    whole += [number("weights that stay", 8 * plan.pinned_bytes)]
     work = run.need - sum(plan.maps[tensor].size for tensor in kept)
     terms = [
         *whole,

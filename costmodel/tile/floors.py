@@ -30,8 +30,8 @@ def pebbling(nest: Nest, room: int) -> int:
     Groups share nothing; one phase does most if it stays with one group, so they count together.
     """
     width = min(nest.bits)
-    size, products = room // width, nest.groups * nest.products
-    if not (nest.kernel and size and products):
+    if not (nest.kernel and width and room >= width and nest.products):  # without a width, the kernel is there anyway
         return 0
+    size, products = room // width, nest.groups * nest.products
     least = isqrt(4 * products * products // (nest.sharing * size)) - 2 * size
     return in_bytes(max(least, 0) * width)

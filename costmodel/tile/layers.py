@@ -1,6 +1,6 @@
 """Profile -> what tiling asks of each layer: its loop nest, its weights, and how its rows hang on those it reads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -110,8 +110,11 @@ def maps(profile: Profile) -> dict[int, Map]:
     return found
 
 
-def layers(profile: Profile, known: dict[int, Map]) -> list[Layer]:
-    """The layers in the order in which they run; views touch nothing and are left out."""
+def layers(profile: Profile, known: dict[int, Map], pinned: Container[int] = ()) -> list[Layer]:
+    """The layers in the order in which they run; views touch nothing and are left out.
+
+    Of weights that are ``pinned`` no layer reads a bit, nor needs room for them.
+    """
     reads: list[list[int]] = [[] for _ in profile.layers["layer"]]
     writes: list[list[int]] = [[] for _ in reads]
     weights: list[list[Values]] = [[] for _ in reads]
@@ -120,8 +123,8 @@ def layers(profile: Profile, known: dict[int, Map]) -> list[Layer]:
     columns = (profile.accesses[name] for name in ("layer", "tensor", "mode", "bytes"))
     for layer, tensor, mode, size in zip(*columns, strict=True):
         if kinds[tensor] not in MAPS:
-            whole = elements[tensor] * bits[tensor]
-            weights[layer].append(Values(elements[tensor], bits[tensor], min(8 * size, whole)))
+            width = 0 if tensor in pinned else bits[tensor]
+            weights[layer].append(Values(elements[tensor], width, min(8 * size, elements[tensor] * width)))
         elif mode == "read":
             reads[layer].append(tensor)
             moved[layer][tensor] = min(8 * size, known[tensor].size)

@@ -56,6 +56,8 @@ class Nest(NamedTuple):
     bits: Bits
     held: int = 0
     """Bits that are there all the time: other weights, and what is stretched over the results."""
+    each: int = 0
+    """Bits that are there for each filter of a tile, and read once per tile of results, where those are not held."""
 
     @property
     def outputs(self) -> int:
@@ -140,6 +142,7 @@ def _need(nest: Nest, under: Array, outputs: Array, filters: Array, channels: Ar
         nest.held
         + under * channels * nest.bits.input
         + nest.kernel * filters * channels * nest.bits.kernel
+        + filters * nest.each
         + outputs * filters * nest.bits.output
     )
 
@@ -176,12 +179,14 @@ def _times(order: tuple[str, ...], used: set[str], counts: dict[str, Array], rep
     return np.where(turning, counts[repeated], 1)
 
 
-def search(nest: Nest, room: int) -> Tiling | None:
+def search(nest: Nest, room: int, *, once: bool = False) -> Tiling | None:
     """The tiling that moves the fewest bytes with ``room`` bits of memory, then the one with the fewest tiles.
 
     Of all sizes only those are tried that can be best: per number of tiles the smallest size of filters; per tile of
     outputs and filters the most channels that fit, since traffic never grows with them; of outputs those that no other
     undercuts in size, number, values read and values held. None where no tile fits.
+
+    With ``once`` no value of the kernel is read again, as where it passes and does not wait to be asked for.
     """
     chosen, outputs, tiles, read, under = _positions(nest.axes)
     numbers = np.unique(-(-nest.filters // np.arange(1, nest.filters + 1)))
@@ -214,6 +219,7 @@ def search(nest: Nest, room: int) -> Tiling | None:
             + nest.weights * times[1] * nest.bits.kernel
             + nest.outputs * (2 * times[2] - 1) * nest.bits.output
         )
+        moved = np.where(times[1] > 1, np.inf, moved) if once else moved + tiles * nest.filters * nest.each
         row = np.lexsort((total, moved))[0]
         found = (moved[row], total[row], number, row, *(int(time[row]) for time in times))
         if best is None or found < best:

@@ -8,14 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from costmodel.profile import Profile
+from costmodel.profile import MAPS, Profile
 from costmodel.table import Column, Table
 from costmodel.tile.bands import Lines
 from costmodel.tile.floors import pebbling
 from costmodel.tile.layers import Layer, Map
 from costmodel.tile.nest import Nest, Tiling, in_bytes
+
+if TYPE_CHECKING:
+    from costmodel.tile.nested import Level
 
 TILES, WHOLE, BAND = "tiles", "whole", "band"
 
@@ -60,7 +63,7 @@ class Run:
     layers: tuple[Layer, ...]
     moves: tuple[Move, ...]
     need: int
-    """Bits of the internal memory that are taken."""
+    """Bits of the internal memory that are taken, beside weights that stay from image to image."""
     before: frozenset[int]
     """Maps that are in the internal memory from the run before; as all that is kept, whole until this run is over."""
     after: frozenset[int]
@@ -75,6 +78,27 @@ class Run:
         """Of layers in tiles: what the tiles are of."""
         return finished(self.layers)
 
+    def places(self, layer: Layer, maps: Mapping[int, Map]) -> dict[int | None, int]:
+        """Of each map that a layer reads, and of its weights under None, the bits that are there at once for it.
+
+        What passes in pieces that several layers share the room for is left out.
+        """
+        found: dict[int | None, int] = {}
+        whole = {*self.after}
+        if self.lines is not None:
+            found |= {tensor: maps[tensor].row * line.buffer for tensor, line in self.lines.items()}
+            found[None] = 0 if layer.row in self.streamed else layer.weights
+            whole |= {*layer.stretched}
+        elif layer is not self.layers[0]:
+            found[None] = layer.weights
+        elif self.tiling:
+            nest, tiling = self.nest, self.tiling
+            found[layer.reads[0]] = prod(tiling.spans) * tiling.channels * nest.bits.input
+            found[layer.second] = nest.kernel * tiling.filters * tiling.channels * nest.bits.kernel
+        elif self.kind == WHOLE:
+            whole |= {*layer.reads}
+        return found | {tensor: maps[tensor].size for tensor in whole}
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -86,6 +110,16 @@ class Plan:
     runs: tuple[Run, ...]
     alone: dict[int, int]
     """Row of each layer -> the fewest bits that it moves alone."""
+    pinned: frozenset[int] = NONE
+    """Rows of the weights that are in the internal memory all the time, from image to image."""
+    levels: tuple["Level", ...] = ()
+    """How its steps go through the memories that are nearer still, from the farthest of these on."""
+
+    @cached_property
+    def pinned_bytes(self) -> int:
+        """Bytes of the weights that stay."""
+        sizes = self.profile.tensors["bytes"]
+        return sum([sizes[tensor] for tensor in self.pinned])
 
     @cached_property
     def moves(self) -> tuple[Move, ...]:
@@ -101,8 +135,8 @@ class Plan:
 
     def taken(self) -> list[int]:
         """Bytes of the internal memory that are taken, by layer; a view has those of the layer before."""
-        found = {layer.row: in_bytes(run.need) for run in self.runs for layer in run.layers}
-        held, last = [], 0
+        found = {layer.row: self.pinned_bytes + in_bytes(run.need) for run in self.runs for layer in run.layers}
+        held, last = [], self.pinned_bytes
         for row in range(len(self.profile.layers)):
             last = found.get(row, last)
             held.append(last)
@@ -124,7 +158,9 @@ class Plan:
     @property
     def compulsory_bytes(self) -> int:
         """What no plan can do without."""
-        return compulsory_bytes([layer for run in self.runs for layer in run.layers], self.maps)
+        weights = weights_needed(self.profile)
+        least = compulsory_bytes(self.profile, [layer for run in self.runs for layer in run.layers], self.maps)
+        return least - sum([weights[tensor] for tensor in self.pinned])
 
     @cached_property
     def table(self) -> Table:
@@ -147,7 +183,7 @@ class Plan:
                         floor,
                         pebbling(layer.nest, 8 * self.size) if layer.nest else 0,
                         alone / floor if floor else 1.0,
-                        in_bytes(run.need),
+                        self.pinned_bytes + in_bytes(run.need),
                     )
                 )
         return Table.of(COLUMNS, rows)
@@ -166,12 +202,21 @@ class Plan:
         return 1, 1, 1, 1, 1
 
 
-def compulsory_bytes(layers: Iterable[Layer], maps: Mapping[int, Map]) -> int:
+def weights_needed(profile: Profile) -> dict[int, int]:
+    """Row of each weight -> the bytes that are needed of it, once, whoever else reads it too."""
+    needed: dict[int, int] = {}
+    kinds = profile.tensors["kind"]
+    for tensor, size in zip(profile.accesses["tensor"], profile.accesses["bytes"], strict=True):
+        if kinds[tensor] not in MAPS:
+            needed[tensor] = max(needed.get(tensor, 0), size)
+    return needed
+
+
+def compulsory_bytes(profile: Profile, layers: Iterable[Layer], maps: Mapping[int, Map]) -> int:
     """What a network cannot do without: what is needed of its inputs, the weights, the outputs; each once."""
     needed: dict[int, int] = {}
-    total = 0
+    total = sum(weights_needed(profile).values())
     for layer in layers:
-        total += in_bytes(layer.weights)
         for tensor, bits in zip(layer.reads, layer.fetched, strict=True):
             needed[tensor] = max(needed.get(tensor, 0), bits)
         needed |= {tensor: maps[tensor].size for tensor in layer.writes}

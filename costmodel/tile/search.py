@@ -28,20 +28,33 @@ PARTS: Final = (1, 2, 4, 8, 16)
 """The numbers of bands that are tried for a chain whose weights do not all fit."""
 
 
-def plan(profile: Profile, size: int, memory: str = "the internal memory") -> Plan:
-    """The runs with the least traffic; an error where the smallest tile of a layer does not fit."""
-    search_ = _Search(profile, 8 * size)
+def plan(
+    profile: Profile,
+    size: int,
+    memory: str = "the internal memory",
+    pinned: frozenset[int] = NONE,
+    *,
+    coarse: bool = False,
+) -> Plan:
+    """The runs with the least traffic beside weights that are ``pinned``: in the memory from image to image.
+
+    Of ways that move the same the one that takes the least memory, or if ``coarse`` the one with the largest steps, for
+    the sake of memories that are nearer still. An error where the smallest tile of a layer does not fit.
+    """
+    sizes = profile.tensors["bytes"]
+    room = size - sum([sizes[tensor] for tensor in pinned])
+    search_ = _Search(profile, 8 * room, pinned, coarse=coarse)
     runs = search_.runs()
     if not runs:
         for layer in search_.layers:
             least = in_bytes(search_.least(layer))
-            if least > size:
+            if least > room:
                 raise CostModelError(
                     f"layer {layer.name!r} needs at least {exact(least, 'B')} of {memory} for its smallest tile, "
-                    f"and there are {exact(size, 'B')}"
+                    f"and there are {exact(room, 'B')}"
                 )
     alone = {layer.row: search_.alone(number) for number, layer in enumerate(search_.layers)}
-    return Plan(profile, size, search_.maps, runs, alone)
+    return Plan(profile, size, search_.maps, runs, alone, pinned)
 
 
 class _Buffers(NamedTuple):
@@ -110,10 +123,10 @@ class _Stop(NamedTuple):
 class _Search:
     """The dynamic programme over cuts and what is kept across them."""
 
-    def __init__(self, profile: Profile, room: int) -> None:
-        self.room = room
+    def __init__(self, profile: Profile, room: int, pinned: frozenset[int], *, coarse: bool) -> None:
+        self.room, self.coarse = room, coarse
         self.maps: dict[int, Map] = reading.maps(profile)
-        self.layers = reading.layers(profile, self.maps)
+        self.layers = reading.layers(profile, self.maps, pinned)
         self.level, self.local = levels(self.layers, self.maps)
         self.tilings: dict[tuple[Nest, int], Tiling | None] = {}
         self.readers: dict[int, list[int]] = {}
@@ -259,7 +272,10 @@ class _Search:
         return chain.bands[parts]
 
     def _choice(self, chain: _Chain, kept: frozenset[int], limit: float) -> _Choice | None:
-        """The best way to run a chain with some maps kept, the least traffic below a limit, then the least memory."""
+        """The best way to run a chain with some maps kept, the least traffic below a limit, then the least memory.
+
+        Or else the largest steps: on whole maps the weights pass, and are not read again from where the maps are.
+        """
         if chain.weights >= limit:
             return None
         room = self.room - self._size(kept)
@@ -271,11 +287,18 @@ class _Search:
             room -= self._size(chain.stretched - kept)
             need = self._need(chain, 0, kept)
             if need + chain.weights <= room:
+                for parts in PARTS if self.coarse else ():
+                    higher = self._need(chain, parts, kept)
+                    if higher + chain.weights <= room:
+                        need, low = higher, self._lines(chain, parts) or low
+                        break
                 taken = self.room - room + need + chain.weights
                 found.append(_Choice(BAND, chain.weights, taken, lines=low.lines))
             elif need <= room:
                 found += self._streaming(chain, kept, room, min([limit, *[choice.extra for choice in found]]))
         found = [choice for choice in found if choice.extra < limit]
+        if self.coarse:
+            return min(found, key=lambda choice: (choice.extra, choice.kind != WHOLE, -choice.need), default=None)
         return min(found, key=lambda choice: (choice.extra, choice.need), default=None)
 
     def _whole(self, chain: _Chain, kept: frozenset[int], room: int) -> Iterator[_Choice]:
