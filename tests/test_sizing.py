@@ -10,7 +10,7 @@ import test_cli
 
 import costmodel
 from costmodel.place.placement import USUAL
-from costmodel.placements import judged
+from costmodel.placements import run
 from costmodel.profile import profile
 from costmodel.sizing import EXACT, Target, sized
 
@@ -29,7 +29,7 @@ def test_what_is_found_suffices_and_a_byte_less_does_not(name, target, policy):
 
     def figures(size):
         memories = (replace(PAPER.memories[0], size=size), *PAPER.memories[1:])
-        simulation, verdict = judged(network, replace(PAPER, memories=memories), policy, USUAL)
+        simulation, verdict, _ = run(network, replace(PAPER, memories=memories), policy, USUAL)
         moved = simulation.resources["amount"][1]
         return verdict.accepted, simulation.seconds if wanted.kind == "latency" else moved
 

@@ -84,8 +84,8 @@ class Attention(Op):
         return (n, h, length, size) if len(q) == 4 else (n, length, h * size)
 
     def reach(self, *inputs: Shape) -> Reach:
-        """All of its head: heads are axis 1 where there are as many of keys."""
-        return "channel" if {len(x) for x in inputs[:3]} == {4} and len({x[1] for x in inputs[:3]}) == 1 else "all"
+        """All of its head: heads are axis 1 where every operand has as many."""
+        return "channel" if {len(x) for x in inputs} == {4} and len({x[:2] for x in inputs}) == 1 else "all"
 
     def types(self, *inputs: Type) -> tuple[Type, ...]:
         """Query, key and value have one type; a mask may be of truths."""
