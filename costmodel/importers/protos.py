@@ -7,7 +7,7 @@ from functools import partial
 from math import prod
 from typing import Any, Final
 
-from costmodel.arrays import Array
+from costmodel.arrays import Array, np
 from costmodel.errors import CostModelError, WiringError
 from costmodel.graph import FRACTIONS
 from costmodel.importers.folding import LIMIT, attribute
@@ -70,6 +70,8 @@ class _Values:
 def _values(tensor: TensorProto) -> Array | None:
     if prod(tensor.dims) > READABLE.get(tensor.data_type, 0) or tensor.data_location == tensor.EXTERNAL:
         return None
+    if tensor.data_type == TensorProto.INT64 and tensor.raw_data:  # most are sizes, and there are many
+        return np.frombuffer(tensor.raw_data, "<i8").reshape(tensor.dims)
     return numpy_helper.to_array(tensor)
 
 

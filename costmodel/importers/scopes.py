@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequenc
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto
@@ -64,10 +65,11 @@ class Body:
         if key:
             text(*self.inputs, *self.outputs, *self.constants)
             self.constants.update({name: self.named(name, value) for name, value in self.constants.items()})
-        self.reads: Final = Counter([name for node in self.nodes for name in read(node)])
+        reads = list(map(read, self.nodes))
+        self.reads: Final = Counter(chain.from_iterable(reads))
         self.reads.update(self.outputs)
         self.reads.pop("", None)
-        self.uses: Final = Counter([name for node in live(self.nodes, self.outputs) for name in read(node)])
+        self.uses: Final = Counter(used(self.nodes, reads, self.outputs))
         """How often each name is read for some result."""
         own = {name for node in self.nodes for name in (node.op_type, node.domain, node.name, *node.output)}
         self.plain: Final = {*map(type, own), *map(type, self.reads)} <= {str}
@@ -97,20 +99,21 @@ def _size(node: NodeProto) -> int:
     return 1 + (sum(parts) + sum(names)) // BYTES
 
 
-def live(nodes: Sequence[NodeProto], outputs: Iterable[str]) -> list[NodeProto]:
-    """The nodes that some result follows from; all that a node reads is made before it."""
-    needed, found = {*outputs}, []
-    for node in reversed(nodes):
+def used(nodes: Sequence[NodeProto], reads: Sequence[Sequence[str]], outputs: Iterable[str]) -> Iterator[str]:
+    """What the nodes read that some result follows from; all that a node reads is made before it."""
+    needed = {*outputs}
+    for node, names in zip(reversed(nodes), reversed(reads), strict=True):
         if not needed.isdisjoint(node.output):
-            found.append(node)
-            needed.update(read(node))
-    return found[::-1]
+            needed.update(names)
+            yield from names
 
 
 def read(node: NodeProto) -> list[str]:
     """The names that a node reads, also in the graphs inside it."""
-    inner = {name for graph in graphs(node) for name in captured(graph)} if node.op_type in HOLDERS else ()
-    return [*node.input, *inner]
+    names = list(node.input)
+    if node.op_type in HOLDERS:
+        names += {name for graph in graphs(node) for name in captured(graph)}
+    return names
 
 
 def nodes_in(proto: GraphProto | FunctionProto) -> Iterator[NodeProto]:
