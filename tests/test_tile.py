@@ -38,6 +38,7 @@ from costmodel.simulate import simulate
 from costmodel.tile.floors import pebbling
 from costmodel.tile.layers import layers, maps
 from costmodel.tile.nest import ORDERS, search, smallest
+from costmodel.tile.plan import finished
 from costmodel.tile.search import plan
 
 WIDTH = 32
@@ -47,7 +48,7 @@ def nest_of(graph):
     """The loop nest of a network of one layer."""
     needs = profile(graph)
     (layer,) = layers(needs, maps(needs))
-    return layer.nest
+    return finished([layer])
 
 
 @st.composite

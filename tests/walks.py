@@ -196,8 +196,10 @@ class Network:
             for tensor in after - before - made - read:
                 assert tensor in self.outside
                 self.cross(numbers[0], bytes_of(tensor))
-            for number in numbers if run.tiling is None else ():
+            for number in numbers:
                 for tensor in self.kernels[number].outputs:
+                    if run.tiling and tensor not in after:
+                        continue
                     if tensor in self.outputs or (tensor in later and tensor not in after):
                         self.cross(number, bytes_of(tensor), written=True)
             self.outside |= {t for t in made if t in self.outputs or (t in later and t not in after)}
@@ -210,6 +212,10 @@ class Network:
     def weights(self, number):
         kernel = self.kernels[number]
         return [WIDTH * w.elements for node in kernel.nodes for w in node.op.weights(*node.input_shapes)]
+
+    def constants(self, number):
+        kernel = self.kernels[number]
+        return [np.empty(w.shape) for node in kernel.nodes for w in node.op.weights(*node.input_shapes)]
 
     def needed(self, number, tensor):
         """Bytes of an operand that any result needs."""
@@ -249,18 +255,18 @@ class Network:
             assert sum(self.reads[other][0] in reads for reads in self.reads) == 1
 
     def tiles(self, run, numbers, kept):
-        """The first layer in tiles; what the others do to a value needs no more than their weights."""
+        """The first layer in tiles, but for maps that are kept; the others need only their weights for a value."""
         number, *others = numbers
         kernel, result = self.kernels[number], self.kernels[numbers[-1]].outputs[0]
-        assert kept.isdisjoint({*self.reads[number], *kernel.outputs, result})
         if run.tiling is None:
             assert not others
             self.maps(run, numbers, set())
             return 8 * sum(bytes_of(tensor) for tensor in kept)
         self.finishing(numbers)
         nest, tiling = run.layers[0].nest, run.tiling
-        x = self.reads[number][0]
-        assert x in self.outside
+        x, *beside = self.reads[number]
+        self.enter([(number, t) for t in self.reads[number] if t in kept], self.of(run.before), self.of(run.after))
+        assert {*self.reads[number]} - kept <= self.outside
         window = next((node.op.window for node in kernel.nodes if node.op.window), None)
         shape, positions = x.shape, result.shape[2:]
         if window is None:
@@ -269,19 +275,25 @@ class Network:
         weight = np.zeros((nest.groups * nest.filters, nest.channels, *window[0]))
         walk = Convolution(np.zeros(shape), weight, window, nest.groups, positions)
         moved, held = walk.walk(tiling.sizes, tiling.filters, tiling.channels, tiling.order, compute=False)
-        width, has_kernel = WIDTH // 8, bool(nest.kernel)
-        small = sum(sum(self.weights(n)) for n in numbers) // 8 - weight.size * width * has_kernel
-        self.cross(number, width * (moved["input"] + moved["back"] + moved["kernel"] * has_kernel))
+        width, second = WIDTH // 8, bool(nest.kernel) and not any(w.size == weight.size for w in self.constants(number))
+        passing = [x not in kept, bool(nest.kernel) and not (second and beside.pop(0) in kept), result not in kept]
+        small = sum(sum(self.weights(n)) for n in numbers) // 8
+        small -= 0 if second or not nest.kernel else weight.size * width
+        self.cross(number, width * (moved["input"] * passing[0] + moved["back"] * passing[2]))
+        self.cross(number, width * moved["kernel"] * passing[1])
         self.cross(number, small - sum(sum(self.weights(n)) for n in others) // 8)
         for other in others:
             self.cross(other, sum(self.weights(other)) // 8)
         final = result.elements
-        self.cross(number, width * (moved["written"] - final), written=True)
-        self.cross(numbers[-1], width * final, written=True)
-        for tensor in self.reads[number][1:]:
-            self.cross(number, bytes_of(tensor))
-        operand, filters, results = (max(column) for column in zip(*held, strict=True))
-        return 8 * width * (operand + results + filters * has_kernel) + 8 * small + 8 * sum(bytes_of(t) for t in kept)
+        self.cross(number, width * (moved["written"] - final) * passing[2], written=True)
+        self.cross(numbers[-1], width * final * passing[2], written=True)
+        at_hand = 0
+        for tensor in beside:
+            if tensor not in kept:
+                self.cross(number, bytes_of(tensor))
+                at_hand += width if tensor.elements == result.elements else bytes_of(tensor)
+        tiles = sum(max(column) * one for column, one in zip(zip(*held, strict=True), passing, strict=True))
+        return 8 * (width * tiles + small + at_hand + sum(bytes_of(t) for t in kept))
 
     def band(self, run, numbers, kept):
         kernels = [self.kernels[number] for number in numbers]

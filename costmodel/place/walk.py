@@ -113,7 +113,7 @@ class _Walk:
         if run.kind == "whole":
             touched = {*layer.reads, *run.layers[-1].writes}
             return self._size(touched - kept) + layer.grain + sum(other.weights for other in run.layers[1:])
-        return layer.piece
+        return layer.piece(kept)
 
     def _bands(self, run: "Run") -> None:
         """Each band, layer by layer: the rows that a layer needs are there, and no buffer holds more than it can."""

@@ -1,6 +1,6 @@
 """Profile -> what tiling asks of each layer: its loop nest, its weights, and how its rows hang on those it reads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -81,8 +81,10 @@ class Layer:
     """Of a convolution, a product or a pool; None for what is read and written in passing."""
     second: int | None
     """The map that takes the place of a kernel, in a product of two maps."""
-    piece: int
-    """Bits that must be there at once where there is no nest."""
+    small: int
+    """Bits of weights that are there all the time while it runs piece by piece."""
+    pieces: tuple[int, ...]
+    """Of each map touched the bits that must be there at once; none where a tile of the nest is of that map."""
     fetched: tuple[int, ...]
     """Of each map read, the bits that any result needs."""
     pointwise: bool
@@ -96,6 +98,12 @@ class Layer:
     def touched(self) -> tuple[int, ...]:
         """Maps read and written."""
         return (*self.reads, *self.writes)
+
+    def piece(self, kept: Container[int]) -> int:
+        """Bits that must be there at once, beside tiles, while some maps are there whole."""
+        return self.small + sum(
+            [bits for tensor, bits in zip(self.touched, self.pieces, strict=True) if tensor not in kept]
+        )
 
 
 def maps(profile: Profile) -> dict[int, Map]:
@@ -159,8 +167,16 @@ def _layer(
     same = seen and _shape(row["output_shape"]) == result.shape and shapes == [operand.shape for operand in operands]
     axes = _axes(row, operands[0], result) if wide == ["window"] and ahead and same else ()
     own = seen and ahead and len(wide) == 1
-    nest, used = _nest(row, operands, result, weights, axes) if own and (axes or wide == ["product"]) else (None, 0)
     constants = sum(values.size for values in weights)
+    found = _nest(row, operands, result, weights, axes) if own and (axes or wide == ["product"]) else None
+    nest, used, small = found or (None, 0, 0)
+    if nest:
+        beside = [part.bits if part.elements == result.elements else part.size for part in operands[used:]]
+        pieces = [*[0] * used, *beside, 0]
+    elif seen:
+        small, *pieces = _pieces(wide, operands, result, shapes, weights)
+    else:
+        small, pieces = constants, [known[tensor].size for tensor in (*reads, *writes)]
     local = (
         same
         and set(wide) <= {"value", "pixel", "window"}
@@ -175,7 +191,6 @@ def _layer(
     fetched = [moved[tensor] for tensor in reads]
     if axes:
         fetched[0] = prod(taps(axis)[0] for axis in axes) * operands[0].shape[1] * operands[0].bits
-    whole = constants + result.size + sum([operand.size for operand in operands])
     grain = max([values.bits for values in weights], default=0)
     if nest and nest.kernel:
         grain = max(grain, nest.kernel * nest.bits.kernel)
@@ -188,7 +203,8 @@ def _layer(
         grain=grain if nest or local else constants,
         nest=nest,
         second=reads[1] if used == 2 else None,
-        piece=_piece(wide, operands, result, shapes, weights) if seen else whole,
+        small=small,
+        pieces=tuple(pieces),
         fetched=tuple(fetched),
         pointwise=same and not wide and len(reads) == 1 and operands[0][3:5] == result[3:5],
         links=_links(reads, stretched, axes) if local else (),
@@ -218,8 +234,8 @@ def _axes(row: dict[str, Any], operand: Map, result: Map) -> tuple[Axis, ...]:
 
 def _nest(
     row: dict[str, Any], operands: Sequence[Map], result: Map, weights: Sequence[Values], axes: tuple[Axis, ...]
-) -> tuple[Nest | None, int]:
-    """The loop nest of a layer, and how many of its first operands belong to it."""
+) -> tuple[Nest, int, int] | None:
+    """The loop nest of a layer, how many of its first operands belong to it, and the bits of its other weights."""
     first, *others = operands
     if axes and not row["batch"]:
         shape: _Shape | None = _Shape(first.channels, axes, 1, 1, 0)
@@ -230,7 +246,7 @@ def _nest(
         seconds = [*[values.elements for values in weights], *[other.elements for other in others[:1]]]
         shape = _product(row, first.elements, seconds) if row["groups"] == 1 else None
     if shape is None:
-        return None, 0
+        return None
     used, width, small = 1, first.bits, list(weights)
     if shape.kernel:
         values = next((values for values in weights if values.elements == shape.kernel), None)
@@ -238,15 +254,15 @@ def _nest(
             small.remove(values)
             width = values.bits
         elif axes or not others:
-            return None, 0
+            return None
         else:
             used, width = 2, others[0].bits
-    held = sum([values.size for values in small])
-    held += sum([beside.bits if beside.elements == result.elements else beside.size for beside in operands[used:]])
     groups, axes, filters, channels, kernel = shape
     each = kernel // (groups * filters * channels)
-    nest = Nest(groups, axes, filters, channels, each, Bits(first.bits, width, result.bits), held)
-    return (nest, used) if nest.groups * nest.outputs == result.elements else (None, 0)
+    nest = Nest(groups, axes, filters, channels, each, Bits(first.bits, width, result.bits))
+    if nest.groups * nest.outputs != result.elements:
+        return None
+    return nest, used, sum([values.size for values in small])
 
 
 class _Shape(NamedTuple):
@@ -277,26 +293,25 @@ def _line(size: int) -> Axis:
     return Axis(size, size)
 
 
-def _piece(
+def _pieces(
     wide: Sequence[str], operands: Sequence[Map], result: Map, shapes: Sequence[Shape], weights: Sequence[Values]
-) -> int:
-    """The bits that must be there at once to read and write everything once."""
+) -> list[int]:
+    """The bits that must be there at once to read and write everything once: of the weights, and of each map."""
     everything = [*operands, result]
     constants = sum(values.size for values in weights)
     reach = wide[0] if len(set(wide)) == 1 else "" if wide else "point"
     if reach in ("value", "copy"):
-        return sum([part.bits for part in everything]) + sum([values.bits for values in weights])
+        return [sum([values.bits for values in weights]), *[part.bits for part in everything]]
     if reach == "point":  # channel by channel, and in it image by image
         passing = [part.elements in (result.elements, result.images * result.channels) for part in everything]
         at_hand = [values.elements in (result.elements, result.channels) for values in weights]
-        found = sum([part.bits if one else part.size for part, one in zip(everything, passing, strict=True)])
-        return found + sum([values.bits if one else values.size for values, one in zip(weights, at_hand, strict=True)])
+        small = sum([values.bits if one else values.size for values, one in zip(weights, at_hand, strict=True)])
+        return [small, *[part.bits if one else part.size for part, one in zip(everything, passing, strict=True)]]
+    parts = 1
     if reach in ("pixel", "channel") and all(len(shape) > 1 for shape in shapes):
         shared = {shape[:1] + (shape[2:] if reach == "pixel" else shape[1:2]) for shape in shapes}
-        if len(shared) == 1:
-            (sizes,) = shared
-            return sum(part.size // prod(sizes) for part in everything) + constants
-    return sum(part.size for part in everything) + constants
+        parts = prod(shared.pop()) if len(shared) == 1 else 1
+    return [constants, *[part.size // parts for part in everything]]
 
 
 @lru_cache(maxsize=4096)

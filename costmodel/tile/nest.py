@@ -34,7 +34,7 @@ def in_bytes(bits: int) -> int:
 
 
 class Bits(NamedTuple):
-    """Element widths."""
+    """Element widths; 0 where the whole map is in the memory anyway, so that tiles of it neither move nor need room."""
 
     input: int
     kernel: int
@@ -55,7 +55,7 @@ class Nest(NamedTuple):
     """Values of the kernel per filter and channel; 0 without one."""
     bits: Bits
     held: int = 0
-    """Bits that are there all the time: other weights, and what is stretched over the results."""
+    """Bits that are there all the time beside the tiles: other weights, and what is read beside the operand."""
 
     @property
     def outputs(self) -> int:

@@ -15,7 +15,7 @@ from costmodel.table import Column, Table
 from costmodel.tile.bands import Lines
 from costmodel.tile.floors import pebbling
 from costmodel.tile.layers import Layer, Map
-from costmodel.tile.nest import Nest, Tiling, in_bytes
+from costmodel.tile.nest import Bits, Nest, Tiling, in_bytes
 
 TILES, WHOLE, BAND = "tiles", "whole", "band"
 
@@ -73,7 +73,7 @@ class Run:
     @property
     def nest(self) -> Nest:
         """Of layers in tiles: what the tiles are of."""
-        return finished(self.layers)
+        return finished(self.layers, self.before | self.after)
 
 
 @dataclass(frozen=True)
@@ -183,17 +183,25 @@ def compulsory(layer: Layer, maps: Mapping[int, Map]) -> int:
     return in_bytes(layer.weights) + sum(map(in_bytes, (*layer.fetched, *[maps[made].size for made in layer.writes])))
 
 
-def finished(layers: Sequence[Layer]) -> Nest:
-    """The nest of the first of the layers, with the weights of the others at hand to finish its tiles."""
-    nest = layers[0].nest
-    assert nest is not None  # noqa: S101 - what is tiled has a nest
-    return nest._replace(held=nest.held + sum([layer.weights for layer in layers[1:]]))
+def finished(layers: Sequence[Layer], kept: frozenset[int] = NONE) -> Nest:
+    """The nest of the first of the layers, with the weights of the others at hand to finish its tiles.
 
-
-def tiled(layers: Sequence[Layer], tiling: Tiling) -> list[Move]:
-    """All that crosses for a layer in tiles and those that finish them."""
+    A map that is kept takes part where it is: it has no tiles.
+    """
     layer, *others = layers
-    nest, row = finished(layers), layer.row
+    nest = layer.nest
+    assert nest is not None  # noqa: S101 - what is tiled has a nest
+    parts = (layer.reads[0], layer.second, layers[-1].writes[0])
+    return nest._replace(
+        bits=Bits(*[0 if part in kept else bits for part, bits in zip(parts, nest.bits, strict=True)]),
+        held=layer.piece(kept) + sum([other.weights for other in others]),
+    )
+
+
+def tiled(layers: Sequence[Layer], tiling: Tiling, kept: frozenset[int] = NONE) -> list[Move]:
+    """All that crosses for a layer in tiles and those that finish them, of all maps but those that are kept."""
+    layer, *others = layers
+    nest, row, (result,) = finished(layers, kept), layer.row, layers[-1].writes
     kernel = nest.groups * nest.weights * nest.bits.kernel
     results = nest.groups * nest.outputs * nest.bits.output
     read = {layer.reads[0]: tiling.input_read(nest) * nest.bits.input}
@@ -203,9 +211,11 @@ def tiled(layers: Sequence[Layer], tiling: Tiling) -> list[Move]:
         weights += (tiling.kernel_times - 1) * kernel
     else:
         read[layer.second] = tiling.kernel_times * kernel
-    moves = [Move(row, tensor, bits, written=False) for tensor, bits in read.items()]
+    moves = [Move(row, tensor, bits, written=False) for tensor, bits in read.items() if tensor not in kept]
     moves += [Move(row, None, weights, written=False)] * (weights > 0)
     moves += [Move(other.row, None, other.weights, written=False) for other in others if other.weights]
+    if result in kept:
+        return moves
     if tiling.visits > 1:
         moves += [Move(row, layer.writes[0], results * (tiling.visits - 1), written=way) for way in (True, False)]
-    return [*moves, Move(layers[-1].row, layers[-1].writes[0], results, written=True)]
+    return [*moves, Move(layers[-1].row, result, results, written=True)]

@@ -203,7 +203,10 @@ class _Search:
 
     def least(self, layer: Layer) -> int:
         """The bits that a layer needs alone, however it runs."""
-        needs = [self._size({*layer.touched}) + layer.grain, smallest(layer.nest) if layer.nest else layer.piece]
+        needs = [
+            self._size({*layer.touched}) + layer.grain,
+            smallest(finished([layer])) if layer.nest else layer.piece(NONE),
+        ]
         if layer.row in self.local:
             chain = _Chain(0)
             chain.add(layer, self.maps)
@@ -264,8 +267,8 @@ class _Search:
             return None
         room = self.room - self._size(kept)
         found = list(self._whole(chain, kept, room)) if chain.finished else []
-        if chain.finished and not found and kept.isdisjoint(chain.made.keys() | {*chain.layers[0].reads}):
-            found += self._tiles(chain, room)
+        if chain.finished and not found:
+            found += self._tiles(chain, kept, room)
         low = chain.bands.get(0) if chain.banded else None
         if low is not None:
             room -= self._size(chain.stretched - kept)
@@ -286,22 +289,26 @@ class _Search:
         if need <= room:
             yield _Choice(WHOLE, chain.weights, self.room - room + need)
 
-    def _tiles(self, chain: _Chain, room: int) -> Iterator[_Choice]:
+    def _tiles(self, chain: _Chain, kept: frozenset[int], room: int) -> Iterator[_Choice]:
         """One layer in tiles, each finished by the layers behind it."""
         taken = self.room - room
         layer, *others = chain.layers
         if layer.nest is None:
-            if layer.piece <= room and not others:
-                yield _Choice(TILES, layer.weights, taken + layer.piece)
+            piece = layer.piece(kept)
+            if piece <= room and not others:
+                yield _Choice(TILES, layer.weights, taken + piece)
             return
-        nest = finished(chain.layers)
+        nest = finished(chain.layers, kept)
         key = nest, room
         if key not in self.tilings:
             self.tilings[key] = search(*key)
         tiling = self.tilings[key]
         if tiling:
-            once = sum(layer.fetched) + self._size(chain.layers[-1].writes)
-            extra = sum([move.bits for move in tiled(chain.layers, tiling)]) - once
+            once = dict(zip(layer.reads, layer.fetched, strict=True)) | {
+                tensor: self.maps[tensor].size for tensor in chain.layers[-1].writes
+            }
+            extra = sum([move.bits for move in tiled(chain.layers, tiling, kept)])
+            extra -= sum([bits for tensor, bits in once.items() if tensor not in kept])
             yield _Choice(TILES, extra, taken + tiling.need, tiling=tiling)
 
     def _streaming(self, chain: _Chain, kept: frozenset[int], room: int, limit: float) -> Iterator[_Choice]:
@@ -368,9 +375,10 @@ class _Search:
             chain.add(layer, self.maps)
         moves = [Move(*fields) for fields in self._flow(chain, stop.kept, after)]
         if choice.tiling:
-            touched = {tensor for layer in chain.layers for tensor in layer.touched}
-            passing = [move for move in moves if move.tensor not in touched]
-            moves = [*passing, *tiled(chain.layers, choice.tiling)]
+            kept = stop.kept | after
+            touched = {tensor for layer in chain.layers for tensor in layer.touched} - kept
+            moves = [move for move in moves if move.tensor not in touched]
+            moves += tiled(chain.layers, choice.tiling, kept)
         else:
             times = {layer.row: self._times(layer, choice.lines) for layer in chain.layers} if choice.lines else {}
             moves += [
