@@ -185,6 +185,8 @@ class Network:
             before, after = self.of(run.before), self.of(run.after)
             assert before == self.chip
             need = {"tiles": self.tiles, "whole": self.maps, "band": self.band}[run.kind](run, numbers, before | after)
+            for result, operand in run.over.items():
+                need -= self.over(numbers, *self.of({result}), *self.of({operand}), before - after)
             assert need <= run.need <= 8 * self.plan.size
             made = {t for number in numbers for t in self.kernels[number].outputs}
             last = numbers[-1]
@@ -212,6 +214,14 @@ class Network:
     def weights(self, number):
         kernel = self.kernels[number]
         return [WIDTH * w.elements for node in kernel.nodes for w in node.op.weights(*node.input_shapes)]
+
+    def over(self, numbers, result, operand, going):
+        """The bits of a result that is written over an operand, value by value; nobody else needs that any more."""
+        (kernel,) = (self.kernels[number] for number in numbers)
+        assert all(node.op.in_place for node in kernel.nodes)
+        assert operand in going & set(self.roots(kernel.inputs))
+        assert operand.elements == result.elements
+        return 8 * bytes_of(result)
 
     def constants(self, number):
         kernel = self.kernels[number]

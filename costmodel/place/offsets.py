@@ -34,12 +34,7 @@ def layout(profile: Profile, placement: Placement, memory: int, enough: float = 
     copies = [copy for copy in placement.copies if copy.memory == memory]
     if placement.plan and memory == max(copy.memory for copy in placement.copies) - 1:
         return _beside_work(profile, placement.plan, copies, enough)
-    rows = {(copy.tensor, copy.last): row for row, copy in enumerate(copies)}
-    block = list(range(len(copies)))
-    """For each copy the first of those that share its bytes."""
-    for row, copy in sorted(enumerate(copies), key=lambda pair: pair[1].first):
-        if copy.over is not None:
-            block[row] = block[rows[copy.over, copy.first]]
+    block = _blocks(copies)
     born = {row: max(copies[row].first, 0) for row in block}
     dies = {row: max(copies[part].last for part, first in enumerate(block) if first == row) for row in born}
     sizes = profile.tensors["bytes"]
@@ -50,16 +45,28 @@ def layout(profile: Profile, placement: Placement, memory: int, enough: float = 
     return Layout(tuple(copies), offsets, planned.size, max(live_bytes(profile, copies), default=0))
 
 
+def _blocks(copies: list[Copy]) -> list[int]:
+    """For each copy the first of those that share its bytes."""
+    rows = {(copy.tensor, copy.last): row for row, copy in enumerate(copies)}
+    block = list(range(len(copies)))
+    for row, copy in sorted(enumerate(copies), key=lambda pair: pair[1].first):
+        if copy.over is not None:
+            block[row] = block[rows[copy.over, copy.first]]
+    return block
+
+
 def _beside_work(profile: Profile, runs: "Plan", copies: list[Copy], enough: float) -> Layout:
     """Addresses for the whole maps that runs keep, and in each run for its lines, and for its tiles or weights."""
     last = {layer.row: number for number, run in enumerate(runs.runs) for layer in run.layers}
-    sizes = [profile.tensors["bytes"][copy.tensor] for copy in copies]
-    born = [last[copy.first] for copy in copies]
-    dies = [last[copy.last] for copy in copies]
+    block = _blocks(copies)
+    owners = sorted({*block})
+    sizes = [profile.tensors["bytes"][copies[row].tensor] for row in owners]
+    born = [last[copies[row].first] for row in owners]
+    dies = [max(last[copies[part].last] for part, first in enumerate(block) if first == row) for row in owners]
     needs = [in_bytes(run.need) for run in runs.runs]
     for number, (run, need) in enumerate(zip(runs.runs, needs, strict=True)):
         whole = run.before | run.after
-        free = need - sum(in_bytes(runs.maps[tensor].size) for tensor in whole)
+        free = need - sum(in_bytes(runs.maps[tensor].size) for tensor in whole.difference(run.over))
         lines = run.lines or {}
         buffers = [in_bytes(runs.maps[row].row * line.buffer) for row, line in lines.items() if row not in whole]
         work = [size for size in (*buffers, free - sum(buffers)) if size > 0]
@@ -67,4 +74,6 @@ def _beside_work(profile: Profile, runs: "Plan", copies: list[Copy], enough: flo
         born += [number] * len(work)
         dies += [number] * len(work)
     planned = plan(sizes, born, dies, alignment=1, enough=enough)
-    return Layout(tuple(copies), tuple(planned.offsets[: len(copies)]), planned.size, max(needs))
+    address = dict(zip(owners, planned.offsets, strict=False))  # behind them is the work of the runs
+    offsets = tuple([address[row] for row in block])
+    return Layout(tuple(copies), offsets, planned.size, max(needs))

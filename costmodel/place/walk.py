@@ -44,6 +44,8 @@ class _Walk:
         self.kept: frozenset[int] = frozenset()
         self.outside = {tensor for tensor, entry in plan.maps.items() if entry.kind == "input"}
         self.last = {tensor: layer.row for run in plan.runs for layer in run.layers for tensor in layer.reads}
+        columns = (profile.accesses[name] for name in ("layer", "tensor", "in_place"))
+        self.free = {(layer, tensor) for layer, tensor, in_place in zip(*columns, strict=True) if in_place}
         self.read, self.written = ([0] * len(profile.layers) for _ in range(2))
         self.problems: list[Problem] = []
         self.peak = 0
@@ -66,7 +68,10 @@ class _Walk:
         self._enter(run, made, moved)
         self.outside |= {tensor for tensor, written in moved if written}
         self._leave(run, made, end)
-        taken = self._size(run.before | run.after) + self._work(run)
+        for result, operand in run.over.items():
+            if (first, operand) not in self.free or self.maps[result].size != self.maps[operand].size:
+                self._fail(first, f"{self.maps[result].name!r} cannot take the place of {self.maps[operand].name!r}")
+        taken = self._size((run.before | run.after).difference(run.over)) + self._work(run)
         self.peak = max(self.peak, taken)
         if taken > min(run.need, 8 * self.memory.size):
             needed = in_bytes(taken)

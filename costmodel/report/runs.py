@@ -138,7 +138,7 @@ def taken(plan: Plan, row: int) -> tuple[Term, str]:
     if not held:
         return constant(0), ""
     at, run = held[-1]
-    kept = run.before | run.after
+    kept = (run.before | run.after).difference(run.over)
     whole = [number(plan.maps[tensor].name, plan.maps[tensor].size) for tensor in sorted(kept)]
     work = run.need - sum(plan.maps[tensor].size for tensor in kept)
     terms = [

@@ -59,24 +59,25 @@ def lines(
     firsts: dict[int, int] = {}  # the first row that some layer needs in band 1
     for layer in reversed(layers):
         made = layer.writes[0]
-        if coarsest % level[made]:
-            return None
         offset = offsets.get(made)
         if offset is None:
-            offset = offsets[made] = firsts[made] = height * (coarsest // level[made])
+            offset = offsets[made] = firsts[made] = height * coarsest // level[made]
         for tensor, stride, before, ahead in layer.links:
             first = offset * stride - before
             wanted = first + before - stride + ahead + 1
-            if wanted > offsets.get(tensor, wanted - 1):
+            if tensor not in offsets:
+                offsets[tensor], firsts[tensor] = wanted, first
+                continue
+            if wanted > offsets[tensor]:
                 offsets[tensor] = wanted
-            if first < firsts.get(tensor, first + 1):
+            if first < firsts[tensor]:
                 firsts[tensor] = first
     found = {}
+    whole = height * coarsest
     for tensor, offset in offsets.items():
-        rate, over = divmod(height * coarsest, level[tensor])
+        rate, over = divmod(whole, level[tensor])
         if over:
             return None
-        entry, ahead = known[tensor], offset - firsts[tensor]
-        rows = rate + ahead if ahead > 0 else rate
-        found[tensor] = Lines(rate, offset, rows if rows < entry.rows else entry.rows)
+        rows, most = rate + max(offset - firsts[tensor], 0), known[tensor].rows
+        found[tensor] = Lines(rate, offset, rows if rows < most else most)
     return found

@@ -93,6 +93,8 @@ class Layer:
     """The operands of which a row of the result needs only the rows about it; empty where some are needed whole."""
     stretched: tuple[int, ...]
     """Beside these, maps that every row needs whole."""
+    over: tuple[int, ...]
+    """The operands whose places its one result may take, value by value."""
 
     @property
     def touched(self) -> tuple[int, ...]:
@@ -124,24 +126,25 @@ def layers(profile: Profile, known: dict[int, Map]) -> list[Layer]:
     writes: list[list[int]] = [[] for _ in reads]
     weights: list[list[Values]] = [[] for _ in reads]
     moved: list[dict[int, int]] = [{} for _ in reads]
+    over: list[list[int]] = [[] for _ in reads]
     kinds, elements, bits = (profile.tensors[name] for name in ("kind", "elements", "bits"))
-    columns = (profile.accesses[name] for name in ("layer", "tensor", "mode", "bytes"))
-    for layer, tensor, mode, size in zip(*columns, strict=True):
+    for layer, tensor, mode, size, in_place in profile.accesses.tuples():
         if kinds[tensor] not in MAPS:
             whole = elements[tensor] * bits[tensor]
             weights[layer].append(Values(elements[tensor], bits[tensor], min(8 * size, whole)))
         elif mode == "read":
             reads[layer].append(tensor)
+            over[layer] += [tensor] * in_place
             moved[layer][tensor] = min(8 * size, known[tensor].size)
         else:
             writes[layer].append(tensor)
     reaches: list[list[str]] = [[] for _ in reads]
     for layer, reach in zip(profile.parts["layer"], profile.parts["reach"], strict=True):
         reaches[layer].append(reach)
-    columns_of = zip(profile.layers.rows(), reads, writes, weights, moved, reaches, strict=True)
+    columns_of = zip(profile.layers.rows(), reads, writes, weights, moved, reaches, over, strict=True)
     return [
-        _layer(number, row, taken, made, constants, needed, needs, known)
-        for number, (row, taken, made, constants, needed, needs) in enumerate(columns_of)
+        _layer(number, row, taken, made, constants, needed, needs, free, known)
+        for number, (row, taken, made, constants, needed, needs, free) in enumerate(columns_of)
         if made
     ]
 
@@ -154,6 +157,7 @@ def _layer(
     weights: Sequence[Values],
     moved: Mapping[int, int],
     reaches: Sequence[str],
+    over: Sequence[int],
     known: dict[int, Map],
 ) -> Layer:
     shapes = [_shape(text) for text in row["input_shape"].split(", ") if text]
@@ -209,6 +213,7 @@ def _layer(
         pointwise=same and not wide and len(reads) == 1 and operands[0][3:5] == result[3:5],
         links=_links(reads, stretched, axes) if local else (),
         stretched=tuple(stretched),
+        over=tuple([tensor for tensor in over if len(writes) == 1 and known[tensor].size == result.size and not nest]),
     )
 
 

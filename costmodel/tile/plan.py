@@ -75,6 +75,11 @@ class Run:
         """Of layers in tiles: what the tiles are of."""
         return finished(self.layers, self.before | self.after)
 
+    @property
+    def over(self) -> dict[int, int]:
+        """The result that takes the place of an operand, both whole -> that operand."""
+        return overwriting(self.layers, self.before, self.after)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -181,6 +186,15 @@ def compulsory_bytes(layers: Iterable[Layer], maps: Mapping[int, Map]) -> int:
 def compulsory(layer: Layer, maps: Mapping[int, Map]) -> int:
     """Bytes that a layer needs of its operands, its weights, and its results; each once."""
     return in_bytes(layer.weights) + sum(map(in_bytes, (*layer.fetched, *[maps[made].size for made in layer.writes])))
+
+
+def overwriting(layers: Sequence[Layer], before: frozenset[int], after: frozenset[int]) -> dict[int, int]:
+    """The result of a layer that is kept and takes the place of an operand that is not kept any longer."""
+    layer = layers[0]
+    if len(layers) > 1 or not layer.over or layer.writes[0] not in after:
+        return {}
+    free = [tensor for tensor in layer.over if tensor in before and tensor not in after]
+    return dict(zip(layer.writes, free, strict=False))
 
 
 def finished(layers: Sequence[Layer], kept: frozenset[int] = NONE) -> Nest:

@@ -1,11 +1,13 @@
 """Profile x memory size -> how each layer runs so that the fewest bytes cross to the external memory and back.
 
 The layers are cut, in their order, into runs. At each cut the maps that are needed later are in the external memory, or
-some of them stay in the internal one: all, the newest, or those that are needed soonest. The cuts with the least
-traffic are found by dynamic programming over the order.
+some of them stay in the internal one. The cuts with the least traffic are found by dynamic programming over the order.
+Behind a layer alone any of the maps that it touches may stay, beside those that were there; so every placement of whole
+maps is among what is searched, as long as few of them cross a cut. Around chains only some sets of maps are tried: all,
+the newest, or those that are needed soonest.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from math import inf
 from typing import Final, NamedTuple
 
@@ -15,7 +17,7 @@ from costmodel.tile import layers as reading
 from costmodel.tile.bands import Lines, levels, lines
 from costmodel.tile.layers import Layer, Map
 from costmodel.tile.nest import Nest, Tiling, in_bytes, search, smallest
-from costmodel.tile.plan import BAND, NONE, TILES, WHOLE, Move, Plan, Run, finished, tiled
+from costmodel.tile.plan import BAND, NONE, TILES, WHOLE, Move, Plan, Run, finished, overwriting, tiled
 from costmodel.units import exact
 
 LONGEST: Final = 32
@@ -23,6 +25,15 @@ LONGEST: Final = 32
 
 MARGIN: Final = 3
 """A chain is tried with so many layers before and behind those whose maps do not fit."""
+
+STATES: Final = 8
+"""From so many states at a cut the search goes on, beside the usual ones."""
+
+FEW: Final = 2
+"""From so many of them also in chains that run in bands."""
+
+MOST: Final = 4
+"""Of so many maps that a layer touches and that are needed later any may be kept, of more only the usual ones."""
 
 PARTS: Final = (1, 2, 4, 8, 16)
 """The numbers of bands that are tried for a chain whose weights do not all fit."""
@@ -102,9 +113,16 @@ class _Stop(NamedTuple):
     """The best way to a cut with certain maps kept."""
 
     cost: int
+    stored: frozenset[int]
+    """Of the maps kept, those that were brought back, so that they are in the external memory as well."""
     cut: int
     kept: frozenset[int]
+    """Where it comes from."""
     choice: _Choice | None
+
+
+_Stops = dict[frozenset[int], _Stop]
+"""Of a cut, by the maps that are kept."""
 
 
 class _Search:
@@ -163,40 +181,74 @@ class _Search:
     def runs(self) -> tuple[Run, ...]:
         """The best runs from the first layer to the last; none if some layer fits in no way."""
         count = len(self.layers)
-        best: list[dict[frozenset[int], _Stop]] = [{} for _ in self.states]
-        best[0][NONE] = _Stop(0, 0, NONE, None)
+        best: list[_Stops] = [{} for _ in self.states]
+        best[0][NONE] = _Stop(0, NONE, 0, NONE, None)
         for longest in (1, LONGEST):  # layers alone first, so that few chains can still be better
             for first in range(count):
                 for chain in self._chains(first, longest) if best[first] else ():
-                    self._extend(best, first, chain)
+                    self._extend(best, chain)
         if not best[count]:
             return ()
         found = []
         cut, kept = count, NONE
         while cut:
             stop = best[cut][kept]
-            found.append(self._run(stop, cut, kept))
+            found.append(self._run(stop, best[stop.cut][stop.kept].stored, cut, kept))
             cut, kept = stop.cut, stop.kept
         return tuple(reversed(found))
 
-    def _extend(self, best: list[dict[frozenset[int], _Stop]], first: int, chain: _Chain) -> None:
-        """Try a chain from each state at its first cut to each at its last."""
-        cut = first + len(chain.layers)
-        for before, stop in best[first].items():
-            for after in self.states[cut]:
-                known = best[cut].get(after)
-                limit = inf if known is None else known.cost - stop.cost
-                if chain.weights >= limit or self._size(before | after) > self.room:
+    def _extend(self, best: Sequence[_Stops], chain: _Chain) -> None:
+        """Try a chain from the states at its first cut to those at its last."""
+        cut = chain.first + len(chain.layers)
+        leaving, found = self._leaving(chain), best[cut]
+        everything = chain.weights + sum([size for _, _, size, _ in leaving])
+        saved = {tensor: size for _, tensor, size, out in leaving if not out}
+        for before in self._promising(best[chain.first], chain):
+            stop = best[chain.first][before]
+            least = stop.cost + everything
+            least += sum([bits for tensor, (_, bits) in chain.entering.items() if tensor not in before])
+            room = self.room - self._size(before)
+            for after in self._afters(chain, before, cut):
+                known = found.get(after)
+                if known and known.cost <= least - sum([saved.get(tensor, 0) for tensor in after]):
                     continue
-                around = sum([bits for _, _, bits, _ in self._flow(chain, before, after)])
-                choice = self._choice(chain, before | after, limit - around)
+                fresh = after - before
+                left = room - self._size(fresh.difference(overwriting(chain.layers, before, after)))
+                if left < 0:
+                    continue
+                flow = self._flow(chain, leaving, before, stop.stored, after)
+                around = sum([bits for _, _, bits, _ in flow])
+                limit = known.cost - stop.cost - around if known else inf
+                choice = self._choice(chain, before | after, left, limit)
                 if choice:
-                    best[cut][after] = _Stop(stop.cost + around + choice.extra, first, before, choice)
+                    stored = (stop.stored & after) | (fresh - chain.made.keys())
+                    found[after] = _Stop(stop.cost + around + choice.extra, stored, chain.first, before, choice)
+
+    def _promising(self, known: _Stops, chain: _Chain) -> Iterable[frozenset[int]]:
+        """The states from which to try a chain: the usual ones, and those that promise the least traffic."""
+        cut = chain.first
+        if not chain.finished or len(known) > STATES:
+            crossing = self._size(self.crossing[cut])
+            missing = {kept: stop.cost + crossing - self._size(kept) for kept, stop in known.items()}
+            chosen = sorted(known, key=missing.__getitem__)[: STATES if chain.finished else FEW]
+            return dict.fromkeys((*chosen, *[kept for kept in self.states[cut] if kept in known]))
+        return [*known]
+
+    def _afters(self, chain: _Chain, before: frozenset[int], cut: int) -> Iterable[frozenset[int]]:
+        """What may be kept behind a chain: the usual; of a layer alone all that was, and of what it touches anything."""
+        crossing = self.crossing[cut]
+        touched = [tensor for tensor in crossing if tensor in chain.entering or tensor in chain.made]
+        if not chain.finished or len(touched) > MOST:
+            return self.states[cut]
+        found = [before & crossing.difference(touched)]
+        for tensor in touched:
+            found += [kept | {tensor} for kept in found]
+        return found
 
     def alone(self, number: int) -> int:
         """The fewest bits that a layer moves if all its maps come from outside and go there."""
         chain = next(self._chains(number, 1))
-        choice = self._choice(chain, NONE, inf)
+        choice = self._choice(chain, NONE, self.room, inf)
         assert choice is not None  # noqa: S101 - else there were no runs
         layer = chain.layers[0]
         return choice.extra + sum(layer.fetched) + self._size(layer.writes)
@@ -261,11 +313,10 @@ class _Search:
             chain.bands[parts] = None if found is None else _Buffers(found, each, sum(each.values()))
         return chain.bands[parts]
 
-    def _choice(self, chain: _Chain, kept: frozenset[int], limit: float) -> _Choice | None:
-        """The best way to run a chain with some maps kept, the least traffic below a limit, then the least memory."""
+    def _choice(self, chain: _Chain, kept: frozenset[int], room: int, limit: float) -> _Choice | None:
+        """The best way to run a chain in the room beside what is kept: the least traffic below a limit, then memory."""
         if chain.weights >= limit:
             return None
-        room = self.room - self._size(kept)
         found = list(self._whole(chain, kept, room)) if chain.finished else []
         if chain.finished and not found:
             found += self._tiles(chain, kept, room)
@@ -348,32 +399,50 @@ class _Search:
         entry = self.maps[layer.writes[0]]
         return entry.images * band[layer.writes[0]].bands(entry.rows)
 
+    def _leaving(self, chain: _Chain) -> list[tuple[int, int, int, bool]]:
+        """Of what a chain makes, what is needed behind it: row of the layer, map, size, and whether it must go out."""
+        later = self.crossing[chain.first + len(chain.layers)]
+        found = []
+        for tensor, row in chain.made.items():
+            out = self.maps[tensor].outside or tensor not in self.readers
+            if out or tensor in later:
+                found.append((row, tensor, self.maps[tensor].size, out))
+        return found
+
     def _flow(
-        self, chain: _Chain, before: frozenset[int], after: frozenset[int]
-    ) -> Iterator[tuple[int, int, int, bool]]:
+        self,
+        chain: _Chain,
+        leaving: Iterable[tuple[int, int, int, bool]],
+        before: frozenset[int],
+        stored: frozenset[int],
+        after: frozenset[int],
+    ) -> list[tuple[int, int | None, int, bool]]:
         """What crosses of the maps around a chain, each once, as the fields of a :class:`Move`."""
         first, later = chain.layers[0].row, self.crossing[chain.first + len(chain.layers)]
-        for tensor, (row, bits) in chain.entering.items():
-            if tensor not in before:
-                yield row, tensor, self.maps[tensor].size if tensor in after else bits, False
-        for tensor in after - before:
-            if tensor not in chain.entering and tensor not in chain.made:
-                yield first, tensor, self.maps[tensor].size, False
-        for tensor in before - after:
-            if tensor in later and not self.maps[tensor].outside:
-                yield first, tensor, self.maps[tensor].size, True
-        for tensor, row in chain.made.items():
-            entry = self.maps[tensor]
-            if entry.outside or (tensor in later and tensor not in after) or tensor not in self.readers:
-                yield row, tensor, entry.size, True
+        found: list[tuple[int, int | None, int, bool]] = [
+            (row, tensor, self.maps[tensor].size if tensor in after else bits, False)
+            for tensor, (row, bits) in chain.entering.items()
+            if tensor not in before
+        ]
+        found += [
+            (first, tensor, self.maps[tensor].size, False)
+            for tensor in after - before
+            if tensor not in chain.entering and tensor not in chain.made
+        ]
+        found += [
+            (first, tensor, self.maps[tensor].size, True)
+            for tensor in before - after
+            if tensor in later and tensor not in stored and not self.maps[tensor].outside
+        ]
+        return found + [(row, tensor, size, True) for row, tensor, size, out in leaving if out or tensor not in after]
 
-    def _run(self, stop: _Stop, cut: int, after: frozenset[int]) -> Run:
+    def _run(self, stop: _Stop, stored: frozenset[int], cut: int, after: frozenset[int]) -> Run:
         choice = stop.choice
         assert choice is not None  # noqa: S101 - only the first cut has none
         chain = _Chain(stop.cut)
         for layer in self.layers[stop.cut : cut]:
             chain.add(layer, self.maps)
-        moves = [Move(*fields) for fields in self._flow(chain, stop.kept, after)]
+        moves = [Move(*fields) for fields in self._flow(chain, self._leaving(chain), stop.kept, stored, after)]
         if choice.tiling:
             kept = stop.kept | after
             touched = {tensor for layer in chain.layers for tensor in layer.touched} - kept
