@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from walks import Convolution, Network
+from walks import Convolution, Network, all_taken
 
 import costmodel
 from costmodel import placements, zoo
@@ -20,6 +20,7 @@ from costmodel.ops import (
     BatchNorm,
     Concat,
     Conv,
+    ConvTranspose,
     Flatten,
     GlobalAveragePool,
     Input,
@@ -57,13 +58,16 @@ def convolutions(draw, most=6):
     axes = draw(st.integers(1, 2))
     each = lambda low, high: draw(st.tuples(*[st.integers(low, high)] * axes))  # noqa: E731
     groups = draw(st.integers(1, 2))
-    op = Conv(
+    kind, more = draw(st.sampled_from([(Conv, {}), (ConvTranspose, {"more": each(0, 2)})]))
+    op = kind(
         groups * draw(st.integers(1, 3)), each(1, 3), stride=each(1, 3), dilation=each(1, 2),
-        pads=each(0, 2) + each(0, 2), groups=groups, bias=False,
+        pads=each(0, 2) + each(0, 2), groups=groups, bias=False, **more,
     )  # fmt: skip
-    x = (draw(st.integers(1, 2)), groups * draw(st.integers(1, 3)), *each(1, most))
-    padded = [size + sum(pads) for size, pads in zip(x[2:], op.window.pads, strict=True)]
-    assume(all(size >= extent for size, extent in zip(padded, op.window.extent, strict=True)))
+    x = (draw(st.integers(1, 2)), groups * draw(st.integers(1, 3)), *each(1, most if kind is Conv else (most + 1) // 2))
+    try:
+        op.shape(x)
+    except CostModelError:
+        assume(False)
     return op, x
 
 
@@ -72,7 +76,14 @@ def walked(op, x):
     (weight,) = op.weights(x)
     values = np.random.default_rng(0)
     x, w = values.integers(-9, 9, x), values.integers(-9, 9, weight.shape)
-    return Convolution(x, w, op.window, op.groups, shape[2:])
+    walk = Convolution(x, w if op.window else turned(w, op.groups), all_taken(op, shape[2:], x.shape[2:]), op.groups)
+    return walk, op.run(x, w)
+
+
+def turned(w, groups):
+    """The weights of a transposed convolution, C x M/groups x kernel -> M x C/groups x kernel."""
+    apart = w.reshape(groups, -1, *w.shape[1:]).swapaxes(1, 2)
+    return apart.reshape(-1, *apart.shape[2:])
 
 
 def traffic(moved):
@@ -86,9 +97,9 @@ def test_a_tiling_moves_what_a_walk_through_its_tiles_moves(case, spare):
     nest = nest_of(Graph(op(Input(x)()), "one"))
     room = smallest(nest) + spare * WIDTH
     tiling = search(nest, room)
-    walk = walked(op, x)
+    walk, y = walked(op, x)
     moved, held = walk.walk(tiling.sizes, tiling.filters, tiling.channels, tiling.order)
-    assert (walk.y == op.run(walk.x, walk.w)).all()
+    assert (walk.y == y).all()
     assert tiling.read(nest) == 4 * (moved["input"] + moved["kernel"] + moved["back"])
     assert tiling.written(nest) == 4 * moved["written"]
     assert tiling.need == WIDTH * sum(map(max, zip(*held, strict=True))) <= room
@@ -110,7 +121,7 @@ def test_no_other_tiling_moves_less(case, spare):
     op, x = case
     nest = nest_of(Graph(op(Input(x)()), "one"))
     room = smallest(nest) + spare * WIDTH
-    walk = walked(op, x)
+    walk, _ = walked(op, x)
     ends = (*walk.extents, walk.filters, walk.channels)
     least = None
     for *sizes, filters, channels in product(*(range(1, end + 1) for end in ends)):
@@ -133,7 +144,7 @@ def test_pools_products_and_linear_layers_have_nests():
     rows = Conv(6, 1, bias=False, channels=7)
     assert (nest.outputs, nest.inputs, nest.weights, nest.products) == (20 * 6, 20 * 7, 42, 20 * 42)
     assert nest.held == 6 * WIDTH
-    walk = walked(rows, (1, 7, 1, 20))
+    walk, _ = walked(rows, (1, 7, 1, 20))
     tiling = search(nest, nest.held + 40 * WIDTH)
     moved, _ = walk.walk((1, 1, tiling.sizes[1]), tiling.filters, tiling.channels, tiling.order)
     assert tiling.read(nest) + tiling.written(nest) == 4 * traffic(moved)
@@ -152,7 +163,7 @@ def network(seed):
     for _ in range(draw.randint(2, 9)):
         x = draw.choice(made[-3:])
         _, c, h, w = x.shape
-        kind = draw.choice(["conv", "conv", "deep", "pool", "bn", "add", "join", "scale"])
+        kind = draw.choice(["conv", "conv", "deep", "pool", "bn", "add", "join", "scale", "up"])
         kernel, stride = draw.randint(1, 3), draw.choice([1, 1, 2, 3])
         pads, dilation = tuple(draw.randint(0, kernel - 1) for _ in range(4)), draw.choice([1, 1, 2])
         if min(h, w) < dilation * (kernel - 1) + 1 or (kind == "pool" and dilation > 1):
@@ -165,6 +176,19 @@ def network(seed):
             )(x)
         elif kind == "pool":
             y = MaxPool(kernel, stride=stride, pads=pads, ceil_mode=draw.random() < 0.3)(x)
+        elif kind == "up":
+            groups = draw.choice([1, c])
+            more, pads = draw.choice([0, 0, 1]), tuple(draw.randint(0, (kernel - 1) * dilation // 2) for _ in range(4))
+            up = ConvTranspose(
+                groups * draw.randint(1, 3),
+                kernel,
+                stride=stride,
+                pads=pads,
+                dilation=dilation,
+                groups=groups,
+                more=more,
+            )
+            y = up(x) if h * w < 200 else x
         elif kind == "bn":
             y = Relu()(BatchNorm()(x))
         elif kind == "scale":

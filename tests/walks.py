@@ -6,6 +6,7 @@ memory is too small.
 """
 
 from itertools import pairwise, product
+from math import prod
 
 import numpy as np
 
@@ -31,14 +32,40 @@ def under(position, window, spatial):
     return [tuple(zip(*pairs, strict=True)) for pairs in product(*axes)]
 
 
-class Convolution:
-    """A convolution in tiles: x of N x C x spatial, w of M x C/groups x kernel."""
+def reaching(position, window, spatial):
+    """Tap and place of each value that a transposed convolution spreads over a position."""
+    axes = []
+    for at, size, kernel, stride, dilation, (before, _) in zip(position, spatial, *window, strict=True):
+        each = product(range(kernel), range(size))
+        axes.append([(tap, value) for tap, value in each if value * stride + tap * dilation - before == at])
+    return [tuple(zip(*pairs, strict=True)) for pairs in product(*axes)]
 
-    def __init__(self, x, w, window, groups, positions):
+
+def taken(position, op, spatial):
+    """Tap and place of each value that an operator with a window takes for a result, along its first axes."""
+    window = [part[: len(position)] for part in op.window or op.spreads]
+    return (under if op.window else reaching)(position, window, spatial)
+
+
+def all_taken(op, positions, spatial):
+    """The same of all positions."""
+    return {position: taken(position, op, spatial) for position in product(*map(range, positions))}
+
+
+def sliding(kernel):
+    """The operator of a kernel that has a window."""
+    return next((node.op for node in kernel.nodes if node.op.window or node.op.spreads), None)
+
+
+class Convolution:
+    """A convolution in tiles: x of N x C x spatial, w of M x C/groups x kernel, and what each position takes."""
+
+    def __init__(self, x, w, taps, groups):
         self.x, self.w, self.groups = x, w, groups
         self.filters, self.channels = len(w) // groups, w.shape[1]
+        positions = [size + 1 for size in max(taps)]
         self.extents = (len(x), *positions)
-        self.taps = {p: under(p, window, x.shape[2:]) for p in product(*map(range, positions))}
+        self.taps = taps
         self.y = np.zeros((len(x), len(w), *positions), int)
 
     def walk(self, sizes, filters, channels, order, *, compute=True):
@@ -96,14 +123,13 @@ class Rows:
     def needs(self, kernel, row):
         """Operand -> its rows that a row of the result needs; None for all of them."""
         result = kernel.outputs[0]
-        window = next((node.op.window for node in kernel.nodes if node.op.window), None)
+        op = sliding(kernel)
         found = {}
         for number, tensor in enumerate(kernel.inputs):
-            if tensor.shape[2] != result.shape[2] and not (window and number == 0):
+            if tensor.shape[2] != result.shape[2] and not (op and number == 0):
                 found[tensor] = None
-            elif window and number == 0:
-                first = [part[:1] for part in window]
-                found[tensor] = [place for _, (place,) in under((row,), first, tensor.shape[2:3])]
+            elif op and number == 0:
+                found[tensor] = [place for _, (place,) in taken((row,), op, tensor.shape[2:3])]
             else:
                 found[tensor] = [row]
         return found
@@ -230,11 +256,11 @@ class Network:
     def needed(self, number, tensor):
         """Bytes of an operand that any result needs."""
         kernel = self.kernels[number]
-        window = next((node.op.window for node in kernel.nodes if node.op.window), None)
-        if window is None or tensor is not kernel.inputs[0]:
+        op = sliding(kernel)
+        if op is None or tensor is not kernel.inputs[0]:
             return bytes_of(tensor)
-        taps = [under(p, window, tensor.shape[2:]) for p in product(*map(range, kernel.outputs[0].shape[2:]))]
-        places = {place for each in taps for _, place in each}
+        taps = all_taken(op, kernel.outputs[0].shape[2:], tensor.shape[2:])
+        places = {place for each in taps.values() for _, place in each}
         return len(places) * tensor.shape[0] * tensor.shape[1] * WIDTH // 8
 
     def enter(self, run_reads, kept_before, after):
@@ -277,13 +303,14 @@ class Network:
         x, *beside = self.reads[number]
         self.enter([(number, t) for t in self.reads[number] if t in kept], self.of(run.before), self.of(run.after))
         assert {*self.reads[number]} - kept <= self.outside
-        window = next((node.op.window for node in kernel.nodes if node.op.window), None)
-        shape, positions = x.shape, result.shape[2:]
-        if window is None:
+        op = sliding(kernel)
+        if op is None:
             rows = nest.outputs // nest.filters
-            shape, window, positions = (1, nest.channels, rows), ((1,), (1,), (1,), ((0, 0),)), (rows,)
-        weight = np.zeros((nest.groups * nest.filters, nest.channels, *window[0]))
-        walk = Convolution(np.zeros(shape), weight, window, nest.groups, positions)
+            shape, taps, window = (1, nest.channels, rows), {(row,): [((0,), (row,))] for row in range(rows)}, (1,)
+        else:
+            shape, taps, window = x.shape, all_taken(op, result.shape[2:], x.shape[2:]), op.kernel
+        weight = np.zeros((nest.groups * nest.filters, nest.channels, *window))
+        walk = Convolution(np.zeros(shape), weight, taps, nest.groups)
         moved, held = walk.walk(tiling.sizes, tiling.filters, tiling.channels, tiling.order, compute=False)
         width, second = WIDTH // 8, bool(nest.kernel) and not any(w.size == weight.size for w in self.constants(number))
         passing = [x not in kept, bool(nest.kernel) and not (second and beside.pop(0) in kept), result not in kept]
@@ -342,5 +369,5 @@ class Network:
 
 def prod_kernel(kernel):
     """Values of a window of one channel."""
-    window = next((node.op.window for node in kernel.nodes if node.op.window), None)
-    return int(np.prod(window.kernel)) if window else 1
+    op = sliding(kernel)
+    return prod(op.kernel) if op else 1

@@ -134,8 +134,8 @@ class _Walk:
                 if end <= begin:
                     continue
                 there[result] = end
-                for tensor, stride, _, ahead in layer.links:
-                    needed = min(self.maps[tensor].rows, (end - 1) * stride + ahead + 1)
+                for tensor, stride, _, ahead, apart in layer.links:
+                    needed = min(self.maps[tensor].rows, ((end - 1) * stride + ahead) // apart + 1)
                     if tensor not in made:
                         there[tensor] = max(there[tensor], needed)
                     elif there[tensor] < needed:
@@ -149,7 +149,10 @@ class _Walk:
         if run.lines is None or tensor in run.before | run.after:
             return
         first = [
-            max(0, (begin if reader is layer else there[reader.writes[0]]) * link.stride - link.before)
+            max(
+                0,
+                -((link.before - (begin if reader is layer else there[reader.writes[0]]) * link.stride) // link.apart),
+            )
             for reader in run.layers
             for link in reader.links
             if link.tensor == tensor

@@ -55,12 +55,16 @@ class Map(NamedTuple):
 
 
 class Link(NamedTuple):
-    """How rows of a result hang on those of an operand: row r needs rows r*stride - before to r*stride + ahead."""
+    """How rows of a result hang on those of an operand: row r needs rows r*stride - before to r*stride + ahead.
+
+    Where rows are ``apart``, row q lies at q*apart.
+    """
 
     tensor: int
-    stride: int
-    before: int
-    ahead: int
+    stride: int = 1
+    before: int = 0
+    ahead: int = 0
+    apart: int = 1
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,7 @@ def _layer(
     known: dict[int, Map],
 ) -> Layer:
     shapes = [_shape(text) for text in row["input_shape"].split(", ") if text]
-    if len(reads) == 1 and len({*shapes}) == 1 and not ({"window", "all"} & {*reaches} or row["batch"]):
+    if len(reads) == 1 and len({*shapes}) == 1 and not ({"window", "spread", "all"} & {*reaches} or row["batch"]):
         shapes = shapes[:1]  # an operand that comes twice is the same place of itself
     seen = len(writes) == 1 and len(shapes) == len(reads)  # else an operand comes twice, or there are several results
     wide = [reach for reach in reaches if reach != "point"]
@@ -169,7 +173,8 @@ def _layer(
     operands = [known[tensor] for tensor in reads]
     result = known[writes[0]]
     same = seen and _shape(row["output_shape"]) == result.shape and shapes == [operand.shape for operand in operands]
-    axes = _axes(row, operands[0], result) if wide == ["window"] and ahead and same else ()
+    sliding = wide in (["window"], ["spread"]) and ahead and same
+    axes = _axes(row, operands[0], result, transposed="spread" in wide) if sliding else ()
     own = seen and ahead and len(wide) == 1
     constants = sum(values.size for values in weights)
     found = _nest(row, operands, result, weights, axes) if own and (axes or wide == ["product"]) else None
@@ -183,9 +188,9 @@ def _layer(
         small, pieces = constants, [known[tensor].size for tensor in (*reads, *writes)]
     local = (
         same
-        and set(wide) <= {"value", "pixel", "window"}
+        and set(wide) <= {"value", "pixel", "window", "spread"}
         and len(result.shape) > 2
-        and (bool(axes) or "window" not in wide)
+        and (bool(axes) or not {"window", "spread"} & {*wide})
     )
     stretched = []
     for tensor, operand in list(zip(reads, operands, strict=True))[1 if axes else 0 :]:
@@ -219,22 +224,22 @@ def _layer(
 
 def _links(reads: Sequence[int], stretched: Sequence[int], axes: Sequence[Axis]) -> tuple[Link, ...]:
     """The first operand lies under the window, if there is one; all others lie beside the result."""
-    found = [Link(tensor, 1, 0, 0) for tensor in reads if tensor not in stretched]
+    found = [Link(tensor) for tensor in reads if tensor not in stretched]
     if axes:
         _, rows, *_ = axes
-        found[0] = Link(reads[0], rows.stride, rows.before, rows.extent - 1 - rows.before)
+        found[0] = Link(reads[0], rows.stride, rows.before, rows.extent - 1 - rows.before, rows.apart)
     return tuple(found)
 
 
-def _axes(row: dict[str, Any], operand: Map, result: Map) -> tuple[Axis, ...]:
+def _axes(row: dict[str, Any], operand: Map, result: Map, *, transposed: bool) -> tuple[Axis, ...]:
     """The images, and the window along each axis; empty if the columns do not fit the maps."""
     parts = ("kernel", "stride", "dilation", "pad_before")
     windows = [tuple([row[f"{part}_{axis}"] for part in parts]) for axis in AXES if row[f"kernel_{axis}"]]
     if not len(operand.shape) == len(result.shape) == len(windows) + 2:
         return ()
     sizes = zip(operand.shape[2:], result.shape[2:], windows, strict=True)
-    images = operand.shape[0]
-    return (Axis(images, images), *(Axis(size, out, *window) for size, out, window in sizes))
+    images, axis = operand.shape[0], Axis.transposed if transposed else Axis
+    return (Axis(images, images), *(axis(size, out, *window) for size, out, window in sizes))
 
 
 def _nest(
@@ -246,7 +251,7 @@ def _nest(
         shape: _Shape | None = _Shape(first.channels, axes, 1, 1, 0)
     elif axes:
         groups, filters, reduction = row["groups"], row["filters"], row["reduction"]
-        shape = _Shape(groups, axes, filters, first.channels // groups, groups * filters * reduction)
+        shape = _Shape(groups, axes, result.channels // groups, first.channels // groups, groups * filters * reduction)
     else:
         seconds = [*[values.elements for values in weights], *[other.elements for other in others[:1]]]
         shape = _product(row, first.elements, seconds) if row["groups"] == 1 else None

@@ -79,7 +79,7 @@ class _Chain:
         self.stretched: set[int] = set()
         self.banded, self.finished = True, True
         """Whether bands can run it, and whether its first layer can run in tiles that the others finish."""
-        self.bands: dict[int, _Buffers | None] = {}
+        self.bands: dict[int, _Buffers] = {}
         """By the number of bands."""
 
     def add(self, layer: Layer, maps: dict[int, Map]) -> None:
@@ -235,7 +235,7 @@ class _Search:
         return [*known]
 
     def _afters(self, chain: _Chain, before: frozenset[int], cut: int) -> Iterable[frozenset[int]]:
-        """What may be kept behind a chain: the usual; of a layer alone all that was, and of what it touches anything."""
+        """What may be kept behind a chain: the usual; of a layer alone what was there, and any of what it touches."""
         crossing = self.crossing[cut]
         touched = [tensor for tensor in crossing if tensor in chain.entering or tensor in chain.made]
         if not chain.finished or len(touched) > MOST:
@@ -276,9 +276,8 @@ class _Search:
                 return
             chain.add(layer, self.maps)
             chain.banded, chain.finished, chain.bands = banded, finished, {}
-            low = self._lines(chain, 0) if banded else None
             if number > first:
-                if low is None or low.bits > self.room:
+                if not banded or self._lines(chain, 0).bits > self.room:
                     chain.banded = False
                     if not finished:
                         return
@@ -297,20 +296,12 @@ class _Search:
             and not self.maps[layer.reads[0]].outside
         )
 
-    def _lines(self, chain: _Chain, parts: int) -> _Buffers | None:
-        """The buffers of a chain in so many bands, or with 0 in bands of one row."""
+    def _lines(self, chain: _Chain, parts: int) -> _Buffers:
+        """The buffers of a chain in so many bands, or with 0 in the lowest there are."""
         if parts not in chain.bands:
-            height = 1
-            if parts:
-                coarsest = max(chain.layers, key=lambda layer: self.level[layer.writes[0]]).writes[0]
-                height = -(-self.maps[coarsest].rows // parts)
-            found = lines(chain.layers, self.maps, self.level, height)
-            each = (
-                {}
-                if found is None
-                else {tensor: self.maps[tensor].row * buffer for tensor, (_, _, buffer) in found.items()}
-            )
-            chain.bands[parts] = None if found is None else _Buffers(found, each, sum(each.values()))
+            found = lines(chain.layers, self.maps, self.level, parts)
+            each = {tensor: self.maps[tensor].row * buffer for tensor, (_, _, buffer) in found.items()}
+            chain.bands[parts] = _Buffers(found, each, sum(each.values()))
         return chain.bands[parts]
 
     def _choice(self, chain: _Chain, kept: frozenset[int], room: int, limit: float) -> _Choice | None:
@@ -320,8 +311,8 @@ class _Search:
         found = list(self._whole(chain, kept, room)) if chain.finished else []
         if chain.finished and not found:
             found += self._tiles(chain, kept, room)
-        low = chain.bands.get(0) if chain.banded else None
-        if low is not None:
+        if chain.banded:
+            low = self._lines(chain, 0)
             room -= self._size(chain.stretched - kept)
             need = self._need(chain, 0, kept)
             if need + chain.weights <= room:
@@ -368,12 +359,11 @@ class _Search:
         for parts in PARTS:
             over = max(0, chain.weights + (grain if parts == 1 else self._need(chain, 0, kept)) - room)
             if chain.weights + (parts - 1) * over >= limit:
-                return  # not even with the buffers of bands of one row
+                return  # not even with the buffers of the lowest bands
             left = room - grain - self._need(chain, parts, kept)
             if left < 0:
                 continue
-            band = chain.bands[parts]
-            assert band is not None  # noqa: S101 - bands of one row exist
+            band = self._lines(chain, parts)
             streamed, extra = set(), chain.weights
             times = {layer.row: self._times(layer, band.lines) for layer in chain.layers}
             for layer in sorted(chain.layers, key=lambda layer: (-times[layer.row], -layer.weights)):
@@ -391,7 +381,6 @@ class _Search:
     def _need(self, chain: _Chain, parts: int, kept: frozenset[int]) -> int:
         """Bits of the buffers of so many bands, see :meth:`_lines`, but for maps that are whole in the memory."""
         band = self._lines(chain, parts)
-        assert band is not None  # noqa: S101 - bands of one row exist
         return band.bits - sum([band.each[tensor] for tensor in kept if tensor in band.each])
 
     def _times(self, layer: Layer, band: dict[int, Lines]) -> int:
