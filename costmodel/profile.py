@@ -84,7 +84,7 @@ PART_COLUMNS: Final = (
         str,
         "",
         "what a result needs: a point, value, copy, pixel, window, channel or all of its operands, the "
-        "values whose windows are spread over it, or a row and a column",
+        "values whose windows are spread over it, a row and a column, or a query and all keys and values of its head",
     ),
 )
 

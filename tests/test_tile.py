@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from walks import Convolution, Network, all_taken
+from walks import Attending, Convolution, Network, all_taken
 
 import costmodel
 from costmodel import placements, zoo
@@ -16,6 +16,7 @@ from costmodel.fuse import fuse
 from costmodel.graph import Graph
 from costmodel.ops import (
     Add,
+    Attention,
     AveragePool,
     BatchNorm,
     Concat,
@@ -24,12 +25,16 @@ from costmodel.ops import (
     Flatten,
     GlobalAveragePool,
     Input,
+    LayerNorm,
     Linear,
     MatMul,
     MaxPool,
     Mul,
     Relu,
+    Reshape,
     Sigmoid,
+    Softmax,
+    Transpose,
 )
 from costmodel.place import POLICIES, place
 from costmodel.place.placement import Options
@@ -38,7 +43,7 @@ from costmodel.report.explain import explain
 from costmodel.simulate import simulate
 from costmodel.tile.floors import pebbling
 from costmodel.tile.layers import layers, maps
-from costmodel.tile.nest import ORDERS, search, smallest
+from costmodel.tile.nest import ORDERS
 from costmodel.tile.plan import finished
 from costmodel.tile.search import plan
 
@@ -95,17 +100,17 @@ def traffic(moved):
 def test_a_tiling_moves_what_a_walk_through_its_tiles_moves(case, spare):
     op, x = case
     nest = nest_of(Graph(op(Input(x)()), "one"))
-    room = smallest(nest) + spare * WIDTH
-    tiling = search(nest, room)
+    room = nest.smallest + spare * WIDTH
+    tiling = nest.search(room)
     walk, y = walked(op, x)
     moved, held = walk.walk(tiling.sizes, tiling.filters, tiling.channels, tiling.order)
     assert (walk.y == y).all()
-    assert tiling.read(nest) == 4 * (moved["input"] + moved["kernel"] + moved["back"])
-    assert tiling.written(nest) == 4 * moved["written"]
+    assert tiling.read == 4 * (moved["input"] + moved["kernel"] + moved["back"])
+    assert tiling.written == 4 * moved["written"]
     assert tiling.need == WIDTH * sum(map(max, zip(*held, strict=True))) <= room
     compulsory = 4 * (len(set().union(*_used(walk))) + walk.w.size + walk.y.size)
     assert nest.compulsory == compulsory
-    assert max(compulsory, pebbling(nest, room)) <= tiling.read(nest) + tiling.written(nest)
+    assert max(compulsory, pebbling(nest, room)) <= tiling.read + tiling.written
 
 
 def _used(walk):
@@ -120,7 +125,7 @@ def _used(walk):
 def test_no_other_tiling_moves_less(case, spare):
     op, x = case
     nest = nest_of(Graph(op(Input(x)()), "one"))
-    room = smallest(nest) + spare * WIDTH
+    room = nest.smallest + spare * WIDTH
     walk, _ = walked(op, x)
     ends = (*walk.extents, walk.filters, walk.channels)
     least = None
@@ -129,9 +134,9 @@ def test_no_other_tiling_moves_less(case, spare):
             moved, held = walk.walk(sizes, filters, channels, order, compute=False)
             if WIDTH * sum(map(max, zip(*held, strict=True))) <= room:
                 least = min(traffic(moved), least or traffic(moved))
-    tiling = search(nest, room)
-    assert tiling.read(nest) + tiling.written(nest) == 4 * least
-    assert search(nest, smallest(nest) - 1) is None
+    tiling = nest.search(room)
+    assert tiling.read + tiling.written == 4 * least
+    assert nest.search(nest.smallest - 1) is None
 
 
 def test_pools_products_and_linear_layers_have_nests():
@@ -145,14 +150,65 @@ def test_pools_products_and_linear_layers_have_nests():
     assert (nest.outputs, nest.inputs, nest.weights, nest.products) == (20 * 6, 20 * 7, 42, 20 * 42)
     assert nest.held == 6 * WIDTH
     walk, _ = walked(rows, (1, 7, 1, 20))
-    tiling = search(nest, nest.held + 40 * WIDTH)
+    tiling = nest.search(nest.held + 40 * WIDTH)
     moved, _ = walk.walk((1, 1, tiling.sizes[1]), tiling.filters, tiling.channels, tiling.order)
-    assert tiling.read(nest) + tiling.written(nest) == 4 * traffic(moved)
+    assert tiling.read + tiling.written == 4 * traffic(moved)
     left, right = Input((2, 3, 4, 5))(), Input((2, 3, 5, 6))()
     nest = nest_of(Graph(MatMul()(left, right), "one"))
     assert (nest.groups, nest.outputs, nest.inputs, nest.weights) == (6, 24, 20, 30)
     alone = nest_of(Graph(Linear(6, bias=False)(Input((4, 5))()), "one"))
     assert nest == alone._replace(groups=6)
+
+
+@st.composite
+def attentions(draw, most=3):
+    """Attention with grouped heads, and perhaps a mask that is given or held, and what a walk needs to know of it."""
+    n, groups, shared, length, keys, e, size = draw(st.tuples(*[st.integers(1, most)] * 7))
+    scores = (n, groups * shared, length, keys)
+    mask = draw(st.none() | st.tuples(*[st.booleans()] * 4))
+    mask = (
+        mask
+        and tuple(extent if full else 1 for extent, full in zip(scores, mask, strict=True))[draw(st.integers(0, 2)) :]
+    )
+    held, truths = mask is not None and draw(st.booleans()), draw(st.booleans())
+    op = Attention(mask=mask is not None, held=mask if held else None)
+    values = np.random.default_rng(0)
+    shapes = [(n, groups * shared, length, e), (n, groups, keys, e), (n, groups, keys, size)]
+    q, k, v = (values.normal(size=shape) for shape in shapes)
+    given = None
+    if mask is not None:
+        given = values.normal(size=mask).astype(np.float32)
+        given = (
+            given
+            if held or not truths
+            else np.logical_or(given > 0, np.arange(keys) == 0)[..., : mask[-1]].reshape(mask)
+        )
+    inputs = [Input(shape)() for shape in shapes]
+    if mask is not None and not held:
+        inputs.append(Input(mask, **({"dtype": "bool"} if given.dtype == bool else {}))())
+    y = op.run(q, k, v, **({"mask": given} if held else {})) if held or given is None else op.run(q, k, v, given)
+    return Graph(op(*inputs), "one"), Attending(q, k, v, given), y
+
+
+@given(attentions(), st.integers(0, 60))
+@settings(max_examples=100, deadline=None)
+def test_blocks_of_attention_move_what_a_walk_through_them_moves_and_no_others_less(case, spare):
+    graph, walk, y = case
+    nest = nest_of(graph)
+    room = nest.smallest + spare * WIDTH // 2
+    blocks = nest.search(room)
+    moved, peak = walk.walk(blocks)
+    np.testing.assert_allclose(walk.y, y, atol=1e-12)
+    width = {name: WIDTH if name != "mask" or walk.mask is None else 8 * walk.mask.itemsize for name in moved}
+    assert [bits for bits, _ in blocks.amounts] == [moved[name] * width[name] for name in moved if name != "result"]
+    assert blocks.results == moved["result"] * WIDTH == WIDTH * y.size
+    assert peak == blocks.need <= room
+    assert nest.search(nest.smallest - 1) is None
+    least = sum(moved[name] * width[name] for name in moved)
+    for heads, queries, *stays in product(range(1, nest.heads + 1), range(1, nest.queries + 1), *[(False, True)] * 3):
+        other = blocks._replace(heads=heads, queries=queries, key=stays[0], value=stays[1], mask=stays[2])
+        moved, peak = Attending(walk.q, walk.k, walk.v, walk.mask).walk(other)
+        assert peak > room or sum(moved[name] * width[name] for name in moved) >= least
 
 
 def network(seed):
@@ -208,11 +264,41 @@ def network(seed):
     return Graph(tuple(dict.fromkeys(ends)), "random")
 
 
-@given(st.integers(0, 10**9), st.integers(0, 60))
+def transformer(seed):
+    """A random network of words: products with weights and with each other, attention as one operator or as several."""
+    draw = Random(seed)  # noqa: S311 - hypothesis draws the seed
+    heads, width = draw.choice([1, 2, 4]), 4 * draw.randint(1, 2)
+    x = Input((draw.choice([1, 2]), draw.randint(1, 6), width))()
+    made = [x]
+    for _ in range(draw.randint(2, 6)):
+        x = draw.choice(made[-2:])
+        kind = draw.choice(["dense", "norm", "relu", "add", "fused", "fused", "apart"])
+        if kind == "dense":
+            y = Linear(width)(Relu()(Linear(draw.randint(1, 9))(x)))
+        elif kind in ("norm", "relu"):
+            y = (LayerNorm() if kind == "norm" else Relu())(x)
+        elif kind == "add":
+            y = Add()(x, draw.choice(made))
+        elif kind == "fused":
+            groups = draw.choice([1, heads])
+            key, value = (Linear(groups * width // heads)(draw.choice(made)) for _ in range(2))
+            mask = draw.choice([None, (x.shape[1],), (heads, 1, x.shape[1])])
+            held = {} if mask is None else {"mask": True, "held": mask}
+            y = Attention(heads, groups, **held)(Linear(width)(x) if draw.random() < 0.5 else x, key, value)
+        else:
+            turned = [(0, 2, 1, 3), (0, 2, 3, 1), (0, 2, 1, 3)]
+            parts = [Transpose(axes)(Reshape((0, 0, heads, -1))(Linear(width)(x))) for axes in turned]
+            y = MatMul()(Softmax(-1)(Mul(())(MatMul()(*parts[:2]))), parts[2])
+            y = Reshape((0, 0, width))(Transpose((0, 2, 1, 3))(y))
+        made.append(y)
+    return Graph(tuple(dict.fromkeys([y, *draw.sample(made[1:], draw.randint(0, 1))])), "random")
+
+
+@given(st.sampled_from([network, network, transformer]), st.integers(0, 10**9), st.integers(0, 60))
 @settings(max_examples=300, deadline=None)
-def test_a_plan_moves_what_a_walk_through_it_moves(seed, part):
+def test_a_plan_moves_what_a_walk_through_it_moves(random, seed, part):
     """Memories from the smallest that will do to one that holds nearly everything."""
-    graph = network(seed)
+    graph = random(seed)
     patterns = (("BatchNorm", "Relu"),)
     needs = profile(graph, patterns=patterns)
     size = 40 + part * (needs.peak_map_bytes + needs.layers.total("weight_bytes")) // 60
@@ -283,8 +369,8 @@ def test_the_pebbling_floor_of_a_square_product():
     nest = nest_of(Graph(Linear(1024, bias=False)(Input((1024, 1024))()), "product"))
     room = 4096 * WIDTH
     assert pebbling(nest, room) == 4 * (2 * 1024**3 // 64 - 2 * 4096)
-    tiling = search(nest, room)
-    assert pebbling(nest, room) < tiling.read(nest) + tiling.written(nest) < 1.1 * pebbling(nest, room)
+    tiling = nest.search(room)
+    assert pebbling(nest, room) < tiling.read + tiling.written < 1.1 * pebbling(nest, room)
 
 
 @given(
@@ -297,8 +383,8 @@ def test_no_tiling_goes_below_the_pebbling_floor(shape, side, elements):
     channels, filters, kernel, stride = shape
     op = Conv(filters, kernel, stride=stride, pads=kernel // 2, bias=False)
     nest = nest_of(Graph(op(Input((1, channels, side, side))()), "one"))
-    tiling = search(nest, elements * WIDTH)
-    assert pebbling(nest, elements * WIDTH) <= tiling.read(nest) + tiling.written(nest)
+    tiling = nest.search(elements * WIDTH)
+    assert pebbling(nest, elements * WIDTH) <= tiling.read + tiling.written
 
 
 def test_a_memory_too_small_for_one_tile_says_what_it_needs():

@@ -112,6 +112,104 @@ class Convolution:
         return moved, held
 
 
+class Attending:
+    """Attention in blocks: q of N x H x L x E, k of N x G x S x E, v of N x G x S x V, and a mask of any shape."""
+
+    def __init__(self, q, k, v, mask, whole=()):
+        """What is ``whole`` on chip neither moves nor needs more room."""
+        self.q, self.k, self.v, self.mask, self.whole = q, k, v, mask, whole
+        self.there, self.moved, self.peak = {}, dict.fromkeys(("query", "key", "value", "mask", "result"), 0), 0
+        self.y = np.zeros((*q.shape[:3], v.shape[3]))
+
+    def fetch(self, part, places):
+        """Bring in values that are not there yet."""
+        if part not in self.whole:
+            new = set(places) - self.there.get(part, set())
+            self.moved[part] += len(new)
+            self.hold(part, new)
+
+    def hold(self, part, places, width=WIDTH):
+        self.there.setdefault(part, set()).update(places)
+        widths = {part: self.mask.itemsize * 8 if part == "mask" else width for part in self.there}
+        held = {part: len(places) * widths[part] for part, places in self.there.items() if part not in self.whole}
+        self.peak = max(self.peak, sum(held.values()))
+
+    def drop(self, part):
+        self.there.pop(part, None)
+
+    def write(self, places):
+        self.moved["result"] += len(places) * ("result" not in self.whole)
+        self.drop("result")
+
+    def walk(self, blocks):
+        images, groups, keys, size = self.k.shape
+        heads, queries = self.q.shape[1] // groups, self.q.shape[2]
+        if blocks.mask and self.mask is not None:
+            self.fetch("mask", np.ndindex(self.mask.shape))
+        for n, g in product(range(images), range(groups)):
+            if blocks.key:
+                self.fetch("key", [(n, g, s, e) for s, e in product(range(keys), range(size))])
+            if blocks.value:
+                self.fetch("value", [(n, g, s, j) for s, j in product(range(keys), range(self.v.shape[3]))])
+            for hs, ls in product(ranges(heads, blocks.heads), ranges(queries, blocks.queries)):
+                self.block([(n, g * heads + h, place) for h, place in product(hs, ls)], (n, g), blocks)
+            self.drop("key")
+            self.drop("value")
+        self.drop("mask")
+        return self.moved, self.peak
+
+    def block(self, rows, group, blocks):
+        """All scores of some queries, then their shares of the values."""
+        keys, size = self.k.shape[2:]
+        scores = dict.fromkeys(product(rows, range(keys)), 0.0)
+        self.hold("score", scores)
+        for e, some in product(range(size), [[row] for row in rows] if blocks.key else [rows]):
+            self.fetch("query", [(*row, e) for row in some])
+            for s in range(keys):
+                self.fetch("key", [(*group, s, e)])
+                for row in some:
+                    scores[row, s] += self.q[(*row, e)] * self.k[(*group, s, e)]
+                if not blocks.key:
+                    self.drop("key")
+            self.drop("query")
+        self.scale(scores, size, blocks)
+        for row in rows:
+            self.hold("sum", [row])
+            most = max(scores[row, s] for s in range(keys))
+            powers = [np.exp(scores[row, s] - most) for s in range(keys)]
+            scores |= {(row, s): power / sum(powers) for s, power in enumerate(powers)}
+            self.drop("sum")
+        for some, j in product([[row] for row in rows] if blocks.value else [rows], range(self.v.shape[3])):
+            results = [(*row, j) for row in some]
+            self.hold("result", results)
+            for s in range(keys):
+                self.fetch("value", [(*group, s, j)])
+                for row in some:
+                    self.y[(*row, j)] += scores[row, s] * self.v[(*group, s, j)]
+                if not blocks.value:
+                    self.drop("value")
+            self.write(results)
+        self.drop("score")
+
+    def scale(self, scores, size, blocks):
+        """Every value of the mask is added wherever it belongs while it is there."""
+        wanted = {}
+        for row, s in scores:
+            scores[row, s] /= np.sqrt(size)
+            if self.mask is not None:
+                place = [
+                    0 if one == 1 else at for one, at in zip(self.mask.shape, (*row, s)[-self.mask.ndim :], strict=True)
+                ]
+                wanted.setdefault(tuple(place), []).append((row, s))
+        for place, uses in wanted.items():
+            self.fetch("mask", [place])
+            value = self.mask[place]
+            for use in uses:
+                scores[use] += value if self.mask.dtype != bool else 0 if value else -np.inf
+            if not blocks.mask:
+                self.drop("mask")
+
+
 class Rows:
     """The rows of one image's maps that are on chip while a chain runs in bands."""
 
@@ -299,6 +397,8 @@ class Network:
             self.maps(run, numbers, set())
             return 8 * sum(bytes_of(tensor) for tensor in kept)
         self.finishing(numbers)
+        if "Attention" in kernel.operator:
+            return self.blocks(run, numbers, kept)
         nest, tiling = run.layers[0].nest, run.tiling
         x, *beside = self.reads[number]
         self.enter([(number, t) for t in self.reads[number] if t in kept], self.of(run.before), self.of(run.after))
@@ -331,6 +431,33 @@ class Network:
                 at_hand += width if tensor.elements == result.elements else bytes_of(tensor)
         tiles = sum(max(column) * one for column, one in zip(zip(*held, strict=True), passing, strict=True))
         return 8 * (width * tiles + small + at_hand + sum(bytes_of(t) for t in kept))
+
+    def blocks(self, run, numbers, kept):
+        """Attention in blocks of queries, but for maps that are kept."""
+        number, *others = numbers
+        kernel, result = self.kernels[number], self.kernels[numbers[-1]].outputs[0]
+        (node,) = kernel.nodes
+        read, op = self.reads[number], node.op
+        assert len(read) == op.operands
+        self.enter([(number, t) for t in read if t in kept], self.of(run.before), self.of(run.after))
+        assert {*read} - kept <= self.outside
+        n, h, g, length, s, e, size = op.sizes(*node.input_shapes[:3])
+        shapes = [
+            (n, h, length, e),
+            (n, g, s, e),
+            (n, g, s, size),
+            *node.input_shapes[3:],
+            *([op.held] if op.held else []),
+        ]
+        operands = [np.zeros(shape, np.float32) for shape in shapes]
+        names = dict(zip(("query", "key", "value", "mask"), read, strict=False)) | {"result": result}
+        whole = [name for name, tensor in names.items() if tensor in kept]
+        moved, peak = Attending(*operands[:3], operands[3] if len(operands) > 3 else None, whole).walk(run.tiling)
+        self.cross(number, WIDTH // 8 * sum(moved[name] for name in ("query", "key", "value", "mask")))
+        for other in others:
+            self.cross(other, sum(self.weights(other)) // 8)
+        self.cross(numbers[-1], WIDTH // 8 * moved["result"], written=True)
+        return peak + sum(sum(self.weights(other)) for other in others) + 8 * sum(bytes_of(t) for t in kept)
 
     def band(self, run, numbers, kept):
         kernels = [self.kernels[number] for number in numbers]

@@ -13,7 +13,8 @@ from costmodel.hardware import Hardware
 from costmodel.place.placement import Traffic
 from costmodel.place.verdict import Problem, Verdict
 from costmodel.profile import Profile
-from costmodel.tile.nest import in_bytes
+from costmodel.tile.attention import Blocks
+from costmodel.tile.nest import Tiling, in_bytes
 from costmodel.units import exact
 
 if TYPE_CHECKING:
@@ -111,10 +112,7 @@ class _Walk:
             grains = [layer.grain for layer in run.layers if layer.row in run.streamed]
             return sum(lines) + self._size(whole - kept) + resident + max(grains, default=0)
         if run.tiling:
-            nest, tiling = run.nest, run.tiling
-            operand = prod(tiling.spans) * tiling.channels * nest.bits.input
-            kernel = nest.kernel * tiling.filters * tiling.channels * nest.bits.kernel
-            return nest.held + operand + kernel + prod(tiling.sizes) * tiling.filters * nest.bits.output
+            return _tile(run.tiling)
         if run.kind == "whole":
             touched = {*layer.reads, *run.layers[-1].writes}
             return self._size(touched - kept) + layer.grain + sum(other.weights for other in run.layers[1:])
@@ -175,3 +173,13 @@ class _Walk:
 
     def _fail(self, layer: int, text: str, needed: int = 0) -> None:
         self.problems.append(Problem(self.names[layer], self.memory.name if needed else "", needed, text))
+
+
+def _tile(tiling: Tiling | Blocks) -> int:
+    """Bits of the largest tiles, and of what is there beside them."""
+    if isinstance(tiling, Blocks):
+        return tiling.nest.need(tiling.rows, key=tiling.key, value=tiling.value, mask=tiling.mask)
+    nest = tiling.nest
+    operand = prod(tiling.spans) * tiling.channels * nest.bits.input
+    kernel = nest.kernel * tiling.filters * tiling.channels * nest.bits.kernel
+    return nest.held + operand + kernel + prod(tiling.sizes) * tiling.filters * nest.bits.output

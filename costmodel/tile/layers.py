@@ -7,6 +7,7 @@ from math import prod
 from typing import Any, NamedTuple
 
 from costmodel.profile import AXES, MAPS, Profile
+from costmodel.tile.attention import Heads, Widths
 from costmodel.tile.axis import Axis, taps
 from costmodel.tile.nest import Bits, Nest
 
@@ -20,6 +21,7 @@ class Values(NamedTuple):
     bits: int
     size: int
     """Bits that are read of it."""
+    shape: Shape
 
 
 class Map(NamedTuple):
@@ -81,10 +83,10 @@ class Layer:
     """Bits of all its weights."""
     grain: int
     """The least bits of weights that must be there at once, where they are not kept."""
-    nest: Nest | None
-    """Of a convolution, a product or a pool; None for what is read and written in passing."""
-    second: int | None
-    """The map that takes the place of a kernel, in a product of two maps."""
+    nest: Nest | Heads | None
+    """Of a convolution, a product, a pool or attention; None for what is read and written in passing."""
+    parts: tuple[int | None, ...]
+    """The maps that the parts of the nest are of, in its order, but for the result; None for a weight."""
     small: int
     """Bits of weights that are there all the time while it runs piece by piece."""
     pieces: tuple[int, ...]
@@ -131,11 +133,11 @@ def layers(profile: Profile, known: dict[int, Map]) -> list[Layer]:
     weights: list[list[Values]] = [[] for _ in reads]
     moved: list[dict[int, int]] = [{} for _ in reads]
     over: list[list[int]] = [[] for _ in reads]
-    kinds, elements, bits = (profile.tensors[name] for name in ("kind", "elements", "bits"))
+    kinds, elements, bits, shapes = (profile.tensors[name] for name in ("kind", "elements", "bits", "shape"))
     for layer, tensor, mode, size, in_place in profile.accesses.tuples():
         if kinds[tensor] not in MAPS:
             whole = elements[tensor] * bits[tensor]
-            weights[layer].append(Values(elements[tensor], bits[tensor], min(8 * size, whole)))
+            weights[layer].append(Values(elements[tensor], bits[tensor], min(8 * size, whole), _shape(shapes[tensor])))
         elif mode == "read":
             reads[layer].append(tensor)
             over[layer] += [tensor] * in_place
@@ -177,8 +179,12 @@ def _layer(
     axes = _axes(row, operands[0], result, transposed="spread" in wide) if sliding else ()
     own = seen and ahead and len(wide) == 1
     constants = sum(values.size for values in weights)
-    found = _nest(row, operands, result, weights, axes) if own and (axes or wide == ["product"]) else None
-    nest, used, small = found or (None, 0, 0)
+    nest: Nest | Heads | None = None
+    used = small = 0
+    if own and (axes or wide == ["product"]):
+        nest, used, small = _nest(row, operands, result, weights, axes) or (None, 0, 0)
+    elif own and wide == ["heads"]:
+        nest, used = _heads(row, operands, result, weights), len(operands)
     if nest:
         beside = [part.bits if part.elements == result.elements else part.size for part in operands[used:]]
         pieces = [*[0] * used, *beside, 0]
@@ -201,8 +207,8 @@ def _layer(
     if axes:
         fetched[0] = prod(taps(axis)[0] for axis in axes) * operands[0].shape[1] * operands[0].bits
     grain = max([values.bits for values in weights], default=0)
-    if nest and nest.kernel:
-        grain = max(grain, nest.kernel * nest.bits.kernel)
+    if nest:
+        grain = max(grain, nest.grain)
     return Layer(
         row=number,
         name=row["layer"],
@@ -211,7 +217,7 @@ def _layer(
         weights=constants,
         grain=grain if nest or local else constants,
         nest=nest,
-        second=reads[1] if used == 2 else None,
+        parts=(*reads[:used], *[None] * (len(nest.bits) - 1 - used)) if nest else (),
         small=small,
         pieces=tuple(pieces),
         fetched=tuple(fetched),
@@ -297,6 +303,40 @@ def _product(row: dict[str, Any], first: int, seconds: Sequence[int]) -> _Shape 
         if (first, second) == (left, right):  # a matrix for each
             return _Shape(batch, (_line(1), _line(pixels)), filters, reduction, second)
     return None
+
+
+def _heads(row: dict[str, Any], operands: Sequence[Map], result: Map, weights: Sequence[Values]) -> Heads | None:
+    """Attention: its sizes from the elements of its operands, of which the fourth, or a weight, is a mask."""
+    images, heads, queries, keys, both = (row[name] for name in ("batch", "groups", "pixels", "filters", "reduction"))
+    if len(operands) < 3 or not images * heads * queries * keys:
+        return None
+    query, key, value = operands[:3]
+    masks: list[Map | Values] = [*operands[3:], *weights]
+    rows = images * heads * queries
+    channels, filters = query.elements // rows, result.elements // rows
+    shared = key.elements // (images * keys * channels)
+    counts = [rows * channels, *[images * shared * keys * size for size in (channels, filters)], rows * filters]
+    if counts != [part.elements for part in (query, key, value, result)] or channels + filters != both:
+        return None
+    if heads % shared or len(masks) > 1:
+        return None
+    spans, values, width = (1, 1, 1), 0, 0
+    for mask in masks:
+        _, *spread = (*[1] * (4 - len(mask.shape)), *mask.shape)
+        spans, values, width = (heads // shared if spread[0] > 1 else 1, spread[1], spread[2]), mask.elements, mask.bits
+    bits = Widths(query.bits, key.bits, value.bits, width, result.bits)
+    return Heads(
+        images * shared,
+        heads // shared,
+        queries,
+        keys,
+        channels,
+        filters,
+        bits,
+        max(query.bits, result.bits),
+        spans,
+        values,
+    )
 
 
 def _line(size: int) -> Axis:

@@ -7,15 +7,15 @@ finished so too; or a fused chain in bands of rows.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from costmodel.profile import Profile
 from costmodel.table import Column, Table
+from costmodel.tile.attention import Blocks, Heads
 from costmodel.tile.bands import Lines
 from costmodel.tile.floors import pebbling
 from costmodel.tile.layers import Layer, Map
-from costmodel.tile.nest import Bits, Nest, Tiling, in_bytes
+from costmodel.tile.nest import Nest, Tiling, in_bytes
 
 TILES, WHOLE, BAND = "tiles", "whole", "band"
 
@@ -65,15 +65,10 @@ class Run:
     """Maps that are in the internal memory from the run before; as all that is kept, whole until this run is over."""
     after: frozenset[int]
     """Maps that are kept for the run behind."""
-    tiling: Tiling | None = None
+    tiling: Tiling | Blocks | None = None
     lines: dict[int, Lines] | None = None
     streamed: frozenset[int] = NONE
     """Layers of a band whose weights are read again in every band."""
-
-    @property
-    def nest(self) -> Nest:
-        """Of layers in tiles: what the tiles are of."""
-        return finished(self.layers, self.before | self.after)
 
     @property
     def over(self) -> dict[int, int]:
@@ -150,7 +145,7 @@ class Plan:
                         written[layer.row],
                         alone,
                         floor,
-                        pebbling(layer.nest, 8 * self.size) if layer.nest else 0,
+                        pebbling(layer.nest, 8 * self.size) if isinstance(layer.nest, Nest) else 0,
                         alone / floor if floor else 1.0,
                         in_bytes(run.need),
                     )
@@ -162,8 +157,7 @@ class Plan:
         made = self.maps[layer.writes[0]]
         channels, filters = (layer.nest.channels, layer.nest.filters) if layer.nest else (made.channels, made.channels)
         if run.tiling:
-            images, rows, *columns = run.tiling.sizes
-            return images, rows, prod(columns), run.tiling.channels, run.tiling.filters
+            return run.tiling.block
         if run.lines:
             return 1, min(made.rows, run.lines[layer.writes[0]].rate), made.columns, channels, filters
         if run.kind == WHOLE:
@@ -197,7 +191,7 @@ def overwriting(layers: Sequence[Layer], before: frozenset[int], after: frozense
     return dict(zip(layer.writes, free, strict=False))
 
 
-def finished(layers: Sequence[Layer], kept: frozenset[int] = NONE) -> Nest:
+def finished(layers: Sequence[Layer], kept: frozenset[int] = NONE) -> Nest | Heads:
     """The nest of the first of the layers, with the weights of the others at hand to finish its tiles.
 
     A map that is kept takes part where it is: it has no tiles.
@@ -205,31 +199,29 @@ def finished(layers: Sequence[Layer], kept: frozenset[int] = NONE) -> Nest:
     layer, *others = layers
     nest = layer.nest
     assert nest is not None  # noqa: S101 - what is tiled has a nest
-    parts = (layer.reads[0], layer.second, layers[-1].writes[0])
-    return nest._replace(
-        bits=Bits(*[0 if part in kept else bits for part, bits in zip(parts, nest.bits, strict=True)]),
-        held=layer.piece(kept) + sum([other.weights for other in others]),
-    )
+    parts = dict(zip(nest.bits._fields, (*layer.parts, layers[-1].writes[0]), strict=True))
+    whole: Any = dict.fromkeys([name for name, part in parts.items() if part in kept], 0)
+    bits: Any = nest.bits._replace(**whole)
+    return nest._replace(bits=bits, held=layer.piece(kept) + sum([other.weights for other in others]))
 
 
-def tiled(layers: Sequence[Layer], tiling: Tiling, kept: frozenset[int] = NONE) -> list[Move]:
+def tiled(layers: Sequence[Layer], tiling: Tiling | Blocks, kept: frozenset[int] = NONE) -> list[Move]:
     """All that crosses for a layer in tiles and those that finish them, of all maps but those that are kept."""
     layer, *others = layers
-    nest, row, (result,) = finished(layers, kept), layer.row, layers[-1].writes
-    kernel = nest.groups * nest.weights * nest.bits.kernel
-    results = nest.groups * nest.outputs * nest.bits.output
-    read = {layer.reads[0]: tiling.input_read(nest) * nest.bits.input}
-    read |= dict(zip(layer.reads[1:], layer.fetched[1:], strict=True))
+    row, (result,) = layer.row, layers[-1].writes
+    read = dict(zip(layer.reads, layer.fetched, strict=True))
     weights = layer.weights
-    if layer.second is None:
-        weights += (tiling.kernel_times - 1) * kernel
-    else:
-        read[layer.second] = tiling.kernel_times * kernel
+    for part, (moved, once) in zip(layer.parts, tiling.amounts, strict=True):
+        if part is None:
+            weights += moved - once
+        else:
+            read[part] = moved
     moves = [Move(row, tensor, bits, written=False) for tensor, bits in read.items() if tensor not in kept]
     moves += [Move(row, None, weights, written=False)] * (weights > 0)
     moves += [Move(other.row, None, other.weights, written=False) for other in others if other.weights]
     if result in kept:
         return moves
     if tiling.visits > 1:
-        moves += [Move(row, layer.writes[0], results * (tiling.visits - 1), written=way) for way in (True, False)]
-    return [*moves, Move(layers[-1].row, result, results, written=True)]
+        again = tiling.results * (tiling.visits - 1)
+        moves += [Move(row, layer.writes[0], again, written=way) for way in (True, False)]
+    return [*moves, Move(layers[-1].row, result, tiling.results, written=True)]

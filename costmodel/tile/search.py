@@ -14,9 +14,10 @@ from typing import Final, NamedTuple
 from costmodel.errors import CostModelError
 from costmodel.profile import Profile
 from costmodel.tile import layers as reading
+from costmodel.tile.attention import Blocks, Heads
 from costmodel.tile.bands import Lines, levels, lines
 from costmodel.tile.layers import Layer, Map
-from costmodel.tile.nest import Nest, Tiling, in_bytes, search, smallest
+from costmodel.tile.nest import Nest, Tiling, in_bytes
 from costmodel.tile.plan import BAND, NONE, TILES, WHOLE, Move, Plan, Run, finished, overwriting, tiled
 from costmodel.units import exact
 
@@ -104,7 +105,7 @@ class _Choice(NamedTuple):
     kind: str
     extra: int
     need: int
-    tiling: Tiling | None = None
+    tiling: Tiling | Blocks | None = None
     lines: dict[int, Lines] | None = None
     streamed: frozenset[int] = NONE
 
@@ -133,7 +134,7 @@ class _Search:
         self.maps: dict[int, Map] = reading.maps(profile)
         self.layers = reading.layers(profile, self.maps)
         self.level, self.local = levels(self.layers, self.maps)
-        self.tilings: dict[tuple[Nest, int], Tiling | None] = {}
+        self.tilings: dict[tuple[Nest | Heads, int], Tiling | Blocks | None] = {}
         self.readers: dict[int, list[int]] = {}
         for number, layer in enumerate(self.layers):
             for tensor in layer.reads:
@@ -257,7 +258,7 @@ class _Search:
         """The bits that a layer needs alone, however it runs."""
         needs = [
             self._size({*layer.touched}) + layer.grain,
-            smallest(finished([layer])) if layer.nest else layer.piece(NONE),
+            finished([layer]).smallest if layer.nest else layer.piece(NONE),
         ]
         if layer.row in self.local:
             chain = _Chain(0)
@@ -343,7 +344,7 @@ class _Search:
         nest = finished(chain.layers, kept)
         key = nest, room
         if key not in self.tilings:
-            self.tilings[key] = search(*key)
+            self.tilings[key] = nest.search(room)
         tiling = self.tilings[key]
         if tiling:
             once = dict(zip(layer.reads, layer.fetched, strict=True)) | {
