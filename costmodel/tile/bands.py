@@ -51,15 +51,11 @@ def levels(layers: Sequence[Layer], known: Mapping[int, Map]) -> tuple[dict[int,
     return {tensor: int(level * finest) for tensor, level in found.items()}, local
 
 
-def lines(layers: Sequence[Layer], known: Mapping[int, Map], level: Mapping[int, int], parts: int) -> dict[int, Lines]:
-    """The lines of each map that layers of bands read or make, in so many bands; with 0 parts in the lowest there are.
+def lines(layers: Sequence[Layer], known: Mapping[int, Map], level: Mapping[int, int], height: int) -> dict[int, Lines]:
+    """The lines of each map that layers of bands read or make; a band is as high as ``height`` rows of the finest map.
 
-    In the lowest, each map has a whole number of rows.
+    That is a whole number of rows of each of these maps.
     """
-    maps = {layer.writes[0] for layer in layers}
-    coarsest = max(maps, key=level.__getitem__)
-    height = lcm(*{level[tensor] for tensor in maps.union([link.tensor for layer in layers for link in layer.links])})
-    height *= -(-known[coarsest].rows * level[coarsest] // (height * parts)) if parts else 1
     offsets: dict[int, int] = {}
     firsts: dict[int, int] = {}  # the first row that some layer needs in band 1
     for layer in reversed(layers):

@@ -8,7 +8,7 @@ the newest, or those that are needed soonest.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from math import inf
+from math import inf, lcm
 from typing import Final, NamedTuple
 
 from costmodel.errors import CostModelError
@@ -77,14 +77,17 @@ class _Chain:
         self.inner = 0
         """Bits of the maps that are made and read."""
         self.weights = 0
+        self.lowest = 1
+        """The height of the lowest bands, in rows of the finest map."""
         self.stretched: set[int] = set()
         self.banded, self.finished = True, True
         """Whether bands can run it, and whether its first layer can run in tiles that the others finish."""
         self.bands: dict[int, _Buffers] = {}
         """By the number of bands."""
 
-    def add(self, layer: Layer, maps: dict[int, Map]) -> None:
+    def add(self, layer: Layer, maps: dict[int, Map], level: dict[int, int]) -> None:
         """One layer more at the end."""
+        self.lowest = lcm(self.lowest, level[layer.writes[0]], *[level[link.tensor] for link in layer.links])
         self.layers.append(layer)
         self.weights += layer.weights
         for tensor, bits in zip(layer.reads, layer.fetched, strict=True):
@@ -124,6 +127,14 @@ class _Stop(NamedTuple):
 
 _Stops = dict[frozenset[int], _Stop]
 """Of a cut, by the maps that are kept."""
+
+
+class _Start(NamedTuple):
+    """Where a chain may begin: what is kept, how one comes there, and the bits that are taken."""
+
+    kept: frozenset[int]
+    stop: _Stop
+    size: int
 
 
 class _Search:
@@ -186,8 +197,10 @@ class _Search:
         best[0][NONE] = _Stop(0, NONE, 0, NONE, None)
         for longest in (1, LONGEST):  # layers alone first, so that few chains can still be better
             for first in range(count):
-                for chain in self._chains(first, longest) if best[first] else ():
-                    self._extend(best, chain)
+                few, many = self._promising(best[first], first)
+                for chain in self._chains(first, longest) if few else ():
+                    starts = many if chain.finished and longest > 1 else few
+                    self._extend(best[first + len(chain.layers)], starts, chain)
         if not best[count]:
             return ()
         found = []
@@ -198,48 +211,51 @@ class _Search:
             cut, kept = stop.cut, stop.kept
         return tuple(reversed(found))
 
-    def _extend(self, best: Sequence[_Stops], chain: _Chain) -> None:
-        """Try a chain from the states at its first cut to those at its last."""
-        cut = chain.first + len(chain.layers)
-        leaving, found = self._leaving(chain), best[cut]
+    def _promising(self, known: _Stops, cut: int) -> tuple[list[_Start], list[_Start]]:
+        """From where to try chains in bands, and layers alone: the states that promise the least traffic.
+
+        For bands also the usual ones.
+        """
+        starts = {kept: _Start(kept, stop, self._size(kept)) for kept, stop in known.items()}
+        chosen = sorted(starts.values(), key=lambda start: start.stop.cost - start.size)
+        usual = [starts[kept] for kept in self.states[cut] if kept in starts and starts[kept] not in chosen[:FEW]]
+        return chosen[:FEW] + usual, chosen[:STATES]
+
+    def _extend(self, found: _Stops, starts: Sequence[_Start], chain: _Chain) -> None:
+        """Try a chain from states at its first cut to those at its last."""
+        leaving = self._leaving(chain)
         everything = chain.weights + sum([size for _, _, size, _ in leaving])
         saved = {tensor: size for _, tensor, size, out in leaving if not out}
-        for before in self._promising(best[chain.first], chain):
-            stop = best[chain.first][before]
+        gains: dict[frozenset[int], int] = {}
+        for before, stop, held in starts:
             least = stop.cost + everything
             least += sum([bits for tensor, (_, bits) in chain.entering.items() if tensor not in before])
-            room = self.room - self._size(before)
-            for after in self._afters(chain, before, cut):
+            for after in self._afters(chain, before):
+                gain = gains.get(after)
+                if gain is None:
+                    gain = gains[after] = sum([saved[tensor] for tensor in after if tensor in saved])
                 known = found.get(after)
-                if known and known.cost <= least - sum([saved.get(tensor, 0) for tensor in after]):
+                if known and known.cost <= least - gain:
                     continue
                 fresh = after - before
-                left = room - self._size(fresh.difference(overwriting(chain.layers, before, after)))
-                if left < 0:
+                room = self.room - held - self._size(fresh.difference(overwriting(chain.layers, before, after)))
+                if room < 0:
                     continue
-                flow = self._flow(chain, leaving, before, stop.stored, after)
-                around = sum([bits for _, _, bits, _ in flow])
+                around = sum([bits for _, _, bits, _ in self._flow(chain, leaving, before, stop.stored, after)])
                 limit = known.cost - stop.cost - around if known else inf
-                choice = self._choice(chain, before | after, left, limit)
+                choice = self._choice(chain, before | after, room, limit)
                 if choice:
                     stored = (stop.stored & after) | (fresh - chain.made.keys())
                     found[after] = _Stop(stop.cost + around + choice.extra, stored, chain.first, before, choice)
 
-    def _promising(self, known: _Stops, chain: _Chain) -> Iterable[frozenset[int]]:
-        """The states from which to try a chain: the usual ones, and those that promise the least traffic."""
-        cut = chain.first
-        if not chain.finished or len(known) > STATES:
-            crossing = self._size(self.crossing[cut])
-            missing = {kept: stop.cost + crossing - self._size(kept) for kept, stop in known.items()}
-            chosen = sorted(known, key=missing.__getitem__)[: STATES if chain.finished else FEW]
-            return dict.fromkeys((*chosen, *[kept for kept in self.states[cut] if kept in known]))
-        return [*known]
-
-    def _afters(self, chain: _Chain, before: frozenset[int], cut: int) -> Iterable[frozenset[int]]:
+    def _afters(self, chain: _Chain, before: frozenset[int]) -> Iterable[frozenset[int]]:
         """What may be kept behind a chain: the usual; of a layer alone what was there, and any of what it touches."""
+        cut = chain.first + len(chain.layers)
+        if not chain.finished:
+            return self.states[cut]
         crossing = self.crossing[cut]
         touched = [tensor for tensor in crossing if tensor in chain.entering or tensor in chain.made]
-        if not chain.finished or len(touched) > MOST:
+        if len(touched) > MOST:
             return self.states[cut]
         found = [before & crossing.difference(touched)]
         for tensor in touched:
@@ -262,7 +278,7 @@ class _Search:
         ]
         if layer.row in self.local:
             chain = _Chain(0)
-            chain.add(layer, self.maps)
+            chain.add(layer, self.maps, self.level)
             needs.append(self._need(chain, 0, NONE) + self._size(chain.stretched) + layer.grain)
         return min(needs)
 
@@ -275,7 +291,7 @@ class _Search:
             finished = number == first or (chain.finished and self._finishes(layer, number))
             if not (banded or finished):
                 return
-            chain.add(layer, self.maps)
+            chain.add(layer, self.maps, self.level)
             chain.banded, chain.finished, chain.bands = banded, finished, {}
             if number > first:
                 if not banded or self._lines(chain, 0).bits > self.room:
@@ -300,7 +316,11 @@ class _Search:
     def _lines(self, chain: _Chain, parts: int) -> _Buffers:
         """The buffers of a chain in so many bands, or with 0 in the lowest there are."""
         if parts not in chain.bands:
-            found = lines(chain.layers, self.maps, self.level, parts)
+            height = chain.lowest
+            if parts:
+                made = max([layer.writes[0] for layer in chain.layers], key=self.level.__getitem__)
+                height *= -(-self.maps[made].rows * self.level[made] // (height * parts))
+            found = lines(chain.layers, self.maps, self.level, height)
             each = {tensor: self.maps[tensor].row * buffer for tensor, (_, _, buffer) in found.items()}
             chain.bands[parts] = _Buffers(found, each, sum(each.values()))
         return chain.bands[parts]
@@ -431,7 +451,7 @@ class _Search:
         assert choice is not None  # noqa: S101 - only the first cut has none
         chain = _Chain(stop.cut)
         for layer in self.layers[stop.cut : cut]:
-            chain.add(layer, self.maps)
+            chain.add(layer, self.maps, self.level)
         moves = [Move(*fields) for fields in self._flow(chain, self._leaving(chain), stop.kept, stored, after)]
         if choice.tiling:
             kept = stop.kept | after
