@@ -32,7 +32,7 @@ from random import Random
 from typing import Any, Final, NamedTuple
 
 import onnx
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 from random_models import random_model
 
 import costmodel
@@ -384,23 +384,97 @@ def _opset(rng: Random, model: ModelProto) -> None:
 
 
 def _subgraph(rng: Random, model: ModelProto) -> None:
-    node = helper.make_node(rng.choice(["If", "Loop", "Scan"]), [model.graph.node[0].output[0]], ["inner"])
-    for _ in range(rng.choice([1, 3, 30])):
-        graph = helper.make_graph([node], "deep", [], [])
-        node = helper.make_node("If", [model.graph.node[0].output[0]], ["deep"], then_branch=graph)
-    model.graph.node.append(node)
-    if rng.random() < 0.5:
-        model.graph.output[0].name = "deep"
+    """A branch or a loop around a few nodes, nested a few times or many, on conditions that are known or not."""
+    x = rng.choice([*[name for node in model.graph.node for name in node.output], model.graph.input[0].name])
+    inner = helper.make_node(rng.choice(["Relu", "Softmax", "Nothing", "Concat"]), [x] * rng.choice([1, 2]), ["inner"])
+    made, nodes = "inner", [inner]
+    for level in range(rng.choice([1, 1, 2, 3, 30])):
+        name = f"deep{level}"
+        nodes = [*_told(rng, level), _holding(rng, level, x, nodes, made, name)]
+        made = name
+    model.graph.node.extend(nodes)
+    model.graph.output[0].name = made
+
+
+def _told(rng: Random, level: int) -> list[NodeProto]:
+    """A number of trips, a condition and a place."""
+    trips = rng.choice([0, 1, 2, 2, 3, 100, *NUMBERS])
+    values = {"n": [trips], "go": [rng.choice([0, 1, 1])], "place": [rng.choice([0, 0, 1, -1, 7])]}
+    kinds = {"n": TensorProto.INT64, "go": TensorProto.BOOL, "place": TensorProto.INT64}
+    return [
+        helper.make_node(
+            "Constant", [], [f"{name}{level}"], value=helper.make_tensor("", kinds[name], [len(value)], value)
+        )
+        for name, value in values.items()
+    ]
+
+
+def _holding(rng: Random, level: int, x: str, nodes: Sequence[NodeProto], inner: str, name: str) -> NodeProto:
+    """A node that holds these nodes."""
+    trips, go, place = f"n{level}", rng.choice([f"go{level}", x, ""]), f"place{level}"
+    if rng.random() < 0.8:
+        go = f"go{level}"
+    given = [ValueInfoProto(name=f"{one}{level}") for one in ("i", "c", "h")]
+    ends = [ValueInfoProto(name=end) for end in (rng.choice([f"c{level}", "", x]), inner, f"h{level}", inner)]
+    kind = rng.choice(["If", "Loop", "Loop", "Scan", "SequenceMap"])
+    if kind == "If":
+        graph = helper.make_graph(nodes, "g", [], ends[1:2])
+        held = {"then_branch": graph, "else_branch": graph} if rng.random() < 0.9 else {"then_branch": graph}
+        return helper.make_node("If", [go], [name], **held)
+    if kind == "Loop":
+        several = rng.choice([2, 2, 3])
+        body = helper.make_graph(nodes, "g", given[: rng.choice([3, 3, 3, 2])], [ends[0], *ends[1:several]])
+        return helper.make_node(
+            "Loop", [rng.choice([trips, trips, x, ""]), go, x], [name, "more"][: several - 1], body=body
+        )
+    if kind == "Scan":
+        body = helper.make_graph(nodes, "g", given[: rng.choice([2, 2, 1])], ends[1 : rng.choice([2, 3])])
+        how: dict[str, Any] = {"scan_input_axes": [rng.choice([0, 1, -1, 9])]} if rng.random() < 0.5 else {}
+        return helper.make_node(
+            "Scan", [x, x], [f"{name}s", name], body=body, num_scan_inputs=rng.choice([1, 1, 2, 7]), **how
+        )
+    body = helper.make_graph(nodes, "g", given[:1], ends[1:2])
+    return helper.make_node(rng.choice(["SequenceMap", "SequenceAt", "SplitToSequence"]), [x, place], [name], body=body)
 
 
 def _function(rng: Random, model: ModelProto) -> None:
-    calls = [helper.make_node(rng.choice(["f", "g", "Relu"]), ["a"], ["b"], domain=rng.choice(["", "f"]))]
-    opsets = [*model.opset_import]
-    model.functions.append(
-        helper.make_function("f", rng.choice(["f", "g"]), ["a"], ["b"], calls * rng.choice([1, 9]), opsets)
-    )
+    """Functions that call each other, some of them themselves, and too often."""
+    names = [f"f{number}" for number in range(rng.choice([1, 2, 3, 12, 70]))]
+    often = rng.choice([1, 1, 1, 2, 9])
+    for number, name in enumerate(names):
+        inner = rng.choice([*names[number + 1 :][:1] * 8, "Relu", rng.choice([*names, "Nothing"])])
+        calls = [
+            helper.make_node(inner, ["a"], [f"b{last}"], domain="f" if inner[0] == "f" else "") for last in range(often)
+        ]
+        if rng.random() < 0.1:
+            calls[0].attribute.add(name="alpha", ref_attr_name=rng.choice(["alpha", "beta"]), type=rng.randrange(8))
+        calls[-1].output[0] = rng.choice(["b"] * 9 + ["", "a"])
+        model.functions.append(
+            helper.make_function(
+                "f", name, ["a", "z"][: rng.randint(1, 2)], ["b"], calls, [*model.opset_import], ["alpha"]
+            )
+        )
     node = _node(rng, model)
-    node.op_type, node.domain = "f", "f"
+    node.op_type, node.domain = names[0], "f"
+    if rng.random() < 0.8:
+        del node.input[1:], node.output[1:], node.attribute[:]
+
+
+def _explained(rng: Random, model: ModelProto) -> None:
+    """Make a node one of those that onnx explains by others."""
+    node = _node(rng, model)
+    node.op_type = rng.choice(EXPLAINED)
+    model.opset_import.add(domain="", version=rng.choice([12, 18, 22, onnx.defs.onnx_opset_version()]))
+    if rng.random() < 0.7:
+        del node.attribute[:]
+
+
+def _explains(schema: Any) -> bool:
+    return bool(schema.all_function_opset_versions)
+
+
+EXPLAINED: Final = sorted({schema.name for schema in onnx.defs.get_all_schemas_with_history() if _explains(schema)})
+"""Operators that onnx itself says what they stand for."""
 
 
 def _arithmetic(rng: Random, model: ModelProto) -> None:
@@ -432,19 +506,21 @@ def _arithmetic(rng: Random, model: ModelProto) -> None:
 
 CHANGES: Final[Sequence[Callable[[Random, ModelProto], None]]] = (
     _drop, _repeat, _exchange, _rewire, _rename, _operator, _inputs, _outputs, _attribute, _attribute, _new_attribute,
-    _shape, _type, _constant, _constant, _opset, _subgraph, _function, _arithmetic,
+    _shape, _type, _constant, _constant, _opset, _subgraph, _subgraph,
+    _function, _explained, _arithmetic,
 )  # fmt: skip
 
 
 @cache
 def huge(nodes: int) -> bytes:
     """A model of so many nodes, each on what the one before it makes."""
-    node = helper.make_node("Relu", ["x"], ["x"])
-    given = helper.make_tensor_value_info("x", 1, [1, 4])
+    given, last = (helper.make_tensor_value_info(f"{number:07}", 1, [1, 4]) for number in (0, nodes))
     opset = helper.make_opsetid("", 17)
-    model = helper.make_model(helper.make_graph([node], "huge", [given], [given]), opset_imports=[opset])
-    part = node.SerializeToString()
-    whole = (bytes([1 << 3 | 2, len(part)]) + part) * (nodes - 1)
+    node = helper.make_node("Relu", ["0000000"], ["0000001"])
+    model = helper.make_model(helper.make_graph([node], "huge", [given], [last]), opset_imports=[opset])
+    template = node.SerializeToString().replace(b"0000000", b"%07d").replace(b"0000001", b"%07d")
+    part = bytes([1 << 3 | 2, len(node.SerializeToString())]) + template
+    whole = b"".join([part % (number, number + 1) for number in range(1, nodes)])
     size = bytes([len(whole) >> shift & 127 | 128 * (shift < 28) for shift in range(0, 35, 7)])
     return bytes(
         model.SerializeToString() + bytes([7 << 3 | 2]) + size + whole

@@ -18,6 +18,7 @@ from costmodel.errors import LONGEST, CostModelError, suggestion
 
 MAX_BYTES: Final = 1_000_000
 MAX_DEPTH: Final = 20
+DEEPER: Final = f"nested deeper than {MAX_DEPTH} levels"
 MAX_VALUES: Final = 200_000
 SHOWN: Final = 80
 """How much of a value a message shows."""
@@ -90,8 +91,12 @@ def parse(text: str, file: str, *, key: str = "", numbered: bool = True) -> Item
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark and numbered else 0
-        tab = "; a tab? indent with spaces" if "cannot start any token" in str(error.problem) else ""
-        Item("", file, line, key).fail(f"not valid YAML: {error.problem or error.context}{tab}")
+        problem = f"not valid YAML: {error.problem or error.context}"
+        if "cannot start any token" in problem:
+            problem += "; a tab? indent with spaces"
+        if "maximum nesting depth" in problem:  # libyaml's own limit, met by looking ahead before any event
+            problem = DEEPER
+        Item("", file, line, key).fail(problem)
     except (yaml.YAMLError, ValueError) as error:
         line = text.count("\n", 0, getattr(error, "position", 0)) + 1 if numbered else 0
         reason = getattr(error, "reason", str(error)).splitlines()[0]
@@ -130,7 +135,7 @@ class _Builder:
             if event.anchor or event.tag:
                 self._marked(event)
             if len(self.open) >= MAX_DEPTH:
-                self._at(event).fail(f"nested deeper than {MAX_DEPTH} levels")
+                self._at(event).fail(DEEPER)
             self._place(event, {} if isinstance(event, yaml.MappingStartEvent) else [], opens=True)
         elif isinstance(event, yaml.CollectionEndEvent):
             self.open.pop()

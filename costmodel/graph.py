@@ -68,11 +68,18 @@ class Weight(NamedTuple):
     dtype: Type = None
     shared: str = ""
     """The name of what several layers read as a weight of theirs, and that is stored once; '' for a layer's own."""
+    whole: int = 0
+    """How many values are stored under that name, where this layer reads a part of them; 0 where it reads all."""
 
     @property
     def elements(self) -> int:
         """How many values it holds."""
         return prod(self.shape)
+
+    @property
+    def stored(self) -> int:
+        """How many values are stored: its own, or those of which they are a part."""
+        return self.whole or self.elements
 
 
 class Stored(NamedTuple):
@@ -80,6 +87,7 @@ class Stored(NamedTuple):
 
     dtype: Type = None
     shared: str = ""
+    whole: int = 0
 
 
 class Loops(NamedTuple):
@@ -376,9 +384,22 @@ class Node:
                 raise self._error(f"would make an empty map {dims(shape)}")
         if len(types) < len(made):
             types *= len(made)
+        if self.stored:
+            self._check_stored(self.stored)
         self.outputs: Final = tuple(
             [Tensor(shape, dtype, self, index) for index, (shape, dtype) in enumerate(zip(made, types, strict=True))]
         )
+
+    def _check_stored(self, stored: Mapping[str, Stored]) -> None:
+        weights = {weight.name: weight for weight in self.op.weights(*self.input_shapes)}
+        for name, how in stored.items():
+            if name not in weights:
+                raise self._error(f"has no weight {name!r}; {suggestion(name, weights)}")
+            if how.whole and (not how.shared or how.whole < weights[name].elements):
+                raise self._error(
+                    f"cannot read its {name!r} of {weights[name].elements} values from {how.whole} that are stored as "
+                    f"{how.shared!r}; a part of what has a name is accepted"
+                )
 
     @property
     def weights(self) -> tuple[Weight, ...]:
@@ -388,7 +409,7 @@ class Node:
             given = [self.stored.get(weight.name, Stored()) for weight in weights]
             weights = tuple(
                 [
-                    weight._replace(dtype=how.dtype or weight.dtype, shared=how.shared)
+                    weight._replace(dtype=how.dtype or weight.dtype, shared=how.shared, whole=how.whole)
                     for weight, how in zip(weights, given, strict=True)
                 ]
             )
@@ -496,6 +517,7 @@ class Graph:
                     waiting.append(tensor.node)
         # A node can only read tensors that exist already, so the order of making is a topological order.
         self.nodes: Final[Mapping[str, Node]] = _named(sorted(reached, key=operator.attrgetter("serial")))
+        _check_shared(self.nodes)
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
@@ -506,7 +528,7 @@ class Graph:
     def parameters(self) -> int:
         """Learned values of all nodes; what several share counts once."""
         learned = [
-            (weight.shared or (name, weight.name), weight.elements)
+            (weight.shared or (name, weight.name), weight.stored)
             for name, node in self.nodes.items()
             for weight in node.weights
             if weight.kind == "parameter"
@@ -556,6 +578,19 @@ class Graph:
 
     def __repr__(self) -> str:
         return f"Graph({self.name}: {len(self.nodes)} nodes)"
+
+
+def _check_shared(nodes: Mapping[str, Node]) -> None:
+    """What several layers share is one constant, with as many values for each."""
+    known: dict[str, tuple[str, int]] = {}
+    for name, node in nodes.items():
+        for weight in node.weights if node.stored else ():
+            first, stored = known.setdefault(weight.shared, (name, weight.stored))
+            if weight.shared and stored != weight.stored:
+                raise WiringError(
+                    f"{first!r} and {name!r} share {weight.shared!r}, which has {stored} values for the one and "
+                    f"{weight.stored} for the other; 'whole' says of how many values a part is read"
+                )
 
 
 def _named(nodes: Sequence[Node]) -> dict[str, Node]:

@@ -66,8 +66,8 @@ def accounts(graph: Graph, conventions: Iterable[Convention]) -> list[Account]:
     nodes = [node for node in graph.nodes.values() if not isinstance(node.op, Input)]
     macs = [STANDARD.work(node).macs for node in nodes]
     weights = {weight.shared or (node, weight.name): weight for node in nodes for weight in node.weights}.values()
-    learned = sum(weight.elements for weight in weights if weight.kind == "parameter")
-    stored = {"learned": learned, "constants": sum(weight.elements for weight in weights), None: None}
+    learned = sum(weight.stored for weight in weights if weight.kind == "parameter")
+    stored = {"learned": learned, "constants": sum(weight.stored for weight in weights), None: None}
     return [
         Account(convention, tuple(_terms(convention, nodes, macs)), stored[convention.stored])
         for convention in conventions

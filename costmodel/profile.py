@@ -228,12 +228,15 @@ def _memory(graph: Graph, kernels: Sequence[Kernel]) -> tuple[_Data, _Data]:
         taken: dict[int, int | None] = {row: partly.get(row) for row in read}
         for node in kernel.nodes:
             partial = node.op.reads(*node.input_shapes) if type(node.op).reads is not Op.reads else {}
-            for name, shape, kind, dtype, shared in node.weights:
+            for name, shape, kind, dtype, shared, whole in node.weights:
                 row = common.setdefault(shared, len(rows)) if shared else len(rows)
                 if row == len(rows):
                     title = shared or f"{names[node]}.{name}"
-                    rows.append((title, kind, shape, BITS[dtype or graph.dtype], 0, len(kernels) - 1))
-                taken[row] = partial.get(name)
+                    rows.append(
+                        (title, kind, (whole,) if whole else shape, BITS[dtype or graph.dtype], 0, len(kernels) - 1)
+                    )
+                part = partial.get(name, prod(shape) if whole else None)
+                taken[row] = _sum(part, taken[row]) if row in taken else part
         if written:  # a view touches nothing
             parts += [(len(tensor_of) + at, part) for at, part in enumerate(taken.values()) if part is not None]
             tensor_of += [*taken, *written]
@@ -348,6 +351,11 @@ def _partial(kernel: Kernel) -> dict[Tensor, int | None]:
 def _most(part: int | None, other: int | None) -> int | None:
     """The larger of two parts, of which None is all."""
     return None if part is None or other is None else max(part, other)
+
+
+def _sum(part: int | None, other: int | None) -> int | None:
+    """Two parts of which None is all; they may be the same values, but a part is read for its own sake."""
+    return None if part is None or other is None else part + other
 
 
 def _moved(tensors: _Data, accesses: _Data, count: int) -> dict[str, list[int]]:

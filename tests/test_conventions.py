@@ -263,12 +263,11 @@ def run(*args):
 
 
 def test_the_command_line_shows_whose_number_it_is():
-    done = run("profile", "alexnet", "--hw", "paper-2012", "--convention", "ptflops", "--top", "1")
+    done = run("profile", "alexnet", "--hw", "paper-2012", "--convention", "convnet-burden", "--top", "1")
     assert done.returncode == 0, done.stderr
-    assert (
-        f"counted    {total(zoo.get('alexnet')(), 'ptflops')} MACs and extras, by the rules of ptflops" in done.stdout
-    )
-    assert "warning: ptflops has no rule for Lrn, which its number leaves out" in done.stdout
+    number = total(zoo.get("alexnet")(), "convnet-burden")
+    assert f"counted    {number} FLOPs (one per MAC, and extras), by the rules of" in done.stdout
+    assert "warning: convnet-burden has no rule for Lrn, which its number leaves out" in done.stdout
     assert "counted" not in run("profile", "lenet5", "--hw", "paper-2012").stdout
     shown = run("show", "onnx-tool").stdout
     assert "31 outputs" in shown
@@ -278,3 +277,9 @@ def test_the_command_line_shows_whose_number_it_is():
     assert "did you mean 'fvcore'" in wrong.stderr
     for tool in TOOLS:
         assert tool.name in run("list").stdout
+
+
+def test_a_local_norm_is_three_products_and_a_pool_over_padded_channels():
+    graph = Graph(Lrn(size=5)(Input((2, 6, 4, 3))()), "norm")
+    for name in ("ptflops", "calflops"):
+        assert total(graph, name) == 3 * (2 * 6 * 4 * 3) + 2 * (6 + 5 - 1) * 4 * 3

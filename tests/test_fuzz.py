@@ -62,7 +62,60 @@ def input_as_output():
     return model(nodes, {"x": (2, 3, 8, 8)}, {"s": np.array([0]), "e": np.array([1])}, ["f", "a", "y"])
 
 
+def nested(depth):
+    """Branches in branches, as bytes: Python's protobuf writes none that are nested so deep."""
+    graph = field(1, field(4, b"Relu") + field(1, b"x") + field(2, b"y"))
+    for _ in range(depth):
+        held = field(5, field(1, b"then_branch") + field(6, graph + field(12, field(1, b"y"))) + b"\xa0\x01\x05")
+        graph = field(1, field(4, b"If") + field(1, b"x") + field(2, b"y") + held)
+    return small().SerializeToString() + field(7, graph.replace(b"y", b"z"))
+
+
+def test_branches_in_branches_are_read_down_to_where_the_format_ends(tmp_path):
+    problem, printed = run(Case(".onnx", nested(20), PROFILE), tmp_path)
+    assert problem == ""
+    assert "node 'z' (If): holds no graph 'else_branch'" in printed
+
+
+def looped(trips, condition, **constants):
+    """A loop of a few nodes."""
+    nodes = [one("Relu", ["h"], ["k"]), one("Less", ["i", "n"], ["less"])]
+    inputs = [onnx.ValueInfoProto(name=name) for name in ("i", "c", "h")]
+    ends = [onnx.ValueInfoProto(name=name) for name in (condition, "k")]
+    body = onnx.helper.make_graph(nodes, "g", inputs, ends)
+    return small(one("Loop", [trips, "go", "x"], body=body), n=np.array(10**12), go=np.array(True), **constants)
+
+
+def bomb(calls, levels=12):
+    """Functions that each call the next so often."""
+    made = small(one("f0", domain="f"))
+    for level in range(levels):
+        kind, domain = (f"f{level + 1}", "f") if level + 1 < levels else ("Relu", "")
+        nodes = [one(kind, ["a"], [f"b{number}"], domain=domain) for number in range(calls)]
+        made.functions.append(onnx.helper.make_function("f", f"f{level}", ["a"], ["b0"], nodes, [*made.opset_import]))
+    return made
+
+
+def explained(kind, **how):
+    """An operator that onnx explains by others, without what it takes."""
+    made = small(one(kind, **how))
+    made.opset_import[0].version = 22
+    return made
+
+
 FOUND = {
+    "branches in branches": (lambda: nested(1000), PROFILE, "not an ONNX model"),
+    "a loop of many trips": (lambda: looped("n", "c"), PROFILE, "with what 'Loop' stands for there are more than"),
+    "a loop without an end": (lambda: looped("", "c"), PROFILE, "never ends"),
+    "a loop on what is around it": (lambda: looped("", "go"), PROFILE, "never ends"),
+    "a bomb of calls": (lambda: bomb(9), PROFILE, "with what 'f0' stands for there are more than"),
+    "calls too deep": (lambda: bomb(1, 70), PROFILE, "nested deeper than 64"),
+    "nothing to explain": (lambda: explained("CenterCropPad"), PROFILE, "takes 2 to 2 inputs, not 1"),
+    "an attribute of another type": (
+        lambda: explained("NegativeLogLikelihoodLoss", inputs=["x", "x"], reduction=7),
+        PROFILE,
+        "or of another type",
+    ),
     "a constant of a negative size": (negative_sizes, PROFILE, "constant 'w' has the shape (4, -2147483648)"),
     "no number, which no YAML holds": (no_number, ("export", "{}"), "epsilon: expected a number, not 'nan'"),
     "no layers": (lambda: small(one("Identity")), PROFILE, "a network needs at least one layer"),

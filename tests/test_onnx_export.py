@@ -18,7 +18,7 @@ from costmodel.execute import execute
 from costmodel.execute.weights import seeded_input, seeded_weights
 from costmodel.exporters.onnx import ALIGNMENT, LIMIT, _since, assembled, encode, encode_weights
 from costmodel.graph import Graph, Input, Op, block
-from costmodel.importers.onnx import shortest
+from costmodel.importers.protos import shortest
 from costmodel.ops import (
     Add,
     BatchNorm,

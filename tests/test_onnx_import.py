@@ -86,24 +86,19 @@ every_file = pytest.mark.parametrize("name", PRINTED)
 def as_converted(node, tool, name):
     """What a torch tool prints for a node, which it sees after a conversion of the file to torch.
 
-    Functions are not modules: no softmax is left, and a global mean is a mean over axes, which none counts. ptflops and
-    calflops patch functions: they see a local response norm as three products of the map and a mean pool on the map
-    with its further channels. A pool with pads that differ is a pool behind a pad, on a larger map. In inception_v1 the
-    matrix is behind a reshape: a function, of which fvcore and flop_counter see the products; and its one mean pool was
-    replaced by a global one.
+    Functions are not modules: no softmax is left, and a global mean is a mean over axes, which none counts. For ptflops
+    and calflops a pool with pads that differ is a pool behind a pad, on a larger map. In inception_v1 the matrix is
+    behind a reshape: a function, of which fvcore and flop_counter see the products; and its one mean pool was replaced
+    by a global one.
     """
-    patching = tool in ("ptflops", "calflops")
     kind = node.op.kind
     if kind in ("Softmax", "GlobalAveragePool") or (name == "inception_v1" and kind == "AveragePool"):
         return 0
     if name == "inception_v1" and kind == "Linear" and tool not in ("fvcore", "flop_counter"):
         return 0
     counted = CONVENTIONS[tool].counted(node, CONVENTIONS[tool].work(node)) or 0
-    if patching and kind == "Lrn":
-        ((n, c, *spatial),) = node.input_shapes
-        return 3 * n * c * prod(spatial) + n * (c + node.op.size - 1) * prod(spatial)
     if (
-        patching
+        tool in ("ptflops", "calflops")
         and kind in ("MaxPool", "AveragePool")
         and any(before != after for before, after in node.op.window.pads)
     ):
@@ -269,6 +264,12 @@ CASES = {
         [one("MatMul", ("x", "w"))],
         {"shape": (2, 4, 5), "constants": {"w": (2, 5, 7)}},
         ["MatMul(held=(2, 5, 7))"],
+    ),
+    "matmul of a vector": (
+        [one("MatMul", ("x", "v"), ("h",)), one("MatMul", ("h", "w"))],
+        {"shape": (2, 5), "constants": {"v": (5,), "w": (2, 3)}},
+        ["Linear(features=1, bias=False, channels=5)", "Reshape(to=(2,))", "Reshape(to=(1, 2))",
+         "Linear(features=3, bias=False, channels=2)", "Reshape(to=(3,))"],
     ),
     "matmul of maps": ([one("MatMul", ("x", "x"))], {"shape": (2, 4, 4)}, ["MatMul()"]),
     "sum": (
@@ -836,6 +837,7 @@ FOLDED = [
     ("Slice", [SEVEN, np.array([-1]), np.array([-(2**62)]), np.array([0]), np.array([-1])], {}),
     ("Sqrt", [REAL**2], {}),
     ("Slice", [SEVEN, np.array([3]), np.array([0]), np.array([0]), np.array([-2])], {}),
+    ("Split", [REAL, np.array([3])], {"axis": 1}),
     ("Squeeze", [REAL[None]], {}), ("Squeeze", [REAL[:, None], np.array([-2])], {}), ("Sub", [SEVEN, SOME], {}),
     ("Tile", [REAL, np.array([2, 3])], {}), ("Transpose", [REAL], {}), ("Transpose", [REAL[None]], {"perm": [2, 0, 1]}),
     ("Unsqueeze", [REAL, np.array([0, -1])], {}), ("Where", [TRUE, SEVEN, SOME], {}),
@@ -856,6 +858,14 @@ def test_constants_are_those_of_onnx_runtime(kind, arrays, attributes, tmp_path)
     (theirs,) = session.run(None, {"x": np.zeros((1, 3, 8, 8), np.float32)})
     assert (ours.dtype, ours.shape, reader.values["y"].shape) == (theirs.dtype, theirs.shape, theirs.shape)
     np.testing.assert_allclose(ours, theirs, rtol=1e-6 if ours.dtype == np.float32 else 0)
+
+
+def test_a_constant_is_split_in_parts(tmp_path):
+    parts = [one("Split", ("c",), ("a", "b", "y"), axis=1), one("Concat", ("y", "a", "b"), ("z",), axis=1)]
+    made = model(parts, constants={"c": np.arange(10).reshape(2, 5)})
+    reader = Reader(Path("model.onnx"), made, skip=False, fixed=True)
+    reader.nodes()
+    np.testing.assert_array_equal(reader.values["z"].read(), [[4, 0, 1, 2, 3], [9, 5, 6, 7, 8]])
 
 
 def test_all_arithmetic_is_compared():
@@ -1209,3 +1219,27 @@ def test_shared_weights_go_around(tmp_path):
         path.write_bytes(costmodel.to_onnx(graph).SerializeToString() if file == "net.onnx" else encode(graph))
         assert costmodel.network(str(path)) == graph
     assert costmodel.network(str(tmp_path / "net.yaml")).parameters == 144
+
+
+def test_a_part_of_a_weight_is_read_and_the_whole_is_counted_once(tmp_path):
+    nodes = [
+        one("Gemm", ("x", "w"), ("h",), name="all", transB=1),
+        one("Slice", ("w", "zero", "three", "zero"), ("rows",)),
+        one("Gemm", ("h", "rows"), ("g",), name="some", transB=1),
+        one("Gather", ("places", "one"), ("place",), axis=0),
+        one("Add", ("g", "place"), name="place_of_three"),
+    ]
+    numbers = {name: np.array([value]) for name, value in (("zero", 0), ("three", 3), ("one", 1))}
+    weights = {"w": np.ones((12, 12), np.float32), "places": np.ones((7, 3), np.float32)}
+    graph = read(tmp_path, *nodes, shape=(2, 12), constants={**numbers, **weights})
+    layers = profile(graph).layers
+    assert graph.parameters == layers.total("parameters") == 12 * 12 + 7 * 3
+    assert layers["weight_bytes"] == (4 * 144, 4 * 3 * 12, 4 * 3)
+    assert list(verify(graph).differences.rows()) == []
+    for file in ("net.onnx", "net.yaml"):
+        path = tmp_path / file
+        path.write_bytes(costmodel.to_onnx(graph).SerializeToString() if file == "net.onnx" else encode(graph))
+        assert costmodel.network(str(path)) == graph
+    session = onnxruntime.InferenceSession(costmodel.to_onnx(graph, seed=1).SerializeToString())
+    x = np.linspace(-1, 1, 24, dtype=np.float32).reshape(2, 12)
+    np.testing.assert_allclose(session.run(None, {"x": x})[0], execute(graph, [x], seed=1)[0], rtol=1e-5, atol=1e-6)

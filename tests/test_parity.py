@@ -101,7 +101,7 @@ def test_mistakes_of_tools_are_errors_and_what_they_have_no_rule_for_is_named():
         ("standard", "", 0, linear + pairs), ("error", "MatMul", 1, -pairs), ("error", "Linear", 1, -9 * 36),
     ]  # fmt: skip
     assert account(tokens(), "torchinfo").terms[2].error.startswith("a linear layer is counted once per image")
-    assert ("no rule", "Lrn", 1, 0) in terms(tokens(), "ptflops")
+    assert ("no rule", "Lrn", 1, 0) in terms(tokens(), "convnet-burden")
     assert ("no rule", "MatMul", 1, -pairs) in terms(tokens(), "convnet-burden")
     assert "error" not in {term.term for term in account(network(), "torchinfo").terms}
 
@@ -132,7 +132,7 @@ def test_the_page_adds_up_and_fits(columns):
     for name, text, number in statements:
         macs, *differences = re.findall(r" ([+-]?\d[\d,]{3,})", text)
         assert whole(number) == numbers[name] == whole(macs) + sum(map(whole, differences))
-    assert "no rule:  ptflops: none known for Lrn" in done.stdout
+    assert "no rule:  convnet-burden: none known for Lrn" in done.stdout
 
 
 def test_rows_add_up_in_files(tmp_path):

@@ -17,6 +17,7 @@ from costmodel.ops import (
     BatchNorm,
     Conv,
     Dropout,
+    Embedding,
     Flatten,
     GlobalAveragePool,
     Input,
@@ -747,3 +748,39 @@ def test_linear_layers_have_a_loop_nest_but_no_window():
     (dense,) = profile(Graph(Linear(5)(Input((2, 7, 3))()))).layers.rows()
     assert [dense[name] for name in ("batch", "groups", "pixels", "filters", "reduction")] == [2, 1, 7, 5, 3]
     assert (dense["kernel_width"], dense["macs"]) == (0, 2 * 7 * 5 * 3)
+
+
+def tied(whole):
+    """A table of 10 words, of which a layer behind it reads the first 3 rows, and the last layer all."""
+    words = Input((1, 5), "int64")()
+    (x,) = Embedding(10, 4).apply(words, name="table", stored={"weight": Stored(shared="w")})
+    (x,) = Linear(3, bias=False).apply(x, name="some", stored={"weight": Stored(shared="w", whole=whole)})
+    x = Linear(4, bias=False)(x, name="own")
+    (x,) = Linear(10, bias=False).apply(x, name="all", stored={"weight": Stored(shared="w")})
+    return Graph(x, "tied")
+
+
+def test_a_part_of_what_is_stored_is_read_and_the_whole_is_counted_once():
+    needs = profile(tied(40))
+    assert tied(40).parameters == needs.layers.total("parameters") == 10 * 4 + 4 * 3
+    assert needs.layers["weight_bytes"] == (5 * 4 * 4, 3 * 4 * 4, 4 * 3 * 4, 10 * 4 * 4)
+    assert needs.tensors["elements"][needs.tensors["tensor"].index("w")] == 40
+    assert list(verify(tied(40)).differences.rows()) == []
+
+
+@pytest.mark.parametrize(
+    ("whole", "problem"),
+    [
+        (0, "'table' and 'some' share 'w', which has 40 values for the one and 12 for the other"),
+        (41, "'table' and 'some' share 'w', which has 40 values for the one and 41 for the other"),
+        (11, "some: .* cannot read its 'weight' of 12 values from 11 that are stored as 'w'"),
+    ],
+)
+def test_what_is_shared_is_one_constant(whole, problem):
+    with pytest.raises(WiringError, match=problem):
+        tied(whole)
+
+
+def test_only_a_weight_that_a_layer_has_can_be_stored():
+    with pytest.raises(WiringError, match="has no weight 'wait'; did you mean 'weight'"):
+        Linear(3).apply(Input((1, 4))(), stored={"wait": Stored("int8")})

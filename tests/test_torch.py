@@ -150,6 +150,28 @@ def test_shared_weights_count_once():
     assert graph.notes == ()
 
 
+class Parts(nn.Module):
+    """Of a table of 50 places the first 4 are read, and of a table of words all and the first."""
+
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(9, 6)
+        self.places = nn.Parameter(torch.zeros(1, 50, 6))
+        self.normed = nn.utils.parametrizations.weight_norm(nn.Linear(6, 5))
+
+    def forward(self, words):
+        return self.normed(self.words(words) + self.places[:, :4] + self.words.weight[0])
+
+
+def test_a_parameter_that_is_read_in_part_counts_whole():
+    graph = costmodel.from_torch(Parts().eval(), torch.zeros(1, 4, dtype=torch.long))
+    layers = profile(graph).layers
+    assert graph.parameters == layers.total("parameters") == 9 * 6 + 50 * 6 + 6 * 5 + 5
+    assert layers.total("weight_bytes") == 4 * (4 * 6 + 4 * 6 + 6 + 6 * 5 + 5)
+    (note,) = graph.notes  # a length for each row of the normed matrix
+    assert note.startswith("1 parameter is merged into others before any image and not counted, 5 values: normed.")
+
+
 class Tokens(nn.Module):
     """Words and their places, a mask, a class token, and two layers of an encoder."""
 

@@ -45,6 +45,10 @@ def _softmax_rows(node: Node) -> int:
     return _inputs(node) // node.input_shapes[0][getattr(node.op, "axis", -1)]
 
 
+def _summed_channels(node: Node) -> int:
+    return node.input_shapes[0][1] + int(getattr(node.op, "size", 1)) - 1
+
+
 NOTHING: Final = Count("0", lambda _: 0)
 MAC: Final = Count("MAC", _macs)
 TWICE_MAC: Final = Count("2 MAC", lambda node: 2 * _macs(node))
@@ -58,6 +62,10 @@ ROWS_IGNORED: Final = PARAMETERS._replace(
 UNSEEN: Final = NOTHING._replace(wrong="products of two maps are functions, not modules, and are not seen")
 
 
+PATCHED_LRN: Final = Count(
+    "3 inputs, and inputs with size - 1 further channels",  # three products, and a mean pool over padded channels
+    lambda node: 3 * _inputs(node) + _inputs(node) // node.input_shapes[0][1] * _summed_channels(node),
+)
 UNSEEN_ATTENTION: Final = NOTHING._replace(wrong="fused attention is one function, whose products are not seen")
 
 
@@ -171,6 +179,7 @@ TOOLS: Final[tuple[Convention, ...]] = (
         Elu=_each(2, "inputs"), LeakyRelu=_each(1, "inputs"), PRelu=_each(2, "inputs"),
         Relu6=_each(1, "inputs"), Gelu=_each(2, "inputs"), Silu=_each(1, "inputs"), Softmax=_each(1, "inputs"),
         AveragePool=_each(2, "inputs"), MaxPool=_each(2, "inputs"), GlobalAveragePool=_each(2, "inputs"),
+        Lrn=PATCHED_LRN,
     ),
     _tool(
         "thop", "MACs and extras", "thop 0.1.1; matches exact module classes only",
@@ -192,7 +201,8 @@ TOOLS: Final[tuple[Convention, ...]] = (
         Elu=_each(1, "inputs"), LeakyRelu=_each(1, "inputs"), PRelu=_each(1, "inputs"),
         Conv=TWICE_MAC_AND_BIAS, Linear=TWICE_MAC, MatMul=TWICE_MAC, BatchNorm=_each(2, "inputs"),
         Relu=_each(1, "inputs"), Gelu=_each(1, "inputs"), Silu=_each(1, "inputs"), Softmax=_each(1, "inputs"),
-        AveragePool=_each(1, "inputs"), MaxPool=_each(1, "inputs"), GlobalAveragePool=_each(1, "inputs"), per_mac=2,
+        AveragePool=_each(1, "inputs"), MaxPool=_each(1, "inputs"), GlobalAveragePool=_each(1, "inputs"),
+        Lrn=PATCHED_LRN, per_mac=2,
     ),
     _tool(
         "calflops-macs", "MACs", "calflops 0.3.2, its second number; a product by the @ operator is not seen",

@@ -269,18 +269,18 @@ class _Running:
         """Run one operator, and plain NumPy on the same operands."""
         name = self.names[node]
         constants: dict[str, Array] = {}
-        types = {weight.name: weight.dtype for weight in node.weights}
-        shared = {weight.name: weight.shared for weight in node.weights}
+        known = {weight.name: weight for weight in node.weights}
 
         def constant(wanted: str, shape: Shape) -> Array:
-            weight = Weight(wanted, shape, dtype=types.get(wanted), shared=shared.get(wanted, ""))
+            weight = known[wanted]._replace(shape=shape) if wanted in known else Weight(wanted, shape)
             array = seeded_weight(name, weight, self.seed, self.dtype)
             constants[wanted] = wide(array, weight.dtype)
             if weight.shared not in self.shared:
-                did.elements += array.size
+                did.elements += weight.stored
             if weight.shared:
                 self.shared.add(weight.shared)
-            did.weights[weight.shared or f"{name}.{wanted}"] = nbytes(array, weight.dtype)
+            key = weight.shared or f"{name}.{wanted}"
+            did.weights[key] = nbytes(array, weight.dtype) + (did.weights.get(key, 0) if weight.whole else 0)
             return array
 
         before = self.counter.work()

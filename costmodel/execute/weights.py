@@ -45,11 +45,11 @@ def seeded_weights(name: str, node: Node, seed: int, network: str = "float32") -
 
 
 def seeded_weight(name: str, weight: Weight, seed: int, network: str = "float32") -> Array:
-    """One constant of a node, in its element type or the network's."""
+    """One constant of a node, in its element type or the network's; of what is stored whole the first values."""
     low, high = SPANS.get(weight.dtype or "") or _range(weight)
-    return uniform(
-        weight.shared or f"{name}.{weight.name}", seed, weight.shape, low, high, stored_type(weight.dtype, network)
-    )
+    key = weight.shared or f"{name}.{weight.name}"
+    whole = uniform(key, seed, (weight.stored,), low, high, stored_type(weight.dtype, network))
+    return whole[: weight.elements].reshape(weight.shape)
 
 
 def stored_type(dtype: Type, network: str) -> str:
@@ -58,7 +58,7 @@ def stored_type(dtype: Type, network: str) -> str:
 
 
 def _range(weight: Weight) -> tuple[float, float]:
-    if weight.name == "weight":
+    if weight.name == "weight" and not weight.shared:  # what is shared is the same for all, whatever they call it
         bound = UNIT_VARIANCE * sqrt(2 / prod(weight.shape[1:]))  # of what goes into one output, half is cut by a ReLU
         return -bound, bound
     if weight.name in {"gamma", "variance"} or weight.name.endswith("scale"):

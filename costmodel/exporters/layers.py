@@ -210,7 +210,9 @@ def _stored(node: Node) -> dict[str, str]:
     """What must be said of how a layer's weights are stored."""
     said = {
         quoted(name): _braces(
-            ({"dtype": how.dtype} if how.dtype else {}) | ({"shared": quoted(how.shared)} if how.shared else {})
+            ({"dtype": how.dtype} if how.dtype else {})
+            | ({"shared": quoted(how.shared)} if how.shared else {})
+            | ({"whole": str(how.whole)} if how.whole else {})
         )
         for name, how in (node.stored or {}).items()
     }

@@ -16,9 +16,10 @@ from costmodel.errors import CostModelError, UnsupportedError, WiringError
 from costmodel.execute import DTYPES, Weights, check_weights
 from costmodel.execute.weights import SPANS, seeded_weight
 from costmodel.exporters.layers import compact
-from costmodel.graph import BITS, Graph, Input, Node, Op, Shape, Tensor, Type, Weight, size_in_bytes
+from costmodel.graph import BITS, Graph, Input, Node, Op, Shape, Tensor, Type, Weight, dims, size_in_bytes
 from costmodel.importers.folding import known
-from costmodel.importers.onnx import OWN, Reader, attributes_of
+from costmodel.importers.onnx import OWN, Reader
+from costmodel.importers.protos import attributes_of
 from costmodel.ops.onnx import NUMBERS, Constant, Given, OnnxForm, OnnxNode, Operand, Step, path
 
 try:
@@ -81,12 +82,22 @@ def assembled(
     given = weights or {}
     return writer.model(
         numpy_helper.from_array(
-            seeded_weight(held.layer, held.weight, seed, graph.dtype) if seed is not None
-            else given[held.layer][held.weight.name],
+            seeded_weight(held.layer, held.weight, seed, graph.dtype) if seed is not None else _given(held, given),
             held.name,
         )
         for held in writer.held
     )  # fmt: skip
+
+
+def _given(held: "_Held", weights: Weights) -> Array:
+    """The values of a weight; a layer that reads a part of what is stored does not have them all."""
+    array = weights[held.layer][held.weight.name]
+    if array.shape != held.weight.shape:
+        raise CostModelError(
+            f"weights of {held.layer!r}: its {held.weight.name!r} is a part of {held.name!r}, which is "
+            f"{dims(held.weight.shape)}, and not given whole"
+        )
+    return array
 
 
 class _Held(NamedTuple):
@@ -136,10 +147,12 @@ class _Writer:
         for weight in node.weights:
             weights.append(weight.shared or f"{title}.{weight.name}")
             if weight.shared not in self.shared:
-                size = size_in_bytes(weight.elements, BITS[weight.dtype or self.graph.dtype])
-                self.held.append(_Held(weights[-1], name, weight, self.kind(weight.dtype), size))
+                size = size_in_bytes(weight.stored, BITS[weight.dtype or self.graph.dtype])
+                self.held.append(_Held(weights[-1], name, self.whole(weight), self.kind(weight.dtype), size))
             if weight.shared:
                 self.shared.add(weight.shared)
+            if weight.whole:
+                weights[-1] = self.part(weight, f"{title}.{weight.name}")
         key = (node.op, node.input_shapes, tuple([tensor.dtype for tensor in node.inputs]))
         if key not in self.forms:
             try:
@@ -158,6 +171,23 @@ class _Writer:
         (step,) = form.steps
         inputs = [operands[source] if isinstance(source, str) else self.constant(source) for source in step.inputs]
         self.nodes.append(helper.make_node(step.kind, inputs, results, title, **step.attributes))
+
+    def whole(self, weight: Weight) -> Weight:
+        """What is stored, in the shape in which some layer reads all of it, if one does."""
+        if not weight.whole:
+            return weight
+        every = (other for node in self.graph.nodes.values() if node.stored for other in node.weights)
+        shapes = (other.shape for other in every if other.shared == weight.shared and not other.whole)
+        return weight._replace(shape=next(shapes, (weight.whole,)), whole=0)
+
+    def part(self, weight: Weight, title: str) -> str:
+        """Take the first values of a constant that is stored whole -> the name of the part."""
+        made = weight.shared
+        for kind, *told in (("Reshape", (-1,)), ("Slice", (0,), (weight.elements,)), ("Reshape", weight.shape)):
+            inputs = [made, *[self.constant(numbers) for numbers in told]]
+            made = f"{title}.{kind.lower()}{len(self.nodes)}"
+            self.nodes.append(helper.make_node(str(kind), inputs, [made], made))
+        return made
 
     def form(self, node: Node) -> _Form:
         """Find out how a layer is written."""

@@ -4,18 +4,21 @@ Only small constants have values here. Weights are shapes; what is done to a wei
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
+from itertools import accumulate
 from math import prod
 from typing import Any, Final
 
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
-from costmodel.graph import FRACTIONS, Input, Op, Shape, Tensor
+from costmodel.graph import FRACTIONS, Input, Op, Shape, Tensor, Type
 from costmodel.ops.checks import broadcast
 from costmodel.ops.elementwise import Binary
 from costmodel.ops.functions import Function
 from costmodel.ops.indexing import Trilu
-from costmodel.ops.onnx import Constant, OnnxNode, own
+from costmodel.ops.layout import split_sizes
+from costmodel.ops.onnx import NUMBERS, Constant, OnnxNode, own
 from costmodel.ops.reduction import CumSum
 
 LIMIT: Final = 4096
@@ -24,6 +27,9 @@ LIMIT: Final = 4096
 
 ARRANGED: Final = frozenset({"Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 """Operators that make the same values of a constant, in another arrangement."""
+
+PARTS: Final = frozenset({"Gather", "GatherND", "Slice"})
+"""Operators that take a part of a constant, which is stored whole."""
 
 
 def known(values: Array, network: str) -> Constant:
@@ -35,13 +41,26 @@ def fold(node: OnnxNode) -> tuple[Constant, ...] | None:
     """What a node makes where that is constant; None for a layer."""
     if node.kind in SOURCES:
         return (SOURCES[node.kind](node),)
+    if node.kind == "CastLike" and isinstance(node.operand(0), Constant):
+        node = replace(
+            node, kind="Cast", inputs=node.inputs[:1], attributes={"to": NUMBERS[_cast_to(node) or node.dtype]}
+        )
     constants = [operand for operand in node.inputs if isinstance(operand, Constant)]
     if not constants or node.tensors:
         return None
     learned = any(operand.learned and operand.elements > 1 for operand in constants)
     first = constants[0]
     stored = (first.stored or first.shape) if node.kind == "Expand" else None
-    return tuple([made._replace(learned=learned, stored=stored) for made in _folded(node, constants)])
+    made = [made._replace(learned=learned, stored=stored) for made in _folded(node, constants)]
+    return tuple([_part(node, first, each) for each in made] if learned else made)
+
+
+def _part(node: OnnxNode, first: Constant, made: Constant) -> Constant:
+    """What is taken of a learned constant is a part of it, and stays one in another arrangement."""
+    whole = first.whole or (first.elements if node.kind in PARTS and made.elements < first.elements else 0)
+    if not (whole and first.name and made.elements <= first.elements and node.kind in PARTS | ARRANGED):
+        return made
+    return made._replace(name=first.name, whole=whole)
 
 
 def _folded(node: OnnxNode, constants: Sequence[Constant]) -> tuple[Constant, ...]:
@@ -51,16 +70,18 @@ def _folded(node: OnnxNode, constants: Sequence[Constant]) -> tuple[Constant, ..
         if None not in node.inputs and not any(array is None for array in arrays):
             try:
                 with np.errstate(all="ignore"):
-                    values = np.asarray(COMPUTED[node.kind](node, *arrays))
+                    made = COMPUTED[node.kind](node, *arrays)
             except _TooManyError as many:
                 return (Constant(many.shape, dtype=constants[-1].dtype),)
-            return (known(values, node.dtype)._replace(name=_name(node)),)
+            parts = map(np.asarray, made if isinstance(made, list) else [made])
+            return tuple([known(values, node.dtype)._replace(name=_name(node)) for values in parts])
     if node.kind == "DequantizeLinear":  # once, ahead of any image: what is kept and read is the whole numbers
         return (constants[0]._replace(read=lambda: None),)
     if node.kind in SHAPED:
         first = constants[0]
-        dtype = node.type(int(node.get("to", 0))) if node.kind == "Cast" else first.dtype
-        return (Constant(SHAPED[node.kind](node, first.shape), name=first.name, dtype=dtype),)
+        dtype = _cast_to(node) if node.kind == "Cast" else first.dtype
+        shape = SHAPED[node.kind](node, first.shape)
+        return (Constant(shape, name=first.name if shape == first.shape else "", dtype=dtype),)
     return _weights(node)
 
 
@@ -184,7 +205,7 @@ def _where(node: OnnxNode, condition: Array, a: Array, b: Array) -> Array:  # no
 
 
 def _cast(node: OnnxNode, x: Array) -> Array:
-    wanted = node.type(int(node.get("to", 0))) or node.dtype
+    wanted = _cast_to(node) or node.dtype
     if wanted not in np.sctypeDict:
         raise UnsupportedError(f"arithmetic with {wanted} is not supported")
     return x.astype(wanted)
@@ -211,6 +232,11 @@ def _slice(node: OnnxNode, x: Array, *_: Array) -> Array:
 
 def _concat(node: OnnxNode, *arrays: Array) -> Array:
     return np.concatenate(arrays, axis=int(node.get("axis", 1)))
+
+
+def _split(node: OnnxNode, x: Array, *_: Array) -> list[Array]:
+    *places, _whole = accumulate(split_sizes(node, x.shape))
+    return np.split(x, places, axis=node.axis(0, x.ndim))
 
 
 def _reshape(node: OnnxNode, x: Array, *_: Array) -> Array:
@@ -292,6 +318,7 @@ COMPUTED: Final[Mapping[str, Callable[..., Array]]] = {
     "ReduceSum": _reduced(np.sum),
     "Reshape": _reshape,
     "Slice": _slice,
+    "Split": _split,
     "Squeeze": _squeeze,
     "Tile": _tile,
     "Transpose": _transpose,
@@ -317,11 +344,21 @@ SHAPED: Final[Mapping[str, Callable[[OnnxNode, Shape], Shape]]] = {
 """What operators that are no layers make of a weight."""
 
 
+def _cast_to(node: OnnxNode) -> Type:
+    """The type that a cast makes: of a number, or that of the second operand."""
+    if node.kind == "Cast":
+        return node.type(int(node.get("to", 0)))
+    like = node.operand(1)
+    if like is None:
+        raise WiringError("takes 2 inputs")
+    return like.dtype
+
+
 def passes(node: OnnxNode) -> Tensor | None:
     """The operand that a node hands on as it is: no layer, under another name."""
     if node.kind == "Identity":
         return node.tensor()
-    if node.kind == "Cast" and node.tensors and node.type(int(node.get("to", 0))) == node.tensor().dtype:
+    if node.kind in ("Cast", "CastLike") and node.tensors and _cast_to(node) == node.tensor().dtype:
         return node.tensor()
     return None
 

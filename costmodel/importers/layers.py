@@ -136,10 +136,6 @@ class _Network:
             node = Node(layer.op, inputs, own, block, layer.weights)
         except CostModelError as error:
             item.fail(str(error))
-        known = [weight.name for weight in node.weights] if layer.weights else []
-        for name in layer.weights or ():
-            if name not in known:
-                item.fail(f"{node.label} has no weight {name!r}; {suggestion(name, known)}")
         self.previous = node.outputs[0]
         if self.previous.elements >= ELEMENTS:
             item.fail(f"{node.label}: a map of 2^63 elements or more is too large")

@@ -1,42 +1,46 @@
 """model.onnx -> Graph: each node through the operator that takes its name; weights are shapes and are not read.
 
 The file's own shapes are those of its inputs only. All others come from our operators; a file's declarations of inner
-shapes are used for nothing but operators that are left out on purpose.
+shapes are used for nothing but operators that are left out on purpose. A node that stands for others (the call of a
+function, an If, a Loop, a Scan) becomes a block of the layers that these make.
 """
 
-import struct
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Mapping, Sequence
-from functools import cache, partial
-from math import prod
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from costmodel import document
-from costmodel.arrays import Array
 from costmodel.errors import CostModelError, UnsupportedError, WiringError, suggestion
-from costmodel.graph import FRACTIONS, Graph, Input, Op, Shape, Source, Tensor, Type, dims
+from costmodel.graph import Graph, Input, Op, Shape, Source, Tensor, Type, dims
 from costmodel.importers import plan
-from costmodel.importers.folding import ARRANGED, COMPUTED, LIMIT, SHAPED, SOURCES, attribute, fold, passes
+from costmodel.importers.folding import COMPUTED, SHAPED, SOURCES, fold, passes
 from costmodel.importers.opaque import UNKNOWN, Opaque, left_out
+from costmodel.importers.protos import element_type, values_of
 from costmodel.importers.shapes import Shapes, given, titled
 from costmodel.importers.structure import LARGE, without_values
 from costmodel.ops.onnx import TYPES, Constant, OnnxNode, Operand, own
 
 try:
     from google.protobuf.message import DecodeError
-    from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+    from onnx import ModelProto, NodeProto
 except ImportError:
     raise CostModelError("reading ONNX files needs the extra 'onnx': pip install 'costmodel[onnx]'") from None
+
+from costmodel.importers.control import CONTROL
+from costmodel.importers.functions import DEEPEST, Function, Functions, bound, domain
+from costmodel.importers.scopes import LEFT_OUT, MADE, Body, Call, Items, LeftOut, Scope, Value, text
+from costmodel.importers.sequences import SEQUENCES
 
 FILE_LIMIT: Final = 2**31 - 1
 """Bytes; protobuf reads no more."""
 
 NODE_LIMIT: Final = 250_000
-"""How many nodes a file may have."""
+"""How many nodes a file may have, and how many it may stand for once functions are called and loops have run."""
 
-DOMAINS: Final = ("", "ai.onnx")
+LONGEST: Final = 4096
+"""How many letters the name of a node may have, with those of the nodes that it stands in."""
 
 OWN: Final = "costmodel"
 """The domain of our own operators, whose attributes are texts as in a list of layers."""
@@ -44,11 +48,8 @@ OWN: Final = "costmodel"
 CONSTANTS: Final = frozenset((*COMPUTED, *SHAPED))
 """Operators that are known where their operands are constants."""
 
-MADE: Final = frozenset({"Constant", "ConstantOfShape"})
-"""Operators whose results are constants of their own."""
-
-READABLE: Final[Mapping[int, int]] = {6: LIMIT, 7: LIMIT, 9: LIMIT, 1: 64, 10: 64, 11: 64}
-"""Element types whose values may tell a node what to do -> of how many elements at most."""
+OPSET: Final = 18
+"""The operator set of nodes that stand in the place of others."""
 
 MALFORMED: Final = (AssertionError, AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
 """What attributes and inputs of wrong types or numbers end in."""
@@ -105,43 +106,37 @@ def _data(file: BinaryIO, size: int) -> bytes:
         return without_values(whole)
 
 
+class PlacedError(WiringError):
+    """An error whose message has the node's place already."""
+
+
 class Reader:
     """A file on its way to a graph: what each name stands for so far, and what was left out."""
 
     def __init__(self, path: Path, model: ModelProto, *, skip: bool, fixed: bool) -> None:
         self.path: Final = path
         self.model: Final = model.graph
-        self.skip: Final = skip
-        self.opset: Final = max([entry.version for entry in model.opset_import if entry.domain in DOMAINS], default=1)
+        self.skip = skip
         self.dtype: Final = element_type(model)
-        self.values: Final[dict[str, Operand]] = {}
-        self.held: Final[set[str]] = set()
-        """Names whose values were left out, so that what is behind them has no shape."""
         self.ends: Final[list[Tensor]] = []
         """Tensors that only what was left out reads."""
-        self.taken: Final[dict[str, int]] = {}
-        self.sources: Final[dict[str, Source]] = {}
+        self.taken: dict[str, int] = {}
+        self.sources: dict[str, Source] = {}
         self.skipped: Final[Counter[str]] = Counter()
+        self.unfolded: Final[Counter[str]] = Counter()
+        """Operators that onnx itself said what they stand for."""
         self.behind = 0
+        self.nodes_so_far = len(model.graph.node)
         self.declared: Final[Mapping[str, tuple[Shape, Type]]] = self._declared() if skip and fixed else {}
-        self.read: Final = Counter([name for node in self.model.node for name in node.input])
-        self.read.update([output.name for output in self.model.output])
         try:
-            self.values.update((tensor.name, constant(tensor, self.dtype)) for tensor in self.model.initializer)
+            self.functions: Final = Functions(model, self.dtype)
+            body = Body(model.graph, self.dtype)
         except WiringError as error:
             raise WiringError(f"{path}: {error}") from None
-        self.common: Final = self._common()
-        for sparse in self.model.sparse_initializer:
-            self.values[sparse.values.name] = Constant(tuple(sparse.dims), name=sparse.values.name)
-
-    def _common(self) -> frozenset[str]:
-        """The constants that several nodes read, also in other arrangements."""
-        readers = {name: self.read[name] for name in self.values}
-        readers |= {name: self.read[name] for node in self.model.node if node.op_type in MADE for name in node.output}
-        for node in self.model.node:
-            if node.op_type in ARRANGED and node.output and node.input and node.input[0] in readers:
-                readers[node.input[0]] += self.read[node.output[0]] - 1
-        return frozenset([name for name, count in readers.items() if count > 1])
+        self.values: Final[dict[str, Value]] = dict(body.constants)
+        self.main: Final = Scope(body, self.values, self.values, self.functions.opsets)
+        self.common: set[str] = set(self.main.common())
+        """The names of constants that several nodes read."""
 
     def _declared(self) -> dict[str, tuple[Shape, Type]]:
         """The inner shapes that a file declares and that are whole, with the types."""
@@ -159,6 +154,9 @@ class Reader:
         for name in names:
             if not (isinstance(name, str) and name.isprintable()):
                 raise CostModelError(f"{self.path}: the name of input {name!r} is not plain text")
+        for name, count in Counter(names).items():
+            if count > 1:
+                raise CostModelError(f"{self.path}: {count} inputs are named {name!r}")
         if "" in given and len(names) == 1:
             given = {names[0]: given[""]}
         for name in given:
@@ -170,7 +168,8 @@ class Reader:
             name = value.name
             if name in unset or (batch != 1 and not unset and sizes[name]):
                 sizes[name][0] = batch
-            apart = OnnxNode("Input", self.opset, {}, (), (True,), name, self.taken, named=False, sources=self.sources)
+            source = Source("value", name)
+            apart = OnnxNode("Input", 1, {}, (), (True,), name, self.taken, source=source, sources=self.sources)
             (self.values[name],) = apart.apply(self._input(value, sizes[name]))
 
     def _input(self, value: Any, sizes: Sequence[int | str]) -> Input:
@@ -209,77 +208,192 @@ class Reader:
 
     def nodes(self) -> None:
         """Read the nodes, in the file's order, which is one that they can run in."""
-        for node in self.model.node:
+        self._read(self.main)
+
+    def _read(self, scope: Scope) -> None:
+        for node in scope.body.nodes:
             try:
-                self._node(node)
+                self._node(node, scope)
+            except PlacedError:
+                raise
             except UnsupportedError as error:
                 if not self.skip:
-                    raise CostModelError(f"{self._where(node)}: {error}; --unknown skip leaves it out") from None
-                self._leave_out(node)
+                    raise CostModelError(f"{self._where(node, scope)}: {error}; --unknown skip leaves it out") from None
+                self._leave_out(node, scope)
             except WiringError as error:
-                raise WiringError(f"{self._where(node)}: {error}") from None
+                raise PlacedError(f"{self._where(node, scope)}: {error}") from None
             except MALFORMED as error:
-                raise WiringError(f"{self._where(node)}: its attributes or inputs are malformed: {error}") from None
+                message = f"{self._where(node, scope)}: its attributes or inputs are malformed: {error}"
+                raise PlacedError(message) from None
 
-    def _where(self, node: NodeProto) -> str:
-        kind = f"{node.domain}.{node.op_type}" if node.domain not in DOMAINS else f"{node.op_type}"
+    def _where(self, node: NodeProto, scope: Scope) -> str:
+        kind = f"{node.domain}.{node.op_type}" if domain(node.domain) else f"{node.op_type}"
         made = node.name or next(filter(None, node.output), "")
-        return f"{self.path}: node {made!r} ({kind if kind.isprintable() else repr(kind)})"
+        inside = f" of function {scope.functions[-1]!r}" if scope.functions else ""
+        return f"{self.path}: node {scope.path + str(made)!r} ({kind if kind.isprintable() else repr(kind)}){inside}"
 
-    def _node(self, node: NodeProto) -> None:
-        kind, inputs, outputs = node.op_type, list(node.input), list(node.output)
-        if {*map(type, (kind, node.domain, node.name, *inputs, *outputs))} != {str}:
-            raise WiringError("it has names that are not text")
-        if self.held and not self.held.isdisjoint(inputs):
+    def _node(self, node: NodeProto, scope: Scope) -> None:
+        outputs = list(node.output)
+        operands = self._operands(node, scope)
+        items = scope.items(node)
+        place, kind = domain(node.domain), node.op_type
+        known = place == OWN or kind in Op.onnx_registry or kind in SOURCES or kind in CONSTANTS
+        if place not in ("", OWN):
+            kind = f"{place}.{kind}"
+            known = kind in Op.onnx_registry
+        function = self.functions.of(node) if self.functions.protos and place != OWN else None
+        made: Sequence[Value]
+        if function or not known:
+            made = self._others(Call(self, scope, node, operands, {item.name: item for item in items}), function)
+        elif kind == "Identity" and (isinstance(operands[0], Items) or (operands[0] is None and node.input[0])):
+            made = operands
+        else:
+            path = scope.path + (node.name or next(filter(None, outputs), kind))
+            source = scope.source or Source("node" if node.name else "value", path)
+            attributes, read = values_of(items, self.dtype), tuple(map(scope.is_read, outputs))
+            seen = OnnxNode(
+                kind, scope.opset, attributes, plain(operands), read, path, self.taken, self.dtype, source,
+                self.sources, self.common,
+            )  # fmt: skip
+            made = _own(seen) if place == OWN else _made(seen)
+            if kind in MADE:
+                made = [scope.body.named("".join(outputs[:1]), value) for value in made if isinstance(value, Constant)]
+        for name, value in zip(outputs, made, strict=False):
+            if name in scope.own:
+                raise WiringError(f"makes {name!r}, which is there already")
+            if name:
+                scope.own[name] = value
+
+    def _operands(self, node: NodeProto, scope: Scope) -> list[Value]:
+        """What a node's inputs stand for."""
+        if not scope.body.plain:
+            text(node.op_type, node.domain, node.name, *node.input, *node.output)
+        values = scope.values
+        for name in node.input:
+            if name and name not in values:
+                raise WiringError(f"reads {name!r}, which nothing before it makes")
+        operands = [values[name] if name else None for name in node.input]
+        if self.skip and any(value is LEFT_OUT for value in operands):
             self.behind += 1
             raise UnsupportedError("what it reads was left out")
-        if node.domain not in (*DOMAINS, OWN):
-            kind = f"{node.domain}.{kind}"
-        known = kind in Op.onnx_registry or kind in SOURCES or kind in CONSTANTS
-        if not known and node.domain != OWN:
-            where = f" of domain {node.domain!r}" if node.domain not in DOMAINS else ""
-            names = {*Op.onnx_registry, *SOURCES, *CONSTANTS}
-            raise UnsupportedError(f"operator {node.op_type!r}{where} is not known; {suggestion(node.op_type, names)}")
-        for name in inputs:
-            if name and name not in self.values:
-                raise WiringError(f"reads {name!r}, which nothing before it makes")
-        seen = OnnxNode(
-            kind,
-            self.opset,
-            attributes_of(node, self.dtype),
-            tuple([self.values[name] if name else None for name in inputs]),
-            tuple([name in self.read for name in outputs]),
-            node.name or next(filter(None, outputs), kind),
-            self.taken,
-            self.dtype,
-            bool(node.name),
-            self.sources,
-            self.common,
-        )
-        made = _own(seen) if node.domain == OWN else _made(seen)
-        for name, value in zip(outputs, made, strict=False):
-            if name:
-                self.values[name] = (
-                    value._replace(name=name) if node.op_type in MADE and isinstance(value, Constant) else value
-                )
+        return operands
 
-    def _leave_out(self, node: NodeProto) -> None:
+    def _others(self, call: Call, function: Function | None) -> Sequence[Value]:
+        """What a node makes that is no operator of ours: others in its place."""
+        node = call.node
+        place, kind = domain(node.domain), node.op_type
+        if function is None and not place and kind in CONTROL:
+            return CONTROL[kind](call)
+        if function is None and not place and kind in SEQUENCES:
+            return (SEQUENCES[kind](call),)
+        if function is None:
+            function = self.functions.of_schema(call)
+            self.unfolded[kind] += function is not None
+        if function is None:
+            names = self.functions.near(node) if place else ()
+            where = f" of domain {node.domain!r}" if place else ""
+            near = suggestion(kind, names or {*Op.onnx_registry, *SOURCES, *CONSTANTS, *CONTROL, *SEQUENCES})
+            raise UnsupportedError(f"operator {kind!r}{where} is not known; {near}")
+        return self.called(call, function)
+
+    def called(self, call: Call, function: Function) -> list[Value]:
+        """Read a function in the place of its call -> what it makes."""
+        outer = call.scope
+        if function.name in outer.functions:
+            chain = " > ".join(map(repr, [*outer.functions[outer.functions.index(function.name) :], function.name]))
+            raise WiringError(f"function {function.name!r} calls itself: {chain}")
+        own: dict[str, Value] = bound(function, call)
+        attributes = {name: item for name, item in function.attributes.items() if item is not None}
+        # What onnx writes for a node that holds a graph may read what that graph reads.
+        values = ChainMap(own, outer.values) if function.schema else own
+        repeated = self.functions.calls.get(self.functions.key(call.node), 1) > 1 or outer.repeated
+        asked = dict(zip(function.body.outputs, call.node.output, strict=False))
+        unread = {
+            name
+            for name in function.body.outputs
+            if function.body.reads[name] == 1 and not outer.is_read(asked.get(name, ""))
+        }
+        inside = Scope(
+            function.body, values, own, function.opsets, f"{call.path}/", call.source,
+            (*outer.functions, function.name), attributes | call.items, outer.depth + 1, unread, repeated,
+        )  # fmt: skip
+        self.room(call, self.functions.size(function.body))
+        return self._within(inside, len(call.node.output))
+
+    def inside(
+        self, call: Call, body: Body, given: Sequence[Value], part: str, *, repeated: bool = False
+    ) -> list[Value]:
+        """Read a graph that a node holds, on these values of its inputs -> what it makes."""
+        outer, own = call.scope, dict[str, Value](zip(body.inputs, given, strict=True))
+        inside = Scope(
+            body, ChainMap(own, outer.values), own, outer.opsets, f"{call.path}/{part}/", call.source,
+            outer.functions, outer.attributes, outer.depth + 1, repeated=repeated or outer.repeated,
+        )  # fmt: skip
+        self.room(call, body.size)
+        return self._within(inside, len(body.outputs))
+
+    def _within(self, scope: Scope, wanted: int) -> list[Value]:
+        """Read what stands in the place of a node -> as many of its results as are wanted."""
+        if scope.depth > DEEPEST:
+            raise WiringError(f"functions and graphs are nested deeper than {DEEPEST}")
+        if len(scope.path) > LONGEST:
+            raise WiringError(f"its name, with those of the nodes around it, is longer than {LONGEST} letters")
+        self.nodes_so_far += scope.body.size
+        for name, value in scope.body.constants.items():
+            scope.own.setdefault(name, value)
+        self.common.update(scope.common())
+        self._read(scope)
+        for name in scope.body.outputs[:wanted]:
+            if name not in scope.values:
+                raise WiringError(f"{name!r} is to come out of {scope.path!r}, where nothing makes it")
+        return [scope.values[name] for name in scope.body.outputs[:wanted]]
+
+    def room(self, call: Call, nodes: int) -> None:
+        """Refuse a node that stands for more nodes than a file may hold."""
+        if self.nodes_so_far + nodes > NODE_LIMIT:
+            raise WiringError(f"with what {call.node.op_type!r} stands for there are more than {NODE_LIMIT} nodes")
+
+    def tried(self, call: Call, body: Body, part: str) -> list[Value]:
+        """Read a graph that may not run, and go on as if that had not been."""
+        before = self.taken, self.sources, self.common, self.skip
+        self.taken, self.sources, self.common, self.skip = {}, {}, set(self.common), False
+        try:
+            return self.inside(call, body, (), part)
+        finally:
+            self.taken, self.sources, self.common, self.skip = before
+
+    def make(
+        self, call: Call, kind: str, operands: Sequence[Value], part: str, outputs: int, how: Mapping[str, Any]
+    ) -> list[Value]:
+        """What an operator of ONNX makes in the place of a node."""
+        self.room(call, outputs)
+        self.nodes_so_far += outputs
+        path = f"{call.path}/{part}" if part else call.path
+        node = OnnxNode(
+            kind, OPSET, how, plain(operands), (True,) * outputs, path, self.taken, self.dtype, call.source,
+            self.sources, self.common,
+        )  # fmt: skip
+        return [*_made(node)]
+
+    def _leave_out(self, node: NodeProto, scope: Scope) -> None:
         """Go on behind a node that is not known, with the shapes that the file declares of what it makes, if any."""
-        names = [name for name in node.output if name and name in self.read]
-        declared = [self.declared.get(name) for name in names]
-        inputs = [self.values.get(name) for name in node.input]
+        names = [name for name in node.output if scope.is_read(name)]
+        declared = [self.declared.get(name) if scope is self.main else None for name in names]
+        inputs = [scope.values.get(name) for name in node.input]
         tensors = [value for value in inputs if isinstance(value, Tensor)]
         whole = [made for made in declared if made is not None]
-        self.skipped[node.op_type] += self.held.isdisjoint(node.input)
+        behind = any(value is LEFT_OUT for value in inputs)
+        self.skipped[node.op_type] += not behind
         if not names or len(whole) != len(names) or not tensors:
-            self.held.update(names)
+            scope.own.update(dict.fromkeys(names, LEFT_OUT))
             self.ends.extend(tensors)
             return
-        self.behind -= not self.held.isdisjoint(node.input)
-        name, sources = node.name or names[0], self.sources
-        apart = OnnxNode(node.op_type, self.opset, {}, (), (), name, self.taken, named=bool(node.name), sources=sources)
+        self.behind -= behind
+        path = node.name or names[0]
+        source = Source("node" if node.name else "value", path)
+        apart = OnnxNode(node.op_type, 1, {}, (), (), path, self.taken, source=source, sources=self.sources)
         shapes, types = zip(*whole, strict=True)
-        self.values.update(zip(names, apart.apply(Opaque(node.op_type, shapes, types), *tensors), strict=True))
+        scope.own.update(zip(names, apart.apply(Opaque(node.op_type, shapes, types), *tensors), strict=True))
 
     def graph(self, title: str) -> Graph:
         """The network that makes the file's outputs, and what only operators that were left out read."""
@@ -287,8 +401,22 @@ class Reader:
         wanted = [value for value in (*outputs, *self.ends) if isinstance(value, Tensor)]
         if not wanted:
             raise CostModelError(f"{self.path}: none of its outputs follows from its inputs")
-        notes = left_out(self.skipped, self.behind)
+        notes = [*left_out(self.skipped, self.behind), *unfolded(self.unfolded)]
         return Graph(list(dict.fromkeys(wanted)), title, dtype=self.dtype, notes=notes, sources=self.sources)
+
+
+def unfolded(found: Mapping[str, int]) -> list[str]:
+    """Operators that were read as what onnx says they stand for, by name -> a note, or none."""
+    named = ", ".join(f"{kind} ({count})" for kind, count in sorted(found.items()) if count)
+    return [f"read as the operators that onnx says they stand for: {named}"] if named else []
+
+
+def plain(operands: Sequence[Value]) -> tuple[Operand, ...]:
+    """Operands, of which none is a sequence."""
+    made = tuple([value for value in operands if not isinstance(value, Items | LeftOut)])
+    if len(made) < len(operands):
+        raise WiringError("reads a sequence in the place of a map")
+    return made
 
 
 def _made(node: OnnxNode) -> Sequence[Operand]:
@@ -309,9 +437,9 @@ def _own(node: OnnxNode) -> tuple[Tensor, ...]:
     kind = node.kind.partition("_")[0]
     if kind not in Op.registry:
         raise UnsupportedError(f"operator {kind!r} of domain {OWN!r} is not known; {suggestion(kind, Op.registry)}")
-    text = "".join([f"{name}: {value}\n" for name, value in node.attributes.items()]) or "{}"
+    told = "".join([f"{name}: {value}\n" for name, value in node.attributes.items()]) or "{}"
     try:
-        item = document.parse(text, "its attributes")
+        item = document.parse(told, "its attributes")
         op = plan.made(item, Op.registry[kind], item.mapping())
     except CostModelError as error:
         raise WiringError(str(error)) from None
@@ -321,56 +449,3 @@ def _own(node: OnnxNode) -> tuple[Tensor, ...]:
     if given != wanted:
         raise WiringError(f"takes weights of {', '.join(map(dims, wanted))}, not of {', '.join(map(dims, given))}")
     return made
-
-
-def element_type(model: ModelProto) -> str:
-    """The element type of a model: the fractions that most of its constants are, or else its inputs."""
-    found: Counter[str] = Counter()
-    for tensor in model.graph.initializer:
-        found[TYPES.get(tensor.data_type, "")] += abs(prod(tensor.dims))
-    for node in model.graph.node:
-        if node.op_type in ("Constant", "ConstantOfShape"):
-            found.update({TYPES.get(item.t.data_type, ""): abs(prod(item.t.dims)) for item in node.attribute})
-    for value in model.graph.input:
-        found[TYPES.get(value.type.tensor_type.elem_type, "")] += 0
-    return next((dtype for dtype, _ in found.most_common() if dtype in FRACTIONS), "float32")
-
-
-def constant(tensor: TensorProto, network: str) -> Constant:
-    """A tensor of a file: its declared shape, and its values only if it is small and in the file itself."""
-    shape = tuple(tensor.dims)
-    if min(shape, default=0) < 0:
-        raise WiringError(f"constant {tensor.name!r} has the shape {shape}")
-    dtype = own(TYPES.get(tensor.data_type, network), network)
-    return Constant(shape, cache(partial(_values, tensor)), tensor.name, dtype, dtype is None or dtype in FRACTIONS)
-
-
-def _values(tensor: TensorProto) -> Array | None:
-    if prod(tensor.dims) > READABLE.get(tensor.data_type, 0) or tensor.data_location == tensor.EXTERNAL:
-        return None
-    return numpy_helper.to_array(tensor)
-
-
-def attributes_of(node: NodeProto, network: str) -> dict[str, Any]:
-    """A node's attributes by name: tensors as constants, texts as texts, numbers as they were meant."""
-    return {item.name: _attribute(item, network) for item in node.attribute}
-
-
-def _attribute(item: Any, network: str) -> Any:
-    if item.type == AttributeProto.TENSOR:
-        return constant(item.t, network)
-    if item.type == AttributeProto.FLOAT:
-        return shortest(item.f)
-    if item.type == AttributeProto.FLOATS:
-        return tuple(map(shortest, item.floats))
-    return attribute(helper.get_attribute_value(item))
-
-
-def shortest(value: float) -> float:
-    """A number of 32 bits -> the shortest decimal that stands for it: 0.1, not 0.10000000149."""
-    narrow = struct.Struct("f")
-    for digits in range(1, 9):
-        text = f"{value:.{digits}g}"
-        if narrow.pack(float(text)) == narrow.pack(value):
-            return float(text)
-    return value

@@ -92,12 +92,18 @@ def _operator(item: Item) -> type[Op]:
     return Op.registry[item.value]
 
 
+@accepts(type="integer", minimum=1)
+def _elements(item: Item) -> int:
+    return whole(item, 1)
+
+
 @dataclass(frozen=True)
 class StoredKeys:
     """How a weight is stored, where that does not follow from its operator."""
 
     dtype: str | None = key(one_of(BITS), "its element type; by default that of the layer's result", default=None)
     shared: str = key(_title, "the name of what several layers share as a weight, which is stored once", default="")
+    whole: int = key(_elements, "how many values are stored, where the layer reads a part of them", default=0)
 
 
 @accepts(type="object", additionalProperties={"$ref": "#/$defs/stored"})

@@ -155,6 +155,8 @@ class Reader:
         )
         """The parameters that several calls read."""
         self.buffers: Final[Mapping[str, str]] = signature.inputs_to_buffers
+        self.merged: Final[dict[str, int]] = {}
+        """The parameters that become part of others, such as the lengths of a weight norm, and their elements."""
         self.maps: Final[dict[Any, Tensor]] = {}
         """Constants that are not learned, such as masks and positions, as inputs of the graph."""
 
@@ -205,13 +207,8 @@ class Reader:
             for node in self.exported.graph.nodes
             if node.name in named and node.users
         }
-        unused = {name: weight for name, weight in self.module.named_parameters() if id(weight) not in used}
-        if not unused:
-            return []
-        names = ", ".join(list(unused)[:LISTED]) + f" and {len(unused) - LISTED} more" * (len(unused) > LISTED)
-        several = "s are" if len(unused) > 1 else " is"
-        size = sum(weight.numel() for weight in unused.values())
-        return [f"{len(unused)} parameter{several} not used and not counted, {size} values: {names}"]
+        unused = {name: weight.numel() for name, weight in self.module.named_parameters() if id(weight) not in used}
+        return [*_uncounted("not used", unused), *_uncounted("merged into others before any image", self.merged)]
 
     def _input(self, node: Any) -> Any:
         """A tensor that is given from outside; None for anything else, which the trace has in its place."""
@@ -320,13 +317,24 @@ class Reader:
 
     def _constants(self, node: Any, taken: Any, shapes: Sequence[Shape]) -> Any:
         """What is made of constants: learned values under another shape or by a function stay as many as they are."""
-        learned = self._learned(taken)
-        if learned and sum(map(prod, shapes)) > sum({value.name: value.elements for value in learned}.values()):
+        learned, makes = self._learned(taken), sum(map(prod, shapes))
+        sizes = {value.name: value.elements for value in learned}
+        if learned and makes > sum(sizes.values()):
             return self._spread(node, learned[0], shapes[0])
-        name = learned[0].name if learned else ""
+        name = max(sizes, key=lambda each: sizes[each], default="")
+        if makes < sum(sizes.values()):
+            self.merged.update({other: size for other, size in sizes.items() if other not in {name, *self.common}})
+        whole = learned[0].whole or learned[0].elements if len(sizes) == 1 else 0
+        several = name in self.common or len(shapes) == 1  # else the parts are all there is, each a weight by itself
         types = [self._type(value) for value in _tensors(node)]
         made = [
-            Constant(shape, name=name, dtype=dtype, learned=bool(learned))
+            Constant(
+                shape,
+                name=name,
+                dtype=dtype,
+                learned=bool(learned),
+                whole=whole if several and prod(shape) < whole else 0,
+            )
             for shape, dtype in zip(shapes, types, strict=True)
         ]
         return _as(node, made)
@@ -359,6 +367,15 @@ class Reader:
         types = tuple([self._type(value) for value in _tensors(node)])
         taken = _flowing(self._taken(node))
         return _as(node, self._place(node).apply(Opaque(kind_of(node), shapes, types), *taken))
+
+
+def _uncounted(why: str, sizes: Mapping[str, int]) -> list[str]:
+    """A note on parameters that are not counted, if there are any."""
+    if not sizes:
+        return []
+    names = ", ".join(list(sizes)[:LISTED]) + f" and {len(sizes) - LISTED} more" * (len(sizes) > LISTED)
+    several = "s are" if len(sizes) > 1 else " is"
+    return [f"{len(sizes)} parameter{several} {why} and not counted, {sum(sizes.values())} values: {names}"]
 
 
 def type_of(tensor: Any) -> str:

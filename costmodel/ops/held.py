@@ -99,7 +99,9 @@ class Several(Op, abstract=True):
 def held_by(node: OnnxNode, count: int | None = None) -> tuple[Shape | None, ...]:
     """Which of a node's first operands are constants, as :attr:`Several.held` has it."""
     given = node.inputs[:count]
-    if None in given or len(given) < (count or 1):
-        raise WiringError(f"takes {count or 'at least 1'} inputs")
+    if None in given:
+        raise WiringError(f"its input {given.index(None)} is missing")
+    if len(given) < (count or 1):
+        raise WiringError(f"takes {count or 'at least 1'} inputs, not {len(given)}")
     held = tuple([operand.shape if isinstance(operand, Constant) else None for operand in given if operand is not None])
     return held if any(shape is not None for shape in held) else ()

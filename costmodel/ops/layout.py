@@ -257,20 +257,26 @@ class Slice(Op):
 
     @classmethod
     def _split(cls, node: OnnxNode, x: Tensor) -> tuple[Tensor, ...]:
-        rank, count = len(x.shape), len(node.outputs)
-        axis = node.axis(0, rank)
-        sizes = node.integers(1, "split")
-        if sizes is None:
-            each = -(-x.shape[axis] // count)
-            sizes = (*[each] * (count - 1), x.shape[axis] - each * (count - 1))
-        if len(sizes) != count or sum(sizes) != x.shape[axis] or min(sizes) < 1:
-            raise WiringError(f"cannot split {x.shape[axis]} into {count} parts of {sizes}")
+        rank = len(x.shape)
+        axis, sizes = node.axis(0, rank), split_sizes(node, x.shape)
         made, start = [], 0
         for number, size in enumerate(sizes):
             op = cls.along(rank, axis, start, start + size)
             made.append(node.then(op, x, part=str(number + 1) if number else ""))
             start += size
         return tuple(made)
+
+
+def split_sizes(node: OnnxNode, x: Shape) -> tuple[int, ...]:
+    """The sizes of the parts that a Split makes of a map: as it says, or all alike but for a smaller last one."""
+    count, axis = len(node.outputs), node.axis(0, len(x))
+    sizes = node.integers(1, "split")
+    if sizes is None:
+        each = -(-x[axis] // count)
+        sizes = (*[each] * (count - 1), x[axis] - each * (count - 1))
+    if len(sizes) != count or sum(sizes) != x[axis] or min(sizes) < 1:
+        raise WiringError(f"cannot split {x[axis]} into {count} parts of {sizes}")
+    return sizes
 
 
 PAD_MODES: Final = ("constant", "edge", "reflect", "wrap")

@@ -1,6 +1,6 @@
 """Matrix products: with a learned matrix, and of two tensors."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import ClassVar
 
@@ -9,7 +9,7 @@ from costmodel.errors import WiringError
 from costmodel.graph import Loops, Op, Reach, Shape, Tensor, Weight, dims
 from costmodel.ops.checks import broadcast, positive, same_channels
 from costmodel.ops.elementwise import Add, Mul, Pair, operands
-from costmodel.ops.layout import Transpose
+from costmodel.ops.layout import Reshape, Transpose
 from costmodel.ops.onnx import Constant, OnnxForm, OnnxNode
 
 
@@ -144,9 +144,28 @@ class MatMul(Pair):
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
-        """A constant matrix on the right makes it a linear layer without bias."""
+        """A constant matrix on the right makes it a linear layer without bias; a vector is a matrix of one row."""
         a, b = operands(node)
+        if 1 in (len(a.shape), len(b.shape)):
+            return cls._of_vectors(node, a, b)
         if isinstance(a, Tensor) and isinstance(b, Constant) and len(b.shape) == 2 and len(a.shape) > 1:
             channels, features = b.shape
             return node.apply(Linear(features, bias=False, channels=channels))
         return node.apply(cls.of(a, b))
+
+    @classmethod
+    def _of_vectors(cls, node: OnnxNode, a: Tensor | Constant, b: Tensor | Constant) -> tuple[Tensor, ...]:
+        """A vector on the left is one row, on the right one column; the product has no axis for it."""
+        row, column = len(a.shape) == 1, len(b.shape) == 1
+        left = _under((1, *a.shape), a, node, "row") if row else a
+        right = _under((*b.shape, 1), b, node, "column") if column else b
+        (made,) = cls.from_onnx(replace(node, inputs=(left, right)))
+        *outer, i, j = made.shape
+        return (node.then(Reshape((*outer, *[i] * (not row), *[j] * (not column))), made, part="vector"),)
+
+
+def _under(shape: Shape, operand: Tensor | Constant, node: OnnxNode, part: str) -> Tensor | Constant:
+    """An operand under another shape."""
+    if isinstance(operand, Constant):
+        return operand._replace(shape=shape)
+    return node.then(Reshape(shape), operand, part=part)

@@ -5,6 +5,7 @@ values are known only where they are few and were asked for, such as the sizes t
 """
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Final, NamedTuple
@@ -31,7 +32,8 @@ class Constant(NamedTuple):
 
     ``read`` gives its values, or None where these are not known: they are many, or in another file. ``dtype`` is the
     element type that it is stored in, None for the network's. What follows from sizes, truths and whole numbers, such
-    as a mask, is not ``learned``. ``stored`` is the shape that it had before it was stretched, if it was.
+    as a mask, is not ``learned``. ``stored`` is the shape that it had before it was stretched, if it was; ``whole``
+    says how many values the constant of its name has, of which these are a part, if they are.
     """
 
     shape: Shape
@@ -40,6 +42,7 @@ class Constant(NamedTuple):
     dtype: Type = None
     learned: bool = True
     stored: Shape | None = None
+    whole: int = 0
 
     @property
     def elements(self) -> int:
@@ -49,6 +52,10 @@ class Constant(NamedTuple):
 
 Operand = Tensor | Constant | None
 """What a node takes: a tensor that flows, a constant, or nothing in the place of an optional input."""
+
+
+NOWHERE: Final = Source("node", "")
+"""What a layer of a node is that is in no file."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +77,11 @@ class OnnxNode:
     """The labels of layers so far, and how many layers wanted each."""
     dtype: str = "float32"
     """The network's element type."""
-    named: bool = True
-    """Whether its name is that of a node in the file, and not of what it makes."""
+    source: Source = NOWHERE
+    """What it is in the file: a node of the file's own graph, or a value, where that node has no name."""
     sources: dict[str, Source] = field(default_factory=dict)
     """The labels of layers so far, and what they are in the file."""
-    common: frozenset[str] = frozenset()
+    common: AbstractSet[str] = frozenset()
     """The names of constants that several nodes read."""
 
     @property
@@ -93,13 +100,13 @@ class OnnxNode:
         wanted = f"{name}_{part}" if part else name
         tensors = operands or self.tensors
         node = Node(op, tensors, unique(wanted, block, self.taken), block, self._stored(op, tensors))
-        self.sources[node.label] = Source("node" if self.named else "value", self.path)
+        self.sources[node.label] = self.source
         return node.outputs
 
     def _stored(self, op: Op, operands: tuple[Tensor, ...]) -> dict[str, Stored]:
         """How an operator's weights are stored: in the types of these constants, and shared as these are."""
         constants = [operand for operand in self.inputs if isinstance(operand, Constant)]
-        if not any(constant.dtype or constant.name in self.common for constant in constants):
+        if not any(constant.dtype or constant.whole or constant.name in self.common for constant in constants):
             return {}
         stored = {}
         try:
@@ -112,8 +119,12 @@ class OnnxNode:
             for constant in constants:
                 if sorted(constant.shape) == sorted(weight.shape):
                     constants.remove(constant)
-                    shared = constant.name if constant.name in self.common and constant.elements > 1 else ""
-                    how = Stored(None if constant.dtype == (weight.dtype or usual) else constant.dtype, shared)
+                    several = constant.whole or (constant.name in self.common and constant.elements > 1)
+                    how = Stored(
+                        None if constant.dtype == (weight.dtype or usual) else constant.dtype,
+                        constant.name if several else "",
+                        constant.whole,
+                    )
                     if any(how):
                         stored[weight.name] = how
                     break

@@ -4,7 +4,8 @@ Each map takes a path through the memories: for every span between two uses the 
 between the step from one to the next, which is what costs time. Paths meet in the sizes of the memories, layer by
 layer. All rules are those of :mod:`costmodel.place.lives`, so :func:`liveness` is one of the placements searched.
 
-With M memories nearest first, r and w seconds per byte to read and to write, F = M - 1, b bytes of a map:
+With M memories nearest first, r and w seconds per byte to read and to write, F = M - 1, b bytes of a map, of which a
+layer may read a part only:
 
     x[span, m] = 1   if memory m holds the map over the span;  sum over m of x = 1
     step[p, q] = 1   if p held it before a use and q holds it behind;  sums over q and p are x before and behind
@@ -12,11 +13,14 @@ With M memories nearest first, r and w seconds per byte to read and to write, F 
     s[a, b, m] = 1   if result b takes the bytes of operand a in m;  at most the end of a and the beginning of b
     sum of b * (held at the layer) - sum of b * s <= size[m]   for each memory and layer
 
-minimise the sum over uses of b * (time of the step), where a map that comes nearer is read, written and read again.
+minimise the sum over uses of the time of the step: what the layer reads, and b * (r + w) where a map is moved.
 """
 
+import contextlib
+import os
+import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import fsum, gcd, inf
 from typing import Any, Final
 
@@ -36,6 +40,9 @@ OPTIONS: Final[Mapping[str, Any]] = {
 }
 """Nothing is proven before nothing is left; a decision is whole, so that no byte is lost."""
 
+ROUNDING: Final = 1e-9
+"""A bound counts as reached up to so much of it."""
+
 Expression = dict[int, float]
 """Variable -> coefficient."""
 
@@ -43,11 +50,11 @@ Expression = dict[int, float]
 def optimal(profile: Profile, hardware: Hardware, options: Options = USUAL) -> Placement:
     """The least transfer time, or when time is up the least that was found and a bound on the least there is."""
     start = choose(profile, hardware, options)
-    found, bound, proven = _Program(profile, hardware, start.known, options).solve(start, options.seconds)
-    tried = [assemble(profile, hardware, *choice) for choice in ([found] if proven else [start, found])]
-    copies = min(tried, key=lambda copies: _seconds(profile, hardware, copies))
+    found, bound = _Program(profile, hardware, start.known, options).solve(start, options.seconds)
+    tried = [assemble(profile, hardware, *choice) for choice in (found, start)]
+    seconds, copies = min([(_seconds(profile, hardware, copies), copies) for copies in tried], key=lambda pair: pair[0])
     check_farthest(profile, hardware, copies)
-    return Placement("optimal", copies, bound, proven)
+    return Placement("optimal", copies, bound, proven=seconds <= bound * (1 + ROUNDING))
 
 
 def _seconds(profile: Profile, hardware: Hardware, copies: tuple[Copy, ...]) -> float:
@@ -64,6 +71,10 @@ class _Program:
         self.farthest = len(hardware.memories) - 1
         self.rates = [Rates.of(memory) for memory in hardware.memories]
         self.scale = 1 / (max(map(max, self.rates)) or 1.0)
+        self.read: Counter[tuple[int, int]] = Counter()
+        """(layer, tensor) -> bytes that the layer reads of it."""
+        for layer, tensor, mode, size, _ in profile.accesses.tuples():
+            self.read[layer, tensor] += size if mode == "read" else 0
         self.costs: list[float] = []
         self.most: list[float] = []
         self.whole: list[bool] = []
@@ -120,14 +131,15 @@ class _Program:
                 self._hold(m, range(first + 1, last), size, {chosen[m]: 1.0})
             choices.append(chosen)
         if not spans:
-            self.costs[self.one] += 0.0 if life.made else size * self.rates[far].read * self.scale
+            if not life.made:
+                self.costs[self.one] += self.read[uses[0], life.tensor] * self.rates[far].read * self.scale
             return
         self._first(life, choices[0], whole)
         for use, before, behind in zip(uses[1:], choices, choices[1:], strict=False):
             self._use(life, use, before, behind)
         if len(uses) > 1:
             for m, variable in choices[-1].items():
-                self.costs[variable] += size * self.rates[m].read * self.scale
+                self.costs[variable] += self.read[uses[-1], life.tensor] * self.rates[m].read * self.scale
                 self._end(life, uses[-1], m, {variable: 1.0})
                 if m < far:
                     self._hold(m, [uses[-1]], size, {variable: 1.0})
@@ -151,8 +163,9 @@ class _Program:
         size, first, far = life.bytes, life.uses[0], self.rates[self.farthest]
         for m, variable in behind.items():
             if not life.made:
-                seconds = far.read + (0.0 if m == self.farthest else self.rates[m].write + self.rates[m].read)
-                self.costs[variable] += size * seconds * self.scale
+                moved = 0.0 if m == self.farthest else far.read + self.rates[m].write
+                seconds = size * moved + self.read[first, life.tensor] * self.rates[m].read
+                self.costs[variable] += seconds * self.scale
             elif m < self.farthest:
                 self.costs[variable] += size * self.rates[m].write * self.scale
                 both = self._variable(size * self.rates[m].read)
@@ -167,8 +180,9 @@ class _Program:
         for p in before:
             for q in behind:
                 moved = q < p or p < q < self.farthest
-                seconds = self.rates[p].read + moved * (self.rates[q].write + self.rates[min(p, q)].read)
-                steps[p, q] = step = self._variable(life.bytes * seconds)
+                seconds = life.bytes * moved * (self.rates[p].read + self.rates[q].write)
+                seconds += self.read[use, life.tensor] * self.rates[min(p, q)].read
+                steps[p, q] = step = self._variable(seconds)
                 if min(p, q) < self.farthest:
                     self._hold(min(p, q), [use], life.bytes, {step: 1.0})
         for p, variable in before.items():
@@ -185,11 +199,14 @@ class _Program:
     def _weights(self, *, steady_state: bool) -> None:
         """Each is read from the farthest memory, or stays in a nearer one from image to image."""
         kinds, sizes = self.profile.tensors["kind"], self.profile.tensors["bytes"]
-        reads = Counter(self.profile.accesses["tensor"])
+        reads: Counter[int] = Counter()
+        """Bytes that all layers together read of a tensor."""
+        for (_, tensor), size in self.read.items():
+            reads[tensor] += size
         near = self.hardware.memories[:-1] if steady_state else ()
         always = range(len(self.profile.layers))
         weights = [tensor for tensor, kind in enumerate(kinds) if kind not in MAPS]
-        streamed = sum(reads[tensor] * sizes[tensor] for tensor in weights)
+        streamed = sum(reads[tensor] for tensor in weights)
         self.costs[self.one] += streamed * self.rates[-1].read * self.scale
         self._hold(self.farthest, always, sum(sizes[tensor] for tensor in weights), {self.one: 1.0})
         unit = gcd(*(sizes[tensor] for tensor in weights)) or 1
@@ -208,7 +225,7 @@ class _Program:
 
     def _pin(self, tensor: int, memory: int, reads: int) -> int:
         """Whether a weight stays in a memory."""
-        saved = (self.rates[-1].read - self.rates[memory].read) * reads * self.profile.tensors["bytes"][tensor]
+        saved = (self.rates[-1].read - self.rates[memory].read) * reads
         self.pins[tensor, memory] = self._variable(-saved, whole=True)
         return self.pins[tensor, memory]
 
@@ -241,10 +258,14 @@ class _Program:
             common = gcd(*(int(factor) for _, factor in items)) or 1
             self._row({variable: factor / common for variable, factor in sorted(items)}, -inf, size // common)
 
-    def solve(self, start: Choice, seconds: float) -> tuple[Choice, float, bool]:
-        """The decisions, the bound in seconds, and whether it is reached; the search begins with a known answer."""
+    def solve(self, start: Choice, seconds: float) -> tuple[Choice, float]:
+        """The best decisions that were found, or else a known answer; and the bound in seconds.
+
+        The search does not begin with the known answer: HiGHS 1.16 then hands it back as the best, whatever it found.
+        """
         highs = _solver()
-        solver = highs.Highs()
+        with _silent():
+            solver = highs.Highs()
         for option, value in OPTIONS.items():
             solver.setOptionValue(option, value)
         solver.setOptionValue("time_limit", float(seconds))
@@ -257,22 +278,32 @@ class _Program:
             solver.addRow(
                 max(low, -highs.kHighsInf), min(high, highs.kHighsInf), len(terms), list(terms), list(terms.values())
             )
-        known = {variable: float(start.near[tensor][span] == m) for (tensor, span, m), variable in self.near.items()}
-        known |= {variable: float(start.pinned.get(tensor) == m) for (tensor, m), variable in self.pins.items()}
-        solver.setSolution(len(known), list(known), list(known.values()))
         solver.run()
         info, values = solver.getInfo(), solver.getSolution().col_value
         least = self.costs[self.one] + sum(min(0.0, cost) for cost in self.costs)  # if time was up before any bound
         bound = max(info.mip_dual_bound, least) / self.scale
         if info.primal_solution_status != highs.SolutionStatus.kSolutionStatusFeasible:
-            return start, bound, False
+            return start, bound
         near = {tensor: list(chosen) for tensor, chosen in start.near.items()}
         for (tensor, span, m), variable in self.near.items():
             if values[variable] > 0.5:
                 near[tensor][span] = m
         pinned = {tensor: m for (tensor, m), variable in self.pins.items() if values[variable] > 0.5}
-        proven = solver.getModelStatus() == highs.HighsModelStatus.kOptimal
-        return Choice(start.known, near, pinned), bound, proven
+        return Choice(start.known, near, pinned), bound
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Without what a library writes past Python: HiGHS 1.16 prints its name, which belongs in no output of ours."""
+    sys.stdout.flush()
+    out, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        os.dup2(out, 1)
+        os.close(out)
+        os.close(nowhere)
 
 
 def _solver() -> Any:

@@ -155,7 +155,12 @@ def _weights(simulation: Simulation, kernel: Kernel, row: int) -> Iterator[Figur
     layers = simulation.layers
     for kind, expected in (("parameter", layers["parameters"][row]), ("buffer", layers["buffers"][row])):
         sizes = [
-            product([number(f"{weight.name}[{axis}]", size) for axis, size in enumerate(weight.shape)])
+            product(
+                [
+                    number(f"{weight.name}[{axis}]", size)
+                    for axis, size in enumerate((weight.whole,) if weight.whole else weight.shape)
+                ]
+            )
             for node in kernel.nodes
             for weight in node.weights
             if weight.kind == kind and _first(simulation, weight.shared, row)

@@ -23,6 +23,12 @@ UNITS: Final = {
 }
 """What a reader must know of the figures."""
 
+FILE: Final = (
+    "the tools for torch see it only after a conversion to torch, where a softmax and a global mean are functions, "
+    "which they do not see; their numbers here are those of the same network in modules"
+)
+"""What a reader must know of the figures of an ONNX file."""
+
 NUMBERS: Final = {"parameters": 2, "called": 1}
 
 STATEMENT: Final = {"layers": 2, "tool counts": 1}
@@ -35,7 +41,7 @@ def parity(graph: Graph, accounts: Sequence[Account]) -> None:
     table, hidden = layout(_numbers(accounts), drop=NUMBERS, available=room())
     lines: list[Line] = [
         plain(f"{graph.name}: {layers.total('macs'):,} MACs as standard counts, and what other tools count", "bold"),
-        *_paragraphs([*UNITS.items(), ("standard", ours)]),
+        *_paragraphs([*UNITS.items(), *[("ONNX", FILE)] * bool(graph.sources), ("standard", ours)]),
         (),
         *table,
         *left_out(hidden),

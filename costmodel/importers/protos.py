@@ -1,0 +1,94 @@
+"""The parts of an ONNX file -> ours: tensors as constants, attributes as values, and a model's element type."""
+
+import struct
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from math import prod
+from typing import Any, Final
+
+from costmodel.arrays import Array
+from costmodel.errors import CostModelError, WiringError
+from costmodel.graph import FRACTIONS
+from costmodel.importers.folding import LIMIT, attribute
+from costmodel.ops.onnx import TYPES, Constant, own
+
+try:
+    from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+except ImportError:
+    raise CostModelError("reading ONNX files needs the extra 'onnx': pip install 'costmodel[onnx]'") from None
+
+READABLE: Final[Mapping[int, int]] = {6: LIMIT, 7: LIMIT, 9: LIMIT, 1: 64, 10: 64, 11: 64}
+"""Element types whose values may tell a node what to do -> of how many elements at most."""
+
+
+def element_type(model: ModelProto) -> str:
+    """The element type of a model: the fractions that most of its constants are, or else its inputs."""
+    found: Counter[str] = Counter()
+    for tensor in model.graph.initializer:
+        found[TYPES.get(tensor.data_type, "")] += abs(prod(tensor.dims))
+    for node in model.graph.node:
+        if node.op_type in ("Constant", "ConstantOfShape"):
+            found.update({TYPES.get(item.t.data_type, ""): abs(prod(item.t.dims)) for item in node.attribute})
+    for value in model.graph.input:
+        found[TYPES.get(value.type.tensor_type.elem_type, "")] += 0
+    return next((dtype for dtype, _ in found.most_common() if dtype in FRACTIONS), "float32")
+
+
+def constant(tensor: TensorProto, network: str) -> Constant:
+    """A tensor of a file: its declared shape, and its values only if it is small and in the file itself."""
+    shape = tuple(tensor.dims)
+    if min(shape, default=0) < 0:
+        raise WiringError(f"constant {tensor.name!r} has the shape {shape}")
+    dtype = own(TYPES.get(tensor.data_type, network), network)
+    return Constant(shape, _Values(tensor), tensor.name, dtype, dtype is None or dtype in FRACTIONS)
+
+
+class _Values:
+    """The values of a tensor, read when they are first asked for."""
+
+    __slots__ = ("tensor", "values")
+
+    def __init__(self, tensor: TensorProto) -> None:
+        self.tensor: TensorProto | None = tensor
+        self.values: Array | None = None
+
+    def __call__(self) -> Array | None:
+        if self.tensor is not None:
+            self.values, self.tensor = _values(self.tensor), None
+        return self.values
+
+
+def _values(tensor: TensorProto) -> Array | None:
+    if prod(tensor.dims) > READABLE.get(tensor.data_type, 0) or tensor.data_location == tensor.EXTERNAL:
+        return None
+    return numpy_helper.to_array(tensor)
+
+
+def attributes_of(node: NodeProto, network: str) -> dict[str, Any]:
+    """A node's attributes by name."""
+    return values_of(node.attribute, network)
+
+
+def values_of(items: Iterable[AttributeProto], network: str) -> dict[str, Any]:
+    """Attributes by name: tensors as constants, texts as texts, numbers as they were meant."""
+    return {item.name: _attribute(item, network) for item in items}
+
+
+def _attribute(item: AttributeProto, network: str) -> Any:
+    if item.type == AttributeProto.TENSOR:
+        return constant(item.t, network)
+    if item.type == AttributeProto.FLOAT:
+        return shortest(item.f)
+    if item.type == AttributeProto.FLOATS:
+        return tuple(map(shortest, item.floats))
+    return attribute(helper.get_attribute_value(item))
+
+
+def shortest(value: float) -> float:
+    """A number of 32 bits -> the shortest decimal that stands for it: 0.1, not 0.10000000149."""
+    narrow = struct.Struct("f")
+    for digits in range(1, 9):
+        text = f"{value:.{digits}g}"
+        if narrow.pack(float(text)) == narrow.pack(value):
+            return float(text)
+    return value
