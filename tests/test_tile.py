@@ -43,6 +43,7 @@ from costmodel.place.placement import Options
 from costmodel.profile import profile
 from costmodel.report.explain import explain
 from costmodel.simulate import simulate
+from costmodel.tile.attention import Blocks
 from costmodel.tile.floors import pebbling
 from costmodel.tile.layers import layers, maps
 from costmodel.tile.nest import ORDERS
@@ -474,3 +475,23 @@ def test_a_layer_in_tiles_and_a_layer_in_a_band_are_explained():
     assert {"tile of the operand", "operand read", "kernel read", "results written"} <= kinds["tiles"].keys()
     assert "weights read" in kinds["band"]
     assert any(quantity.startswith("lines of ") for quantity in kinds["band"])
+
+
+@pytest.mark.parametrize("size", [260, 450, 700])
+def test_attention_in_blocks_is_explained(size):
+    """Its figures too, with what stays for all blocks and what comes again."""
+    x = Input((2, 6, 8))()
+    key, value = Linear(4)(x), Linear(4)(x)
+    graph = Graph(Attention(2, 1, mask=True, held=(6, 6))(Linear(8)(x), key, value), "attention")
+    hardware = costmodel.machine("paper-2012", [f"memories.internal.size={size} B"])
+    simulation = costmodel.cost(graph, hardware, placement="tiled")
+    (run,) = [run for run in simulation.placement.plan.runs if isinstance(run.tiling, Blocks)]
+    found = {figure.quantity: figure for figure in explain(simulation, graph, run.layers[0].row)}
+    assert {
+        "scores of a block",
+        "queries read",
+        "keys read",
+        "values read",
+        "mask read",
+        "results written",
+    } <= found.keys()
