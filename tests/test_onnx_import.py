@@ -1221,6 +1221,13 @@ def test_shared_weights_go_around(tmp_path):
     assert costmodel.network(str(tmp_path / "net.yaml")).parameters == 144
 
 
+def test_what_only_one_layer_reads_for_a_result_is_its_own(tmp_path):
+    nodes = [one("Gemm", ("x", "w"), name="used", transB=1), one("Gemm", ("x", "w"), ("nowhere",), transB=1)]
+    graph = read(tmp_path, *nodes, shape=(2, 12), constants={"w": np.ones((12, 12), np.float32)})
+    assert graph.nodes["used"].stored is None
+    assert costmodel.to_onnx(graph).graph.node
+
+
 def test_a_part_of_a_weight_is_read_and_the_whole_is_counted_once(tmp_path):
     nodes = [
         one("Gemm", ("x", "w"), ("h",), name="all", transB=1),

@@ -64,12 +64,11 @@ class Body:
         if key:
             text(*self.inputs, *self.outputs, *self.constants)
             self.constants.update({name: self.named(name, value) for name, value in self.constants.items()})
-        self.reads: Final = Counter([name for node in self.nodes for name in node.input])
+        self.reads: Final = Counter([name for node in self.nodes for name in read(node)])
         self.reads.update(self.outputs)
-        for node in self.nodes:
-            if node.op_type in HOLDERS:
-                self.reads.update({name for graph in graphs(node) for name in captured(graph)})
         self.reads.pop("", None)
+        self.uses: Final = Counter([name for node in live(self.nodes, self.outputs) for name in read(node)])
+        """How often each name is read for some result."""
         own = {name for node in self.nodes for name in (node.op_type, node.domain, node.name, *node.output)}
         self.plain: Final = {*map(type, own), *map(type, self.reads)} <= {str}
         """Whether the names in it are text."""
@@ -96,6 +95,22 @@ def _size(node: NodeProto) -> int:
     parts: list[int] = [item.ByteSize() for item in node.attribute if not (item.HasField("t") or item.HasField("g"))]
     names = [len(name) for name in (node.name, *node.input, *node.output)]
     return 1 + (sum(parts) + sum(names)) // BYTES
+
+
+def live(nodes: Sequence[NodeProto], outputs: Iterable[str]) -> list[NodeProto]:
+    """The nodes that some result follows from; all that a node reads is made before it."""
+    needed, found = {*outputs}, []
+    for node in reversed(nodes):
+        if not needed.isdisjoint(node.output):
+            found.append(node)
+            needed.update(read(node))
+    return found[::-1]
+
+
+def read(node: NodeProto) -> list[str]:
+    """The names that a node reads, also in the graphs inside it."""
+    inner = {name for graph in graphs(node) for name in captured(graph)} if node.op_type in HOLDERS else ()
+    return [*node.input, *inner]
 
 
 def nodes_in(proto: GraphProto | FunctionProto) -> Iterator[NodeProto]:
@@ -182,7 +197,7 @@ class Scope:
 
     def common(self) -> Iterator[str]:
         """The names of constants that several nodes read, also in other arrangements."""
-        reads = self.body.reads
+        reads = self.body.uses
         readers = {name: reads[name] for name in reads if isinstance(self.values.get(name), Constant)}
         readers |= {name: reads[name] for node in self.body.nodes if node.op_type in MADE for name in node.output}
         for node in self.body.nodes:
