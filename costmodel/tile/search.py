@@ -254,10 +254,10 @@ class _Search:
         if not chain.finished:
             return self.states[cut]
         crossing = self.crossing[cut]
-        touched = [tensor for tensor in crossing if tensor in chain.entering or tensor in chain.made]
+        touched = [tensor for tensor in (*chain.entering, *chain.made) if tensor in crossing]
         if len(touched) > MOST:
             return self.states[cut]
-        found = [before & crossing.difference(touched)]
+        found = [(before & crossing).difference(touched)]
         for tensor in touched:
             found += [kept | {tensor} for kept in found]
         return found
