@@ -254,12 +254,23 @@ class _Search:
                 room = self.room - held - self._size(fresh.difference(overwriting(chain.layers, before, after)))
                 if room < 0:
                     continue
-                around = sum([bits for _, _, bits, _ in self._flow(chain, leaving, before, stop.stored, after)])
-                limit = known.cost - stop.cost - around if known else inf
-                choice = self._choice(chain, before | after, room, limit)
+                cost = least - gain - chain.weights + self._passed(chain, before, stop.stored, after)
+                choice = self._choice(chain, before | after, room, known.cost - cost if known else inf)
                 if choice:
                     stored = (stop.stored & after) | (fresh - chain.made.keys())
-                    found[after] = _Stop(stop.cost + around + choice.extra, stored, chain.first, before, choice)
+                    found[after] = _Stop(cost + choice.extra, stored, chain.first, before, choice)
+
+    def _passed(self, chain: _Chain, before: frozenset[int], stored: frozenset[int], after: frozenset[int]) -> int:
+        """Of what :meth:`_flow` says, the bits of maps that are brought in to be kept, or put out."""
+        bits = 0
+        for tensor in after - before:
+            if tensor not in chain.made:
+                bits += self.maps[tensor].size - chain.entering.get(tensor, (0, 0))[1]
+        later = self.crossing[chain.first + len(chain.layers)]
+        for tensor in before - after:
+            if tensor in later and tensor not in stored and not self.maps[tensor].outside:
+                bits += self.maps[tensor].size
+        return bits
 
     def _afters(self, chain: _Chain, before: frozenset[int]) -> Iterable[frozenset[int]]:
         """What may be kept behind a chain: the usual; of a layer alone what was there, and any of what it touches."""
