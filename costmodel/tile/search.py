@@ -337,14 +337,26 @@ class _Search:
             and not self.maps[layer.reads[0]].outside
         )
 
+    def _height(self, chain: _Chain, parts: int) -> int:
+        """Of so many bands, or with 0 of the lowest there are, in rows of the finest map."""
+        if not parts:
+            return chain.lowest
+        made = max([layer.writes[0] for layer in chain.layers], key=self.level.__getitem__)
+        return chain.lowest * -(-self.maps[made].rows * self.level[made] // (chain.lowest * parts))
+
+    def _new_rows(self, chain: _Chain, parts: int, kept: frozenset[int]) -> int:
+        """Bits of the rows that one of so many bands makes, but for maps that are whole in the memory."""
+        height, bits = self._height(chain, parts), 0
+        for tensor in chain.made:
+            if tensor not in kept:
+                entry = self.maps[tensor]
+                bits += entry.row * min(entry.rows, height // self.level[tensor])
+        return bits
+
     def _lines(self, chain: _Chain, parts: int) -> _Buffers:
         """The buffers of a chain in so many bands, or with 0 in the lowest there are."""
         if parts not in chain.bands:
-            height = chain.lowest
-            if parts:
-                made = max([layer.writes[0] for layer in chain.layers], key=self.level.__getitem__)
-                height *= -(-self.maps[made].rows * self.level[made] // (height * parts))
-            found = lines(chain.layers, self.maps, self.level, height)
+            found = lines(chain.layers, self.maps, self.level, self._height(chain, parts))
             each = {tensor: self.maps[tensor].row * buffer for tensor, (_, _, buffer) in found.items()}
             chain.bands[parts] = _Buffers(found, each, sum(each.values()))
         return chain.bands[parts]
@@ -415,6 +427,8 @@ class _Search:
             over = max(0, chain.weights + (grain if parts == 1 else self._need(chain, 0, kept)) - room)
             if chain.weights + (parts - 1) * over >= limit:
                 return  # not even with the buffers of the lowest bands
+            if parts not in chain.bands and self._new_rows(chain, parts, kept) > room - grain:
+                continue  # the buffers hold these and more
             left = room - grain - self._need(chain, parts, kept)
             if left < 0:
                 continue
