@@ -350,11 +350,19 @@ def nested(graph, sizes, patterns=(("BatchNorm", "Relu"),), make=plan, *, coarse
     return chosen, walk
 
 
-@given(st.integers(0, 10**9), st.integers(0, 40), st.integers(1, 40), st.integers(1, 20), st.booleans(), st.booleans())
+@given(
+    st.sampled_from([network, network, transformer]),
+    st.integers(0, 10**9),
+    st.integers(0, 40),
+    st.integers(1, 40),
+    st.integers(1, 20),
+    st.booleans(),
+    st.booleans(),
+)
 @settings(max_examples=120, deadline=None)
-def test_tiles_in_tiles_move_what_a_walk_through_them_moves(seed, first, second, third, stay, coarse):
+def test_tiles_in_tiles_move_what_a_walk_through_them_moves(random, seed, first, second, third, stay, coarse):
     """A far memory and three nearer ones, the nearest down to a few values."""
-    graph = network(seed)
+    graph = random(seed)
     needs = profile(graph, patterns=(("BatchNorm", "Relu"),))
     whole = needs.peak_map_bytes + needs.layers.total("weight_bytes")
     size = 40 + first * whole // 40
@@ -377,10 +385,17 @@ def chain_of(*sizes):
     return Hardware(name="chain", engines=(engine,), memories=tuple(memories), fuse=(("BatchNorm", "Relu"),))
 
 
-@given(st.integers(0, 10**9), st.integers(200, 4000), st.integers(100, 2000), st.integers(0, 500), st.booleans())
+@given(
+    st.sampled_from([network, network, transformer]),
+    st.integers(0, 10**9),
+    st.integers(200, 4000),
+    st.integers(100, 2000),
+    st.integers(0, 500),
+    st.booleans(),
+)
 @settings(max_examples=40, deadline=None)
-def test_the_checker_accepts_tiles_in_tiles_but_not_a_byte_less_or_unpaid(seed, far, middle, spare, stay):
-    needs = profile(network(seed))
+def test_the_checker_accepts_tiles_in_tiles_but_not_a_byte_less_or_unpaid(random, seed, far, middle, spare, stay):
+    needs = profile(random(seed))
     hardware = chain_of(300 + spare, middle + 500, far + 2000)
     try:
         run = placements.run(needs, hardware, "tiled", Options(steady_state=stay))
