@@ -232,8 +232,11 @@ class Op:
             Op.onnx_registry[name] = cls
 
     @classmethod
-    def from_onnx(cls, node: "OnnxNode") -> "tuple[Tensor, ...]":
-        """A node of an ONNX model -> what it makes; by default this operator, without attributes, on all operands."""
+    def from_onnx(cls, node: "OnnxNode") -> "tuple[Tensor | None, ...]":
+        """A node of an ONNX model -> what it makes; by default this operator, without attributes, on all operands.
+
+        None stands for a result that nothing reads and that is not made.
+        """
         return node.apply(cls())
 
     def to_onnx(self, form: "OnnxForm") -> tuple[str, ...]:

@@ -83,7 +83,8 @@ def _families(simulation: Simulation) -> list[str]:
 
 KINDRED: Final = {
     "attention": "linear", "einsum": "linear", "functions": "elementwise", "quantised": "elementwise",
-    "indexing": "other", "reduction": "pooling", "resize": "pooling",
+    "indexing": "other", "recurrent": "linear", "reduction": "pooling", "resize": "pooling", "selection": "pooling",
+    "state": "linear", "vision": "pooling",
 }  # fmt: skip
 """Modules whose operators are drawn as those of another: what their arithmetic is most like."""
 

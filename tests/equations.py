@@ -756,6 +756,71 @@ FUNCTION = (
 )
 
 
+def recurrent(op, x, *given, weight, recurrence, bias=None, peephole=None, **held):
+    """Each sequence alone and no longer than it is; backwards is forwards on what is turned around."""
+    given, names = list(given), ["h", "c"] if op.kind == "LSTM" else ["h"]
+
+    def turned(values):
+        return values.swapaxes(0, 1) if op.batch_first else values
+
+    x = turned(x)
+    (length, n, _), (d, rows, h) = x.shape, recurrence.shape
+    lengths = given.pop(0) if op.lengths else [length] * n
+    bias = np.zeros((d, 2 * rows)) if bias is None else bias
+    peepholes = np.zeros((d, 3 * h)) if peephole is None else peephole
+    last = []
+    for name in names:
+        first = given.pop(0) if getattr(op, f"initial_{name}") == "operand" else held.get(f"initial_{name}")
+        last.append(np.zeros((d, n, h)) if first is None else np.broadcast_to(turned(first), (d, n, h)).copy())
+    y = np.zeros((length, d, n, h))
+    every = activations(op, d)
+    for way, sequence in itertools.product(range(d), range(n)):
+        places = list(range(length))[: max(lengths[sequence], 0)]
+        places = places[::-1] if way == 1 or op.direction == "reverse" else places
+        w, r, (wb, rb) = weight[way], recurrence[way], bias[way].reshape(2, rows)
+        cut = [(lambda v, f=f: f(v if op.clip is None else np.clip(v, -op.clip, op.clip))) for f in every[way]]
+        state = [part[way, sequence] for part in last]
+        for place in places:
+            of_x, of_h = w @ x[place, sequence] + wb, r @ state[0] + rb
+            if op.kind == "RNN":
+                state = [cut[0](of_x + of_h)]
+            elif op.kind == "GRU":
+                z, reset = (cut[0]((of_x + of_h)[part * h :][:h]) for part in (0, 1))
+                inner = (
+                    reset * of_h[2 * h :] if op.linear_before_reset else r[2 * h :] @ (reset * state[0]) + rb[2 * h :]
+                )
+                state = [(1 - z) * cut[1](of_x[2 * h :] + inner) + z * state[0]]
+            else:
+                (i, o, f, g), (_, c) = np.split(of_x + of_h, 4), state
+                peep_i, peep_o, peep_f = np.split(peepholes[way], 3)
+                i = cut[0](i + peep_i * c)
+                c = (1 - i if op.input_forget else cut[0](f + peep_f * c)) * c + i * cut[1](g)
+                state = [cut[0](o + peep_o * c) * cut[2](c), c]
+            y[place, way, sequence] = state[0]
+        for part, final in zip(last, state, strict=True):
+            part[way, sequence] = final
+    results = {"Y": y.transpose(2, 0, 1, 3) if op.batch_first else y}
+    results |= {f"Y_{name}": turned(part) for name, part in zip(names, last, strict=True)}
+    return tuple(results[name] for name in op.returns)
+
+
+def activations(op, directions):
+    """A recurrent layer's activations, for each of its directions."""
+    usual = {"RNN": ["Tanh"], "GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"]}[op.kind]
+    names, alphas, betas, made = list(op.activations) or usual * directions, [*op.alphas], [*op.betas], []
+    for name in names:
+        alpha, beta = {"LeakyRelu": (0.01, 0), "Elu": (1, 0), "HardSigmoid": (0.2, 0.5)}.get(name, (0, 0))
+        alpha = alphas.pop(0) if alpha and alphas else alpha
+        beta = betas.pop(0) if beta and betas else beta
+        made.append({
+            "Tanh": np.tanh, "Sigmoid": lambda x: 1 / (1 + np.exp(-x)), "Relu": lambda x: x.clip(0),
+            "Softplus": lambda x: np.log1p(np.exp(x)), "LeakyRelu": lambda x, a=alpha: np.where(x > 0, x, a * x),
+            "Elu": lambda x, a=alpha: np.where(x > 0, x, a * (np.exp(x) - 1)),
+            "HardSigmoid": lambda x, a=alpha, b=beta: (a * x + b).clip(0, 1),
+        }[name])  # fmt: skip
+    return [made[way * len(usual) :][: len(usual)] for way in range(directions)]
+
+
 def off_by_products(op, u, y, inputs, weights):
     """The bias is one more term. Loops counts the terms of a matrix product too."""
     terms = op.loops(*(x.shape for x in inputs)).reduction + 1

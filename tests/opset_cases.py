@@ -179,6 +179,21 @@ CASES: dict[str, list[Row]] = {
     "HardSigmoid": [*unary, row(X, alpha=0.3, beta=0.4)],
     "If": [row(np.array(True), X, **BRANCH), row(np.array(False), X, **BRANCH)],
     "InstanceNormalization": [row(X, weights(4), weights(4)), row((2, 4, 9), weights(4), weights(4), epsilon=0.1)],
+    "LSTM": [
+        row((5, 2, 3), weights(1, 16, 3), weights(1, 16, 4), weights(1, 32), outputs=3, hidden_size=4),
+        row((5, 2, 3), weights(2, 16, 3), weights(2, 16, 4), None, Map((2,), "int32"), (2, 2, 4), (2, 2, 4),
+            weights(2, 12), outputs=3, hidden_size=4, direction="bidirectional", input_forget=1),
+        row((2, 5, 3), weights(1, 16, 3), weights(1, 16, 4), since=14, outputs=3, hidden_size=4, layout=1),
+    ],
+    "GRU": [
+        row((5, 2, 3), weights(1, 12, 3), weights(1, 12, 4), weights(1, 24), outputs=2, hidden_size=4),
+        row((2, 5, 3), weights(2, 12, 3), weights(2, 12, 4), since=14, outputs=2, hidden_size=4, layout=1,
+            direction="bidirectional", linear_before_reset=1),
+    ],
+    "RNN": [
+        row((5, 2, 3), weights(1, 4, 3), weights(1, 4, 4), weights(1, 8), outputs=2, hidden_size=4, clip=0.5),
+        row((2, 5, 3), weights(1, 4, 3), weights(1, 4, 4), since=14, outputs=2, hidden_size=4, layout=1),
+    ],
     "LRN": [row(X, size=3), row(X, size=5, alpha=0.1, beta=0.5, bias=2.0)],
     "LayerNormalization": [row(X, weights(8), weights(8)), row(X, weights(6, 8), axis=2), row(X, weights(8), axis=-1)],
     "LeakyRelu": [*unary, row(X, alpha=0.3)],

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: real processes, their exit codes, and what they print where."""
+"""The command line as a user meets it: exit codes, what is printed where, and processes with pipes and terminals."""
 
 import contextlib
 import csv
@@ -19,33 +19,13 @@ from importlib import metadata, resources
 from pathlib import Path
 
 import pytest
+from command_line import NEUTRAL, process, run
 
 import costmodel
 
 MAIN = ("profile", "hairnet", "--hw", "paper-2012")
 EXPENSIVE = ["stem.bn+relu", "stem.max_pool", "stage1.0.bn2+relu2", "stage1.1.bn1+relu1", "stage1.1.bn2+relu2"]
 TRACES = ("Traceback", "Exception ignored")
-
-# What decides how and where a process prints is set here and not taken from whoever runs the tests.
-NEUTRAL = {
-    name: value
-    for name, value in os.environ.items()
-    if (not name.startswith(("LC_", "PYTHON", "GITHUB_", "TTY_", "_TYPER", "TYPER_")) or name == "PYTHONPATH")
-    and name not in {"COLUMNS", "LINES", "LANG", "TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "PY_COLORS"}
-} | {"PYTHONUTF8": "1", "TERM": "xterm-256color"}
-
-
-def run(*args, env=None, cwd=None, program=(sys.executable, "-m", "costmodel"), **more):
-    return subprocess.run(
-        [*program, *map(str, args)],
-        env=NEUTRAL | (env or {}),
-        cwd=cwd,
-        capture_output=True,
-        timeout=60,
-        encoding="utf-8",
-        errors="strict",
-        **more,
-    )
 
 
 def ok(*args, **more):
@@ -619,20 +599,20 @@ def test_head_takes_one_line_and_nobody_complains():
 def test_a_reader_that_has_gone_is_no_crash(args):
     reading, writing = os.pipe()
     os.close(reading)  # before the first line, however late this process is
-    process = subprocess.Popen([sys.executable, "-m", "costmodel", *args], env=NEUTRAL, text=True,
+    started = subprocess.Popen([sys.executable, "-m", "costmodel", *args], env=NEUTRAL, text=True,
                                stdout=writing, stderr=subprocess.PIPE)  # fmt: skip
     os.close(writing)
-    with process:
-        assert process.stderr.read() == ""
-    assert process.returncode != 0
+    with started:
+        assert started.stderr.read() == ""
+    assert started.returncode != 0
 
 
 def test_csv_to_a_reader_that_has_gone_is_no_crash():
-    process = subprocess.Popen([sys.executable, "-m", "costmodel", *MAIN, "--csv", "-"], env=NEUTRAL, text=True,
+    started = subprocess.Popen([sys.executable, "-m", "costmodel", *MAIN, "--csv", "-"], env=NEUTRAL, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
-    with process:
-        process.stdout.close()
-        assert not any(trace in process.stderr.read() for trace in TRACES)
+    with started:
+        started.stdout.close()
+        assert not any(trace in started.stderr.read() for trace in TRACES)
 
 
 def terminal(*args, columns=120, env=None):
@@ -640,14 +620,14 @@ def terminal(*args, columns=120, env=None):
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     command = [sys.executable, "-m", "costmodel", *args]
-    with subprocess.Popen(command, env=NEUTRAL | (env or {}), stdin=theirs, stdout=theirs, stderr=theirs) as process:
+    with subprocess.Popen(command, env=NEUTRAL | (env or {}), stdin=theirs, stdout=theirs, stderr=theirs) as started:
         os.close(theirs)
         chunks = []
         with contextlib.suppress(OSError):  # the end of a terminal is an error on Linux
             while chunk := os.read(ours, 65536):
                 chunks.append(chunk)
         os.close(ours)
-    assert process.returncode == 0
+    assert started.returncode == 0
     return b"".join(chunks).decode().replace("\r\n", "\n")
 
 
@@ -869,7 +849,7 @@ def test_reproduce_into_what_is_no_folder_is_refused(tmp_path):
 def test_the_module_and_the_script_agree(tmp_path):
     script = (str(Path(sysconfig.get_path("scripts")) / "costmodel"),)
     for args in ((*MAIN, "--top", "3"), ("profile", "hairnt", "--hw", "paper-2012")):
-        module, installed = run(*args, cwd=tmp_path), run(*args, cwd=tmp_path, program=script)
+        module, installed = process(*args, cwd=tmp_path), process(*args, cwd=tmp_path, program=script)
         assert (module.returncode, module.stdout, module.stderr) == (
             installed.returncode, installed.stdout, installed.stderr,
         )  # fmt: skip

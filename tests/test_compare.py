@@ -2,20 +2,15 @@
 
 import csv
 import io
-import subprocess
-import sys
 
 import pytest
+from command_line import run
 
 import costmodel
 from costmodel.compare import COLUMNS, compare
 from costmodel.graph import Graph, Input
 from costmodel.ops import Add, Conv, Flatten, Relu
 from costmodel.profile import profile
-
-
-def run(*args):
-    return subprocess.run([sys.executable, "-m", "costmodel", *args], capture_output=True, text=True, encoding="utf-8")
 
 
 def test_rows_are_the_runs():

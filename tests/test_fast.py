@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 import tracemalloc
 from math import prod
 
@@ -494,12 +495,14 @@ SMALL = {
     "conv_mobilenet": {"width": 0.25},
     "googlenet": {"size": 80, "auxiliary_heads": True},
     "hairnet": {"size": 32},
+    "mixer_b_16": {"depth": 2},
     "nasnet_a_mobile": {"penultimate": 96},
     "resnet50": {"width": 0.25},
     "shufflenet": {"squeeze_excite": True},
     "squeezenet": {"size": 48},
     "vgg16": {"size": 32, "width": 0.125},
     "vgg19": {"size": 32, "width": 0.125},
+    "vit_b_16": {"depth": 2},
 }
 
 NO_KERNEL = {"Lrn", "Tanh", "Sigmoid", "Mul", "Pad", "Slice", "Transpose", "Attention", "MatMul", "Softmax"}
@@ -840,6 +843,29 @@ def test_a_run_that_fails_in_the_middle_leaves_a_program_that_runs(threads):
             program.run([-good])
         (again,) = program.run([good])
         np.testing.assert_array_equal(first, again)
+
+
+def test_of_a_run_that_fails_nothing_more_is_done():
+    """Else a thread would write to memory that the next run has begun to use, or that is no longer the program's."""
+
+    class Late(Op, abstract=True):
+        operands = 1
+
+        def shape(self, x):
+            return x
+
+        def run(self, x):
+            time.sleep(0.03)  # until the other thread has come to wait for this
+            program.buffer(y)[:] = 7
+            raise ArithmeticError(f"not today {x.shape}")
+
+    y = Conv(8, 3, pads=1)(Late()(Input((1, 8, 40, 40))()))
+    program = Program(Graph(y), threads=2)
+    for _ in range(2):
+        with pytest.raises(ArithmeticError, match="not today"):
+            program.run()
+        time.sleep(0.03)
+        assert (program.buffer(y) == 7).all()
 
 
 class Halves(Op, abstract=True):

@@ -110,7 +110,7 @@ FOUND = {
     "a loop on what is around it": (lambda: looped("", "go"), PROFILE, "never ends"),
     "a bomb of calls": (lambda: bomb(9), PROFILE, "with what 'f0' stands for there are more than"),
     "calls too deep": (lambda: bomb(1, 70), PROFILE, "nested deeper than 64"),
-    "nothing to explain": (lambda: explained("CenterCropPad"), PROFILE, "takes 2 to 2 inputs, not 1"),
+    "nothing to explain": (lambda: explained("SoftmaxCrossEntropyLoss"), PROFILE, "takes 2 to 3 inputs, not 1"),
     "an attribute of another type": (
         lambda: explained("NegativeLogLikelihoodLoss", inputs=["x", "x"], reduction=7),
         PROFILE,

@@ -3,12 +3,11 @@
 import csv
 import io
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from command_line import run
 
 import costmodel
 from costmodel import guard, hardware, zoo
@@ -22,12 +21,6 @@ REPORTS = Path(__file__).parents[1] / "reports"
 @pytest.fixture(scope="module")
 def taken():
     return take(REQUEST)
-
-
-def run(*args, cwd=None):
-    return subprocess.run(
-        [sys.executable, "-m", "costmodel", *args], capture_output=True, text=True, encoding="utf-8", cwd=cwd
-    )
 
 
 def edited(snapshot, name, **changes):

@@ -5,11 +5,10 @@ import functools
 import io
 import json
 import re
-import subprocess
-import sys
 from fractions import Fraction
 from math import ceil
 
+import command_line
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -463,8 +462,5 @@ def test_a_mistake_is_named(args, problem, tmp_path, monkeypatch):
 
 
 def test_a_mistake_ends_with_exit_code_2_and_one_line():
-    done = subprocess.run(
-        [sys.executable, "-m", "costmodel", "memory", "lenet5", "--keep", "*=1e-999999999"],
-        capture_output=True, text=True, encoding="utf-8", timeout=60,
-    )  # fmt: skip
+    done = command_line.run("memory", "lenet5", "--keep", "*=1e-999999999")
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)

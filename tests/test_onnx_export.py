@@ -1,14 +1,13 @@
 """Networks written as ONNX files: what onnx and ONNX Runtime make of them, and what is read back."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from command_line import run
 from onnx import TensorProto
 
 import costmodel
@@ -280,12 +279,6 @@ def test_numbers_of_32_bits_are_read_as_they_were_written(text):
 
 
 # The command
-
-
-def run(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", "costmodel", *arguments], capture_output=True, text=True, cwd=cwd, check=False
-    )
 
 
 def test_export(tmp_path):

@@ -318,12 +318,6 @@ def test_an_operator_that_only_onnx_knows_is_what_onnx_says(kind, tmp_path, monk
         np.testing.assert_allclose(execute(graph, [x])[0], theirs, rtol=1e-5)
 
 
-def test_a_part_that_is_not_known_of_what_onnx_says_is_named(tmp_path):
-    made = model([one("Bernoulli", name="node")], {"x": (2, 3)}, {}, ["y"], opset=22)
-    if "RandomUniformLike" not in Op.onnx_registry:
-        refused(tmp_path, made, r"node 'node/X_random' \(RandomUniformLike\) of function 'Bernoulli': operator 'Random")
-
-
 # Branches
 
 

@@ -7,6 +7,9 @@ import pytest
 from costmodel.counting import standard_table
 from costmodel.graph import Op, Shape, Work
 from costmodel.ops import (
+    GRU,
+    LSTM,
+    RNN,
     Abs,
     Acos,
     Acosh,
@@ -713,6 +716,93 @@ case(
     multiply=2 * 3 * 2 * 4,
     add=2 * 3 * 2 * 2,
 )
+# Recurrent layers: Zaremba et al. 2014 have 2 layers of 650 units, 35 steps and batches of 20.
+UNITS = 35 * 20 * 650
+case(
+    "lstm-of-zaremba",
+    LSTM(650),
+    [(35, 20, 650)],
+    (35, 1, 20, 650),
+    weights={"weight": (1, 2600, 650), "recurrence": (1, 2600, 650), "bias": (1, 5200)},
+    loops=(20, 1, 35, 2600, 1300),
+    macs=20 * 35 * 4 * 650 * (650 + 650),  # four gates, each of the map and of the state
+    special=5 * UNITS,  # three sigmoids, two tanh
+    divide=3 * UNITS,
+    add=(3 + 1) * UNITS,  # of the sigmoids; f * c + i * g
+    multiply=3 * UNITS,  # f * c, i * g, o * h(c)
+)
+case(
+    "lstm-both-ways",
+    LSTM(3, "bidirectional", ("Y", "Y_h", "Y_c"), lengths=True, initial_h="operand", clip=1.0, initial_c="learned",
+         peepholes=True),
+    [(4, 2, 5), (2,), (2, 2, 3)],
+    (4, 2, 2, 3),
+    more=((2, 2, 3), (2, 2, 3)),
+    types=(None, "int32", None),
+    weights={"weight": (2, 12, 5), "recurrence": (2, 12, 3), "bias": (2, 24), "initial_c": (2, 1, 3),
+             "peephole": (2, 9)},
+    loops=(2, 2, 4, 12, 8),
+    macs=2 * 2 * 4 * 4 * 3 * (5 + 3),
+    special=5 * 48,  # for each of 2 * 4 * 2 * 3 values
+    divide=3 * 48,
+    add=(4 + 3) * 48,  # and three peepholes
+    multiply=(3 + 3) * 48,
+    compare=5 * 2 * 48,  # five activations, each behind two bounds
+)  # fmt: skip
+case(
+    "lstm-input-forget",
+    LSTM(2, "reverse", ("Y_h",), bias=False, batch_first=True, initial_h="constant", input_forget=True),
+    [(3, 4, 5)],
+    (3, 1, 2),
+    weights={"weight": (1, 8, 5), "recurrence": (1, 8, 2)},
+    buffers={"initial_h": (3, 1, 2)},
+    loops=(3, 1, 4, 6, 7),
+    macs=3 * 4 * 3 * 2 * (5 + 2),  # three gates, the fourth is 1 - i
+    special=4 * 24,
+    divide=2 * 24,
+    add=(2 + 1 + 1) * 24,  # of two sigmoids; 1 - i; f * c + i * g
+    multiply=3 * 24,
+)
+case(
+    "gru",
+    GRU(3),
+    [(6, 2, 4)],
+    (6, 1, 2, 3),
+    weights={"weight": (1, 9, 4), "recurrence": (1, 9, 3), "bias": (1, 18)},
+    loops=(2, 1, 6, 9, 7),
+    macs=2 * 6 * 3 * 3 * (4 + 3),
+    special=3 * 36,  # two sigmoids, tanh
+    divide=2 * 36,
+    add=(2 + 1 + 1) * 36,  # of the sigmoids; 1 - z; the sum of both shares
+    multiply=(1 + 2) * 36,  # r * h; both shares
+)
+case(
+    "gru-linear-before-reset",
+    GRU(3, "bidirectional", ("Y", "Y_h"), linear_before_reset=True),
+    [(6, 2, 4)],
+    (6, 2, 2, 3),
+    more=((2, 2, 3),),
+    weights={"weight": (2, 9, 4), "recurrence": (2, 9, 3), "bias": (2, 18)},
+    loops=(2, 2, 6, 9, 7),
+    macs=2 * 2 * 6 * 3 * 3 * (4 + 3),
+    special=3 * 72,
+    divide=2 * 72,
+    add=(4 + 1) * 72,  # and the product of the state to that of the map
+    multiply=3 * 72,
+)
+case(
+    "rnn",
+    RNN(3, "bidirectional", activations=("Tanh", "HardSigmoid")),
+    [(6, 2, 4)],
+    (6, 2, 2, 3),
+    weights={"weight": (2, 3, 4), "recurrence": (2, 3, 3), "bias": (2, 6)},
+    loops=(2, 2, 6, 3, 7),
+    macs=2 * 2 * 6 * 3 * (4 + 3),
+    special=36,  # forwards
+    multiply=36,  # backwards
+    add=36,
+    compare=2 * 36,
+)
 case(
     "einsum-heads",
     Einsum("bhqd,bhkd->bhqk"),
@@ -1281,8 +1371,8 @@ def test_the_table_of_the_standard_convention():
     rows = {row["operator"]: row for row in standard_table().rows()}
     assert rows.keys() == Op.registry.keys()
     assert [name for name, row in rows.items() if row["macs"]] == [
-        "AffineGrid", "Attention", "CausalConv", "Conv", "ConvInteger", "ConvTranspose", "DeformConv", "Einsum",
-        "Linear", "LinearAttention", "MatMul", "MatMulInteger", "QLinearConv", "QLinearMatMul",
+        "AffineGrid", "Attention", "CausalConv", "Conv", "ConvInteger", "ConvTranspose", "DeformConv", "Einsum", "GRU",
+        "LSTM", "Linear", "LinearAttention", "MatMul", "MatMulInteger", "QLinearConv", "QLinearMatMul", "RNN",
     ]  # fmt: skip
     per_unit = {"BatchNorm": 4, "Softmax": 3, "Relu": 1, "Relu6": 2, "Gelu": 5, "MaxPool": 1, "Concat": 0, "Conv": 0}
     assert {name: rows[name]["operations"] for name in per_unit} == per_unit

@@ -4,10 +4,9 @@ import csv
 import io
 import json
 import re
-import subprocess
-import sys
 
 import pytest
+from command_line import run
 from test_onnx_import import CONSTANTS, PRINTED, TOOLS, as_converted, every_file, light
 
 import costmodel
@@ -106,23 +105,13 @@ def test_mistakes_of_tools_are_errors_and_what_they_have_no_rule_for_is_named():
     assert "error" not in {term.term for term in account(network(), "torchinfo").terms}
 
 
-def run(*args, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "costmodel", "parity", *args],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        env={"PYTHONIOENCODING": "utf-8"} | environment,
-    )
-
-
 def whole(text):
     return int(text.replace(",", ""))
 
 
 @pytest.mark.parametrize("columns", [80, 160])
 def test_the_page_adds_up_and_fits(columns):
-    done = run("alexnet", COLUMNS=str(columns))
+    done = run("parity", "alexnet", env={"COLUMNS": str(columns)})
     assert (done.returncode, done.stderr) == (0, "")
     assert max(map(len, done.stdout.splitlines())) <= columns
     numbers = {name: whole(number) for name, number in re.findall(r"^(\S+) +([\d,]+)  ", done.stdout, re.MULTILINE)}
@@ -136,7 +125,18 @@ def test_the_page_adds_up_and_fits(columns):
 
 
 def test_rows_add_up_in_files(tmp_path):
-    done = run("squeezenet", "--tool", "onnx-tool", "--tool", "thop", "--csv", "-", "--json", str(tmp_path / "p.json"))
+    done = run(
+        "parity",
+        "squeezenet",
+        "--tool",
+        "onnx-tool",
+        "--tool",
+        "thop",
+        "--csv",
+        "-",
+        "--json",
+        str(tmp_path / "p.json"),
+    )
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     document = json.loads((tmp_path / "p.json").read_text(encoding="utf-8"))
@@ -150,9 +150,9 @@ def test_rows_add_up_in_files(tmp_path):
 
 
 def test_files_of_networks_and_mistakes_of_users(tmp_path):
-    done = run(str(light("shufflenet")), "--tool", "onnx-tool")
+    done = run("parity", str(light("shufflenet")), "--tool", "onnx-tool")
     assert f"onnx-tool   {PRINTED['shufflenet'][TOOLS.index('onnx-tool')]:,}" in done.stdout
-    wrong = run("lenet5", "--tool", "fvcor")
+    wrong = run("parity", "lenet5", "--tool", "fvcor")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "did you mean 'fvcore'" in wrong.stderr
-    assert run("lenet5", "--csv", "-", "--json", "-").returncode == 2
+    assert run("parity", "lenet5", "--csv", "-", "--json", "-").returncode == 2

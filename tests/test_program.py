@@ -1,11 +1,10 @@
 """module.py:function as a network: the user's code runs, and whatever it does is answered with its place."""
 
 import json
-import os
-import subprocess
 import sys
 
 import pytest
+from command_line import process, run
 
 import costmodel
 import costmodel.importers
@@ -53,16 +52,6 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def run(*args, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "costmodel", *args],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        env=os.environ | {"PYTHONIOENCODING": "utf-8"} | environment,
-    )
-
-
 def test_a_function_makes_the_network(folder):
     graph = costmodel.network("model.py:build", batch=3, features="4", bias="false")
     assert (graph.macs, graph.parameters) == (3 * 7 * 4, 7 * 4)
@@ -76,7 +65,7 @@ def test_every_command_takes_one(folder):
     done = run("memory", "model.py:build", "--param", "features=5", "--csv", "-")
     assert (done.returncode, done.stderr) == (0, "the user's own words\n")
     assert "linear,Linear" in done.stdout
-    assert "1x7" in run("show", "model:build", PYTHONPATH=".").stdout
+    assert "1x7" in run("show", "model:build", env={"PYTHONPATH": "."}).stdout
     assert "model:build" in run("compare", "model.py:build", "lenet5", "--hw", "paper-2012").stdout
 
 
@@ -120,7 +109,7 @@ def test_code_is_not_overwritten_and_data_runs_no_code(folder):
     kept["snapshots"][0]["request"]["network"] = "model.py:build"
     (folder / "costs.json").write_text(json.dumps(kept), encoding="utf-8")
     (folder / "ran").unlink(missing_ok=True)
-    done = run("check", "costs.json")
+    done = process("check", "costs.json")  # where nothing has imported the model
     assert done.returncode == 2
     assert "a snapshot is data and runs no code" in done.stderr
     assert not (folder / "ran").exists()

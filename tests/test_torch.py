@@ -283,6 +283,155 @@ def test_choices_and_functions_of_single_values_are_torchs():
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
+# Recurrent layers: ONNX has torch's gates in another order, and the weights of all directions in one.
+GATES = {"LSTM": [0, 3, 1, 2], "GRU": [1, 0, 2], "RNN": [0]}
+GATES |= {f"{kind}Cell": order for kind, order in GATES.items()}
+
+
+def walked(graph, module, prefix=""):
+    """The weights of a recurrent module for its layers, in order, whatever they are called."""
+    order, made = GATES[type(module).__name__], {}
+    layers = [name for name, node in graph.nodes.items() if node.op.kind in GATES and name.startswith(prefix)]
+    ways = ["", "_reverse"][: 1 + getattr(module, "bidirectional", False)]
+
+    def gates(part, suffix):
+        value = getattr(module, f"{part}{suffix}").detach().numpy()
+        return value.reshape(len(order), module.hidden_size, -1)[order].reshape(value.shape)
+
+    for number, name in enumerate(layers):
+        ends = [f"_l{number}{way}" if hasattr(module, "num_layers") else "" for way in ways]
+        made[name] = {
+            "weight": np.stack([gates("weight_ih", end) for end in ends]),
+            "recurrence": np.stack([gates("weight_hh", end) for end in ends]),
+        }
+        if module.bias:
+            made[name]["bias"] = np.stack(
+                [np.concatenate([gates("bias_ih", end), gates("bias_hh", end)]) for end in ends]
+            )
+    return made
+
+
+RECURRENT = [
+    (nn.LSTM, {}), (nn.LSTM, {"num_layers": 2, "bidirectional": True}),
+    (nn.LSTM, {"num_layers": 2, "bidirectional": True, "batch_first": True, "bias": False}),
+    (nn.GRU, {}), (nn.GRU, {"num_layers": 2, "batch_first": True}), (nn.GRU, {"bidirectional": True}),
+    (nn.RNN, {}), (nn.RNN, {"nonlinearity": "relu", "bidirectional": True, "batch_first": True}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("stated", [False, True], ids=["from zeros", "from a state"])
+@pytest.mark.parametrize(("cls", "told"), RECURRENT, ids=repr)
+def test_recurrent_layers_have_torchs_parameters_products_and_results(cls, told, stated):
+    torch.manual_seed(0)
+    module, (length, n, size, h) = cls(3, 4, **told).eval(), (5, 2, 3, 4)
+    x = torch.rand((n, length, size) if told.get("batch_first") else (length, n, size))
+    ways, layers = 1 + told.get("bidirectional", False), told.get("num_layers", 1)
+    states = [torch.rand(ways * layers, n, h) for _ in range(1 + (cls is nn.LSTM))] if stated else []
+    given = (tuple(states) if cls is nn.LSTM else states[0],) if stated else ()
+    graph = costmodel.from_torch(module, x, *given)
+    assert graph.parameters == sum(weight.numel() for weight in module.parameters())
+    gates = len(GATES[cls.__name__])
+    products = [gates * h * ((size if layer == 0 else ways * h) + h) for layer in range(layers)]
+    assert graph.macs == length * n * ways * sum(products)
+    with torch.device("meta"):  # on the CPU the products of an LSTM are not seen
+        twin = cls(3, 4, **told)
+    assert 2 * graph.macs == flops(twin, x.to("meta"))
+    ours = execute(graph, [x.numpy(), *[state.numpy() for state in states]], walked(graph, module))
+    with torch.no_grad():
+        y, last = module(x, *given)
+    for own, other in zip(ours, (y, *(last if cls is nn.LSTM else [last])), strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("cls", [nn.LSTMCell, nn.GRUCell, nn.RNNCell])
+def test_cells_are_one_step(cls):
+    torch.manual_seed(0)
+    module, x, h = cls(3, 4), torch.rand(2, 3), torch.rand(2, 4)
+    graph = costmodel.from_torch(module, x, (h, 2 * h) if cls is nn.LSTMCell else h)
+    assert graph.parameters == sum(weight.numel() for weight in module.parameters())
+    assert 2 * graph.macs == flops(module, x)
+    states = [h.numpy(), 2 * h.numpy()][: 1 + (cls is nn.LSTMCell)]
+    ours = execute(graph, [x.numpy(), *states], walked(graph, module))
+    with torch.no_grad():
+        made = module(x, (h, 2 * h) if cls is nn.LSTMCell else h)
+    for own, other in zip(ours, made if cls is nn.LSTMCell else [made], strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-4, atol=1e-6)
+
+
+class Words(nn.Module):
+    """Words, two layers that walk along them from a state of zeros, and what the last word comes to."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(50, 6)
+        self.walk = nn.LSTM(6, 8, 2, batch_first=True, dropout=0.5)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, words):
+        first = [torch.zeros(2, words.shape[0], 8).to(words.device) for _ in "hc"]
+        return self.head(self.walk(self.table(words), first)[0][:, -1])
+
+
+def test_a_recurrent_layer_in_a_larger_module():
+    torch.manual_seed(0)
+    module, words = Words().eval(), torch.randint(0, 50, (3, 7))
+    graph = costmodel.from_torch(module, words)
+    assert graph.parameters == sum(weight.numel() for weight in module.parameters())
+    assert graph.macs == 3 * (7 * 4 * 8 * (6 + 8 + 8 + 8) + 8 * 5)
+    walks = {name: node.op for name, node in graph.nodes.items() if node.op.kind == "LSTM"}
+    assert list(walks) == ["walk", "walk_2"]
+    assert {(op.returns, op.initial_h, op.initial_c) for op in walks.values()} == {(("Y",), "zero", "zero")}
+    plain = {
+        "table": {"weight": module.table.weight.detach().numpy()},
+        "head": {"weight": module.head.weight.detach().numpy(), "bias": module.head.bias.detach().numpy()},
+    }
+    (ours,) = execute(graph, [words.numpy()], plain | walked(graph, module.walk))
+    with torch.no_grad():
+        np.testing.assert_allclose(ours, module(words), rtol=1e-4, atol=1e-6)
+    trained = costmodel.from_torch(module.train(), words)
+    assert [node.op.size for node in trained.nodes.values() if node.op.kind == "Input"] == [(3, 7), (3, 7, 8)]
+    assert (trained.parameters, trained.macs) == (graph.parameters, graph.macs)
+
+
+class Again(nn.Module):
+    """A layer that runs twice, from a learned state for all sequences, and a cell that runs three times."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Parameter(torch.zeros(2, 1, 6))
+        self.walk = nn.GRU(6, 6, 2)
+        self.cell = nn.RNNCell(6, 6)
+
+    def forward(self, x):
+        y, state = self.walk(x, self.first.expand(-1, x.shape[1], -1).contiguous())
+        y, _ = self.walk(y, state)
+        h = y[0]
+        for step in range(3):
+            h = self.cell(y[step], h)
+        return h
+
+
+@pytest.mark.parametrize("sequences", [1, 3])
+def test_recurrent_layers_that_run_again_have_their_weights_once(sequences):
+    module = Again().eval()
+    graph = costmodel.from_torch(module, torch.zeros(4, sequences, 6))
+    assert graph.parameters == sum(weight.numel() for weight in module.parameters())
+    assert graph.parameters == profile(graph).layers.total("parameters")
+    assert graph.macs == sequences * 12 * 6 * (4 * 2 * 2 * 3 + 3)
+
+
+def test_projections_are_refused():
+    with pytest.raises(CostModelError, match=r"LSTM: lstm \(aten.lstm.input\): projections \(proj_size\) are not"):
+        costmodel.from_torch(nn.LSTM(3, 4, proj_size=2), torch.zeros(5, 2, 3))
+
+
+def test_a_learned_state_for_each_sequence_is_refused():
+    module = Again()
+    module.first = nn.Parameter(torch.zeros(2, 3, 6))
+    with pytest.raises(CostModelError, match=r"walk \(aten.gru.input; .*\): a learned state for each sequence is not"):
+        costmodel.from_torch(module, torch.zeros(4, 3, 6))
+
+
 def written_part(x):
     x = x + 1
     x[:, 0] = x[:, 1]

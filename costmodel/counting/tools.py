@@ -62,6 +62,8 @@ ROWS_IGNORED: Final = PARAMETERS._replace(
 UNSEEN: Final = NOTHING._replace(wrong="products of two maps are functions, not modules, and are not seen")
 
 
+UNSEEN_LAYER: Final = NOTHING._replace(wrong="a recurrent layer is one function, whose products are not seen")
+UNSEEN_MACS: Final = NOTHING._replace(wrong="of a recurrent layer it counts FLOPs and no MACs")
 PATCHED_LRN: Final = Count(
     "3 inputs, and inputs with size - 1 further channels",  # three products, and a mean pool over padded channels
     lambda node: 3 * _inputs(node) + _inputs(node) // node.input_shapes[0][1] * _summed_channels(node),
@@ -104,6 +106,47 @@ POSITIONS: Final = Count(
     "a transposed convolution's products are one for each input, not for each output",
     lambda node: max(getattr(node.op, "stride", (1,))) > 1,
 )
+STEPS: Final = Count(
+    "parameters * steps * sequences",
+    lambda node: node.parameters * prod(node.op.loops(*node.input_shapes)[0:3:2]),
+)
+
+
+def _states(node: Node) -> int:
+    """Values of a recurrent layer's state, at every step, of one direction."""
+    return node.op.units(*node.input_shapes)
+
+
+def _directions(node: Node) -> int:
+    return node.op.loops(*node.input_shapes).groups
+
+
+def _recurrent(per_mac: int, bare: int, biased: int) -> Count:
+    """A multiple of the products, and so many for each value of each step's state."""
+    macs = "MAC" if per_mac == 1 else f"{per_mac} MAC"
+    return Count(
+        f"{macs} + {biased} for each value of a step's state, {bare} without biases",
+        lambda node: (
+            per_mac * _macs(node)
+            + (biased if getattr(node.op, "bias", False) else bare) * _directions(node) * _states(node)
+        ),
+    )
+
+
+def _one_way(beside: int, biases: int) -> Count:
+    """The products and the biases, and what is beside them as of one direction."""
+    return Count(
+        f"MAC + {biases} for each value of a step's state if bias + {beside} for each of one direction",
+        lambda node: (
+            _macs(node)
+            + biases * bool(getattr(node.op, "bias", False)) * _directions(node) * _states(node)
+            + beside * _states(node)
+        ),
+        "what is done beside the products is counted for one direction of two",
+        lambda node: _directions(node) > 1,
+    )
+
+
 ON_META: Final = Count("2 MAC (on meta tensors; 0 on the CPU)", lambda node: 2 * _macs(node))
 
 
@@ -130,6 +173,7 @@ FUNCTIONS: Final = (
 )  # fmt: skip
 """What the tools for PyTorch have no rule for, be it a function or a module: they count nothing, and most say so."""
 POOLS: Final = ("AveragePool", "MaxPool")
+RECURRENT: Final = ("GRU", "LSTM", "RNN")
 NORMS: Final = ("GroupNorm", "InstanceNorm", "LayerNorm", "RMSNorm")
 
 
@@ -155,20 +199,21 @@ TOOLS: Final[tuple[Convention, ...]] = (
         Conv=MAC, Linear=MAC, MatMul=MAC, BatchNorm=_each(2, "inputs"), GlobalAveragePool=_each(1, "inputs"),
         ConvTranspose=MAC, Einsum=MAC, Attention=UNSEEN_ATTENTION, LayerNorm=_affine(5, 4), GroupNorm=_affine(5, 4),
         InstanceNorm=_affine(5, 4), Resize=_resized(nearest=1, linear=4, cubic=0),
+        alike={RECURRENT: UNSEEN_LAYER},
     ),
     _tool(
         "flop_counter", "FLOPs (two per MAC)", "torch.utils.flop_counter of torch 2.13",
         (*ACTIVATIONS, *FUNCTIONS, *POOLS, "GlobalAveragePool", "BatchNorm", "Softmax", *ELEMENTWISE, "Lrn", *NORMS,
          "TanhGelu", "Embedding", "Resize"),
         Conv=TWICE_MAC, Linear=TWICE_MAC, MatMul=TWICE_MAC, ConvTranspose=TWICE_MAC, Einsum=TWICE_MAC,
-        Attention=ON_META, per_mac=2, stored=None,
+        Attention=ON_META, LSTM=ON_META, GRU=TWICE_MAC, RNN=TWICE_MAC, per_mac=2, stored=None,
     ),
     _tool(
         "torchinfo", "mult-adds", "torchinfo 1.8.0; a linear layer ignores its rows, a matrix product is not seen",
         (*ACTIVATIONS, *FUNCTIONS, *POOLS, "GlobalAveragePool", "Softmax", *ELEMENTWISE, "Lrn", "TanhGelu", "Resize"),
         Conv=MAC_AND_BIAS, Linear=ROWS_IGNORED, MatMul=UNSEEN, BatchNorm=PARAMETERS, PRelu=PARAMETERS,
         ConvTranspose=POSITIONS, Einsum=UNSEEN, Attention=UNSEEN_ATTENTION, Embedding=PARAMETERS,
-        alike={NORMS: PARAMETERS},
+        alike={NORMS: PARAMETERS, RECURRENT: STEPS},
     ),
     _tool(
         "ptflops", "MACs and extras", "ptflops 0.7.5; a product by the @ operator is not seen",
@@ -179,6 +224,8 @@ TOOLS: Final[tuple[Convention, ...]] = (
         Elu=_each(2, "inputs"), LeakyRelu=_each(1, "inputs"), PRelu=_each(2, "inputs"),
         Relu6=_each(1, "inputs"), Gelu=_each(2, "inputs"), Silu=_each(1, "inputs"), Softmax=_each(1, "inputs"),
         AveragePool=_each(2, "inputs"), MaxPool=_each(2, "inputs"), GlobalAveragePool=_each(2, "inputs"),
+        LSTM=_recurrent(1, bare=10, biased=18), GRU=_recurrent(1, bare=7, biased=13),
+        RNN=_recurrent(1, bare=1, biased=3),
         Lrn=PATCHED_LRN,
     ),
     _tool(
@@ -191,6 +238,8 @@ TOOLS: Final[tuple[Convention, ...]] = (
         AveragePool=_each(1, "outputs"),
         GlobalAveragePool=Count("inputs + outputs", lambda node: _inputs(node) + _outputs(node)),
         Softmax=Count("rows * (3 length - 1)", lambda node: _inputs(node) * 3 - _softmax_rows(node)),
+        LSTM=_recurrent(1, bare=8, biased=16), GRU=_recurrent(1, bare=7, biased=13),
+        RNN=_recurrent(1, bare=1, biased=3),
     ),
     _tool(
         "calflops", "FLOPs (two per MAC, and extras)", "calflops 0.3.2; a product by the @ operator is not seen",
@@ -202,13 +251,14 @@ TOOLS: Final[tuple[Convention, ...]] = (
         Conv=TWICE_MAC_AND_BIAS, Linear=TWICE_MAC, MatMul=TWICE_MAC, BatchNorm=_each(2, "inputs"),
         Relu=_each(1, "inputs"), Gelu=_each(1, "inputs"), Silu=_each(1, "inputs"), Softmax=_each(1, "inputs"),
         AveragePool=_each(1, "inputs"), MaxPool=_each(1, "inputs"), GlobalAveragePool=_each(1, "inputs"),
-        Lrn=PATCHED_LRN, per_mac=2,
+        Lrn=PATCHED_LRN, LSTM=_recurrent(2, bare=2, biased=10), GRU=_recurrent(2, bare=1, biased=7),
+        RNN=_recurrent(2, bare=-1, biased=1), per_mac=2,
     ),
     _tool(
         "calflops-macs", "MACs", "calflops 0.3.2, its second number; a product by the @ operator is not seen",
         (*ACTIVATIONS, *FUNCTIONS, *POOLS, "GlobalAveragePool", "BatchNorm", "Softmax", *ELEMENTWISE, "Lrn", *NORMS,
          "TanhGelu", "Embedding", "Resize", "Einsum"),
-        Conv=MAC, Linear=MAC, MatMul=MAC, Attention=UNSEEN_ATTENTION,
+        Conv=MAC, Linear=MAC, MatMul=MAC, Attention=UNSEEN_ATTENTION, alike={RECURRENT: UNSEEN_MACS},
     ),
     _tool(
         "onnx-tool", "MACs and extras", "onnx-tool 1.0.1",
@@ -233,6 +283,7 @@ TOOLS: Final[tuple[Convention, ...]] = (
         MaxPool=Count("outputs * window", lambda node: _outputs(node) * _window(node)),
         GlobalAveragePool=Count("inputs + 4 outputs", lambda node: _inputs(node) + 4 * _outputs(node)),
         Add=_each(1, "outputs"), Mul=_each(1, "outputs"), Clip=_each(2, "outputs"),
+        LSTM=_one_way(180, biases=8), GRU=_one_way(110, biases=6),
         Lrn=Count("outputs * (37 + size)", lambda node: _outputs(node) * (37 + int(getattr(node.op, "size", 0)))),
         stored="constants",
     ),

@@ -438,6 +438,142 @@ def _linear_attention(op: Any, run: Run, q: Array, k: Array, v: Array, *more: Ar
     return np.stack(made, axis=1), state
 
 
+class Gates(NamedTuple):
+    """A direction's weights by gates: of the map, of the state, and the biases of each."""
+
+    of_x: Array
+    of_h: Array
+    biases: Array
+
+    def only(self, *gates: int) -> tuple[Array, Array]:
+        """Some gates' rows of both matrices beside each other, and where their sums start."""
+        matrix = np.concatenate([self.of_x, self.of_h], axis=2)
+        return matrix[list(gates)], self.biases.sum(axis=0)[list(gates)]
+
+
+def _walk(op: Any, run: Run, step: Callable[..., list[Array]], x: Array, given: list[Array], **more: Array) -> Any:
+    """Step by step along a sequence, each way with weights of its own: every step for every sequence."""
+
+    def turned(state: Array) -> Array:
+        return np.moveaxis(state, 0, 1) if op.batch_first else state
+
+    rows = turned(x)
+    length, n, c = rows.shape
+    ways = {"forward": [1], "reverse": [-1], "bidirectional": [1, -1]}[op.direction]
+    d, size, gates = len(ways), op.hidden, {"RNN": 1, "GRU": 3, "LSTM": 4}[op.kind]
+    of_x = numbers(run.constant("weight", (d, gates * size, c))).reshape(d, gates, size, c)
+    of_h = numbers(run.constant("recurrence", (d, gates * size, size))).reshape(d, gates, size, size)
+    biases = np.zeros((d, 2 * gates * size))
+    if op.bias:
+        biases[:] = run.constant("bias", biases.shape)
+    lengths = given.pop(0) if op.lengths else np.full(n, length)
+    states = []
+    for name in ("h", "c") if op.kind == "LSTM" else ("h",):
+        state, source = np.zeros((d, n, size)), getattr(op, f"initial_{name}")
+        if source != "zero":
+            shape = turned(state[:, :1] if source == "learned" else state).shape
+            state[:] = turned(given.pop(0) if source == "operand" else run.constant(f"initial_{name}", shape))
+        states.append(state)
+    y = np.zeros((length, d, n, size))
+    for way, direction in enumerate(ways):
+        held = Gates(of_x[way], of_h[way], biases[way].reshape(2, gates, size))
+        beside = {name: part[way] for name, part in more.items()}
+        for place in range(length)[::direction]:
+            before = [state[way] for state in states]
+            there = np.reshape(lengths, (n, 1)) > place
+            after = step(op, run, op.functions[way], rows[place], before, held, **beside)
+            for state, made in zip(states, after, strict=True):
+                state[way] = np.where(there, made, state[way])
+            y[place, way] = np.where(there, states[0][way], 0)
+    every = np.transpose(y, (2, 0, 1, 3)) if op.batch_first else y
+    results = dict(zip(("Y", "Y_h", "Y_c"), [every, *map(turned, states)], strict=False))
+    made = tuple([numbers(results[name]) for name in op.returns])
+    return made if len(made) > 1 else made[0]
+
+
+def _gate(op: Any, run: Run, function: Op, x: Array) -> Array:
+    """An activation, behind both bounds if there are any."""
+    if op.clip is not None:
+        x = run.loop(loops.clip_below, (x,), x.shape, -op.clip)
+        x = run.loop(loops.clip_above, (x,), x.shape, op.clip)
+    y = IMPLEMENTATIONS[function.kind](function, run, x)
+    return y if isinstance(y, np.ndarray) else y[0]
+
+
+def _two(run: Run, loop: Loop, a: Array, b: Array) -> Array:
+    return run.loop(loop, np.broadcast_arrays(a, b), np.broadcast_shapes(a.shape, b.shape))
+
+
+def _sums(run: Run, x: Array, matrix: Array, bias: Array) -> list[Array]:
+    """Gates x rows x columns, and for each row where its sum starts -> the sums of each gate."""
+    gates, size, columns = matrix.shape
+    flat = (x, matrix, bias)
+    y = run.loop(loops.linear, flat, (len(x), gates * size), len(x), gates * size, columns)
+    return np.split(y, gates, axis=1)
+
+
+def _rnn_step(op: Any, run: Run, functions: Sequence[Op], x: Array, state: list[Array], held: Gates) -> list[Array]:
+    (total,) = _sums(run, np.hstack([x, *state]), *held.only(0))
+    return [_gate(op, run, functions[0], total)]
+
+
+def _gru_step(op: Any, run: Run, functions: Sequence[Op], x: Array, state: list[Array], held: Gates) -> list[Array]:
+    (h,) = state
+    update, reset = [_gate(op, run, functions[0], total) for total in _sums(run, np.hstack([x, h]), *held.only(0, 1))]
+    if op.linear_before_reset:
+        (of_x,) = _sums(run, x, held.of_x[2:], held.biases[0, 2:])
+        (of_h,) = _sums(run, h, held.of_h[2:], held.biases[1, 2:])
+        total = _two(run, loops.add, of_x, _two(run, loops.multiply, reset, of_h))
+    else:
+        (total,) = _sums(run, np.hstack([x, _two(run, loops.multiply, reset, h)]), *held.only(2))
+    rest = _two(run, loops.subtract, np.ones(1), update)
+    fresh = _two(run, loops.multiply, rest, _gate(op, run, functions[1], total))
+    return [_two(run, loops.add, fresh, _two(run, loops.multiply, update, h))]
+
+
+def _lstm_step(
+    op: Any, run: Run, functions: Sequence[Op], x: Array, state: list[Array], held: Gates, peephole: Array | None = None
+) -> list[Array]:
+    h, c = state
+
+    def opened(gate: int, total: Array, cell: Array) -> Array:
+        if peephole is not None:
+            seen = _two(run, loops.multiply, peephole.reshape(3, -1)[gate], cell)
+            total = _two(run, loops.add, total, seen)
+        return _gate(op, run, functions[0], total)
+
+    if op.input_forget:
+        inward, outward, new = _sums(run, np.hstack([x, h]), *held.only(0, 1, 3))
+        taken = opened(0, inward, c)
+        kept = _two(run, loops.subtract, np.ones(1), taken)
+    else:
+        inward, outward, forget, new = _sums(run, np.hstack([x, h]), *held.only(0, 1, 2, 3))
+        taken, kept = opened(0, inward, c), opened(2, forget, c)
+    fresh = _two(run, loops.multiply, taken, _gate(op, run, functions[1], new))
+    c = _two(run, loops.add, _two(run, loops.multiply, kept, c), fresh)
+    return [_two(run, loops.multiply, opened(1, outward, c), _gate(op, run, functions[2], c)), c]
+
+
+@implements("RNN")
+def _rnn(op: Any, run: Run, x: Array, *given: Array) -> Any:
+    return _walk(op, run, _rnn_step, x, list(given))
+
+
+@implements("GRU")
+def _gru(op: Any, run: Run, x: Array, *given: Array) -> Any:
+    return _walk(op, run, _gru_step, x, list(given))
+
+
+@implements("LSTM")
+def _lstm(op: Any, run: Run, x: Array, *given: Array) -> Any:
+    d = 2 if op.direction == "bidirectional" else 1
+    more = {"peephole": run.constant("peephole", (d, 3 * op.hidden))} if op.peepholes else {}
+    if op.input_forget:  # a quarter of the rows are those of a gate that is not read, a third of the peepholes
+        gate, c = d * op.hidden, x.shape[-1]
+        run.read.update(weight=3 * gate * c, recurrence=3 * gate * op.hidden, bias=6 * gate, peephole=2 * gate)
+    return _walk(op, run, _lstm_step, x, list(given), **more)
+
+
 @implements("RotaryEmbedding")
 def _rotary_embedding(op: Any, run: Run, x: Array, *more: Array) -> Array:
     apart = x if x.ndim == 4 else np.moveaxis(x.reshape(*x.shape[:2], op.heads, -1), 2, 1)

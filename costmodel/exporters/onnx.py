@@ -124,7 +124,8 @@ class _Writer:
     def __init__(self, graph: Graph) -> None:
         self.graph: Final = graph
         self.names: Final[dict[Tensor, str]] = {}
-        self.forms: Final[dict[tuple[Op, tuple[Shape, ...], tuple[Type, ...]], _Form]] = {}
+        self.forms: Final[dict[tuple[Op, tuple[Shape, ...], tuple[Type, ...], tuple[bool, ...]], _Form]] = {}
+        self.read: Final = {*graph.outputs, *[tensor for node in graph.nodes.values() for tensor in node.inputs]}
         self.functions: Final[dict[str, FunctionProto]] = {}
         self.constants: Final[dict[tuple[str, Shape, bytes], TensorProto]] = {}
         self.held: Final[list[_Held]] = []
@@ -153,7 +154,8 @@ class _Writer:
                 self.shared.add(weight.shared)
             if weight.whole:
                 weights[-1] = self.part(weight, f"{title}.{weight.name}")
-        key = (node.op, node.input_shapes, tuple([tensor.dtype for tensor in node.inputs]))
+        read = tuple([tensor in self.read for tensor in node.outputs])
+        key = (node.op, node.input_shapes, tuple([tensor.dtype for tensor in node.inputs]), read)
         if key not in self.forms:
             try:
                 self.forms[key] = self.form(node)
@@ -170,7 +172,9 @@ class _Writer:
             return
         (step,) = form.steps
         inputs = [operands[source] if isinstance(source, str) else self.constant(source) for source in step.inputs]
-        self.nodes.append(helper.make_node(step.kind, inputs, results, title, **step.attributes))
+        made = iter(results)
+        outputs = [next(made) if output else "" for output in step.outputs]
+        self.nodes.append(helper.make_node(step.kind, inputs, outputs, title, **step.attributes))
 
     def whole(self, weight: Weight) -> Weight:
         """What is stored, in the shape in which some layer reads all of it, if one does."""
@@ -196,7 +200,7 @@ class _Writer:
         results = node.op.to_onnx(form)
         steps = tuple(form.steps)
         self.opset = max([self.opset, *[_since(step.kind, *step.attributes) for step in steps]])
-        if len(steps) == 1 and steps[0].outputs == results and self.reads_back(node, steps[0]):
+        if len(steps) == 1 and (*filter(None, steps[0].outputs),) == results and self.reads_back(node, steps[0]):
             return _Form(steps, results)
         taken = sum(other.partition("_")[0] == node.op.kind for other in self.functions)
         function = f"{node.op.kind}_{taken + 1}" if taken else node.op.kind
@@ -213,13 +217,15 @@ class _Writer:
             operands[source] if source is None or isinstance(source, str) else known(_array(source, network), network)
             for source in step.inputs
         ]
+        made = iter(node.outputs)
+        read = tuple([bool(output) and next(made) in self.read for output in step.outputs])
         written = helper.make_node(step.kind, [], [], **step.attributes)
         apart = OnnxNode(
             step.kind, self.opset, attributes_of(written, network), tuple(inputs),
-            tuple([True for _ in step.outputs]), "layer", dtype=network,
+            read, "layer", dtype=network,
         )  # fmt: skip
         try:
-            results = Op.onnx_registry[step.kind].from_onnx(apart)
+            results = [made for made in Op.onnx_registry[step.kind].from_onnx(apart) if made is not None]
         except (KeyError, UnsupportedError, WiringError):
             return False
         again = results[0].node

@@ -14,14 +14,18 @@ from costmodel.errors import UnsupportedError
 from costmodel.graph import Input, Op, Shape, Tensor, dims
 from costmodel.ops import (
     ChannelShuffle,
+    Concat,
     GroupNorm,
     InstanceNorm,
     LayerNorm,
     Linear,
     OneHot,
     PRelu,
+    Reshape,
     RMSNorm,
+    Slice,
     TrainingBatchNorm,
+    Transpose,
 )
 from costmodel.ops.checks import broadcast
 from costmodel.ops.onnx import Constant, OnnxNode, Operand
@@ -44,6 +48,8 @@ class Call:
     shapes: tuple[Shape, ...]
     node: OnnxNode
     """A node at its place in the module, to be made one of ONNX."""
+    used: tuple[bool, ...] = (True,)
+    """Of each result whether anything reads it."""
 
     def __getitem__(self, name: str) -> Any:
         return self.arguments[name]
@@ -68,13 +74,15 @@ class Call:
         """An axis that may count from the end -> counted from the start."""
         return int(self[name]) % rank if rank else 0
 
-    def onnx(self, kind: str, *inputs: Operand, outputs: int = 1, **attributes: Any) -> tuple[Tensor, ...]:
-        """What ONNX's operator makes of the operands."""
+    def onnx(
+        self, kind: str, *inputs: Operand, outputs: Sequence[bool] = (True,), **attributes: Any
+    ) -> tuple[Tensor, ...]:
+        """What ONNX's operator makes of the operands, of its ``outputs`` those that are read."""
         if kind not in Op.onnx_registry:
             raise UnsupportedError(f"ONNX's {kind} is not known")
         given = {name: value for name, value in attributes.items() if value is not None}
-        node = replace(self.node, kind=kind, attributes=given, inputs=inputs, outputs=(True,) * outputs)
-        return Op.onnx_registry[kind].from_onnx(node)
+        node = replace(self.node, kind=kind, attributes=given, inputs=inputs, outputs=tuple(outputs))
+        return tuple([made for made in Op.onnx_registry[kind].from_onnx(node) if made is not None])
 
     def one(self, kind: str, *inputs: Operand, **attributes: Any) -> Tensor:
         """The first of what ONNX's operator makes."""
@@ -324,7 +332,7 @@ def _split(call: Call) -> Made:
     x: Tensor = call.first
     axis = call.axis("dim", len(x.shape))
     sizes = [shape[axis] for shape in call.shapes]
-    return (x,) if len(sizes) == 1 else call.onnx("Split", x, numbers(sizes), outputs=len(sizes), axis=axis)
+    return (x,) if len(sizes) == 1 else call.onnx("Split", x, numbers(sizes), outputs=[True for _ in sizes], axis=axis)
 
 
 def _unbind(call: Call) -> Made:
@@ -616,7 +624,7 @@ def _first_ones(call: Call) -> Made:
     x: Tensor = call.first
     axis = call.axis("dim", len(x.shape))
     largest = call["largest"] if "largest" in call.arguments else call["descending"]
-    return call.onnx("TopK", x, numbers([call.shape[axis]]), outputs=2, axis=axis, largest=int(largest))
+    return call.onnx("TopK", x, numbers([call.shape[axis]]), outputs=(True, True), axis=axis, largest=int(largest))
 
 
 def _one_hot(call: Call) -> Made:
@@ -680,15 +688,144 @@ def _added_product(call: Call) -> Made:
 def _gated(call: Call) -> Made:
     x: Tensor = call.first
     axis = call.axis("dim", len(x.shape))
-    values, gates = call.onnx("Split", x, numbers([x.shape[axis] // 2] * 2), outputs=2, axis=axis)
+    values, gates = call.onnx("Split", x, numbers([x.shape[axis] // 2] * 2), outputs=(True, True), axis=axis)
     return call.one("Mul", values, call.one("Sigmoid", gates))
+
+
+def _recurrent(kind: str, **told: Any) -> Rule:
+    """ONNX's layers one behind the other, each on what all directions of the one before it made."""
+
+    def rule(call: Call) -> Made:
+        x, hx = call["input"], call["hx"]
+        ways, layers = 1 + call["bidirectional"], call["num_layers"]
+        each = 4 if call["has_biases"] else 2
+        if len(call["params"]) != ways * layers * each:
+            raise UnsupportedError("projections (proj_size) are not supported")
+        params = iter(call["params"])
+        finals: list[list[Tensor | None]] = []
+        for layer in range(layers):
+            weights = [[next(params) for _ in range(each)] for _ in range(ways)]
+            first = [_of_layer(call, state, layer, ways) for state in (hx if isinstance(hx, list) else [hx])]
+            read = (layer < layers - 1 or call.used[0], *call.used[1:])
+            made = iter(_layer(call, kind, x, weights, first, read, layout=int(call["batch_first"]), **told))
+            y, *last = [next(made) if there else None for there in read]
+            finals.append([state if state is None else _turned(call, state) for state in last])
+            if y is not None:
+                x = _beside(call, y)
+            if layer < layers - 1 and call["train"] and call["dropout"]:
+                x = _dropped(call, x)
+        return (x if call.used[0] else None, *[_on_top(call, states) for states in zip(*finals, strict=True)])
+
+    return rule
+
+
+def _cell(kind: str, **told: Any) -> Rule:
+    """ONNX's layer on a sequence of one step."""
+
+    def rule(call: Call) -> Made:
+        hx = call["hx"]
+        x, *first = [_one_step(call, part) for part in (call["input"], *(hx if isinstance(hx, list) else [hx]))]
+        weights = [call[name] for name in ("w_ih", "w_hh", "b_ih", "b_hh") if call[name] is not None]
+        made = iter(_layer(call, kind, x, [weights], first, (False, *call.used), **told))
+        shapes = zip(call.used, call.shapes, strict=True)
+        results = tuple([_viewed(call, next(made), shape) if there else None for there, shape in shapes])
+        return results if len(results) > 1 else results[0]
+
+    return rule
+
+
+def _layer(
+    call: Call, kind: str, x: Operand, weights: Sequence[Sequence[Operand]], first: Sequence[Operand],
+    read: Sequence[bool], activations: tuple[str, ...] = (), **told: Any,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """ONNX's layer with torch's weights of each direction: of the map, of the state, and the bias of each."""
+    matrices = [_joined(call, [way[number : number + 1] for way in weights]) for number in (0, 1)]
+    bias = _joined(call, [way[2:] for way in weights]) if len(weights[0]) > 2 else None
+    direction = "bidirectional" if len(weights) > 1 else "forward"
+    return call.onnx(
+        kind, x, *matrices, bias, None, *first, outputs=read, direction=direction,
+        activations=activations * len(weights), **told,
+    )  # fmt: skip
+
+
+def _joined(call: Call, parts: Sequence[Sequence[Operand]]) -> Constant:
+    """Constants of each direction as one, which is shared if all of them are."""
+    every = [constant for part in parts for constant in part if isinstance(constant, Constant)]
+    if len(every) < sum(map(len, parts)):
+        raise UnsupportedError("its weights are computed from what comes in, where weights of the module are supported")
+    first, *others = every
+    if not others:
+        return first._replace(shape=(1, *first.shape))
+    rows = sum([constant.shape[0] for constant in every]) // len(parts)
+    name = first.name if all(constant.name in call.node.common for constant in every) else ""
+    return Constant((len(parts), rows, *first.shape[1:]), name=name, dtype=first.dtype)
+
+
+def _of_layer(call: Call, state: Tensor | Constant, layer: int, ways: int) -> Operand:
+    """A layer's part of an initial state of all layers, as ONNX has it."""
+    whole, n, size = state.shape
+    if isinstance(state, Constant):
+        if state.learned and n > 1:
+            raise UnsupportedError("a learned state for each sequence is not supported; known: one for all of them")
+        shape = (n, ways, size) if call["batch_first"] else (ways, n, size)
+        return state._replace(shape=shape, whole=state.whole or (state.elements if whole > ways else 0))
+    if whole > ways:
+        part = Slice((layer * ways, 0, 0), ((layer + 1) * ways, None, None))
+        state = call.node.then(part, state, part="slice")
+    return _turned(call, state)
+
+
+def _one_step(call: Call, x: Tensor | Constant) -> Operand:
+    """A map as that of one step, a state as that of one direction."""
+    return x._replace(shape=(1, *x.shape)) if isinstance(x, Constant) else _viewed(call, x, (1, *x.shape))
+
+
+def _viewed(call: Call, x: Tensor, shape: Shape) -> Tensor:
+    """The same memory under another shape."""
+    to = (0, *shape[1:]) if x.shape[0] == shape[0] else shape
+    return x if x.shape == shape else call.node.then(Reshape(to), x, part="view")
+
+
+def _turned(call: Call, state: Tensor) -> Tensor:
+    """A state with its directions first, which ONNX has behind the sequences if these come first; or back."""
+    a, b, size = state.shape
+    if not call["batch_first"]:
+        return state
+    if min(a, b) == 1:
+        return _viewed(call, state, (b, a, size))
+    return call.node.then(Transpose((1, 0, 2)), state, part="transpose")
+
+
+def _beside(call: Call, y: Tensor) -> Tensor:
+    """What the directions made of a step, one beside the other."""
+    if not call["batch_first"]:
+        length, ways, n, size = y.shape
+        turned = call.node.then(Transpose((0, 2, 1, 3)), y, part="transpose") if min(ways, n) > 1 else y
+        return _viewed(call, turned, (length, n, ways * size))
+    n, length, ways, size = y.shape
+    return _viewed(call, y, (n, length, ways * size))
+
+
+def _on_top(call: Call, states: Sequence[Tensor | None]) -> Tensor | None:
+    """The states of all layers, one on top of the other."""
+    made = [state for state in states if state is not None]
+    return call.node.apply(Concat(0), *made, part="concat")[0] if len(made) > 1 else next(iter(made), None)
 
 
 def _unequal(call: Call) -> Made:
     return call.one("Not", call.one("Equal", call.first, _operand(call["other"])))
 
 
+RECURRENT: Final[Mapping[str, Rule]] = {
+    "lstm": _recurrent("LSTM"), "lstm_cell": _cell("LSTM"),
+    "gru": _recurrent("GRU", linear_before_reset=1), "gru_cell": _cell("GRU", linear_before_reset=1),
+    "rnn_tanh": _recurrent("RNN"), "rnn_tanh_cell": _cell("RNN"),
+    "rnn_relu": _recurrent("RNN", activations=("Relu",)), "rnn_relu_cell": _cell("RNN", activations=("Relu",)),
+}  # fmt: skip
+"""Those that walk along a sequence, or one step of it."""
+
 CALLS: Final[Mapping[str, Rule]] = {
+    **RECURRENT,
     **dict.fromkeys(
         ("_to_copy", "alias", "clone", "contiguous", "detach", "lift_fresh_copy", "positive", "to", "type_as"), _same
     ),
@@ -763,6 +900,9 @@ CONSTANT: Final = frozenset(
 )  # fmt: skip
 """Functions that take only a shape and a type from a map: what they make does not flow."""
 
+ZEROS: Final = frozenset({"new_zeros", "zeros", "zeros_like"})
+"""Functions that make constants of zeros, such as an initial state."""
+
 COMPARING: Final = frozenset({"eq", "ge", "gt", "le", "lt", "ne"})
 """Functions whose operands are brought to one element type, while what they make is true or false."""
 
@@ -775,7 +915,9 @@ PROMOTING: Final = COMPARING | {
 CHOOSING: Final = frozenset({"condition", "mask"})
 """Arguments that are true or false, and choose."""
 
-KEEPS_BUFFERS: Final = frozenset({"batch_norm", "scaled_dot_product_attention"}) | (
-    PROMOTING - {"cat", "concat", "masked_fill", "stack", "where"}
+KEEPS_BUFFERS: Final = (
+    frozenset({"batch_norm", "scaled_dot_product_attention"})
+    | (PROMOTING - {"cat", "concat", "masked_fill", "stack", "where"})
+    | {*RECURRENT}
 )
 """Functions that hold what is not learned as buffers; for all others it is a map from outside."""

@@ -98,9 +98,10 @@ def _weights(node: OnnxNode) -> tuple[Constant, ...]:
         inputs.append(Input(operand.shape, operand.dtype)() if flows and operand else operand)
     apart = OnnxNode(node.kind, node.opset, node.attributes, tuple(inputs), node.outputs, node.path, dtype=node.dtype)
     made = Op.onnx_registry[node.kind].from_onnx(apart) if apart.tensors else ()
-    if not made:
+    tensors = [tensor for tensor in made if tensor is not None]
+    if not made or len(tensors) < len(made):
         raise UnsupportedError("constants that it makes are not known")
-    return tuple([Constant(tensor.shape, name=_name(node), dtype=tensor.dtype) for tensor in made])
+    return tuple([Constant(tensor.shape, name=_name(node), dtype=tensor.dtype) for tensor in tensors])
 
 
 def _name(node: OnnxNode) -> str:
@@ -138,7 +139,7 @@ def _constant(node: OnnxNode) -> Constant:
 
 
 def _constant_of_shape(node: OnnxNode) -> Constant:
-    """A weight without values, as some files have them, if its shape is in the file; else what follows from sizes."""
+    """A weight, whose values are not those there, if its shape is in the file; else what follows from sizes."""
     shape = node.integers(0)
     if shape is None or min(shape, default=0) < 0:
         raise WiringError(f"cannot make a constant of shape {shape}")
@@ -146,7 +147,7 @@ def _constant_of_shape(node: OnnxNode) -> Constant:
     dtype = own("float32", node.dtype) if value is None else value.dtype
     (sizes,) = node.inputs
     learned = (dtype is None or dtype in FRACTIONS) and isinstance(sizes, Constant) and bool(sizes.name)
-    return Constant(shape, lambda: _full(shape, value), dtype=dtype, learned=learned)
+    return Constant(shape, lambda: None if learned else _full(shape, value), dtype=dtype, learned=learned)
 
 
 def _full(shape: Shape, value: Constant | None) -> Array | None:
@@ -453,4 +454,4 @@ def attribute(value: Any) -> Any:
     """A value as a node holds it: texts instead of bytes, and lists as tuples."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(map(attribute, value)) if isinstance(value, list) else value

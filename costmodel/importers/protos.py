@@ -18,7 +18,7 @@ try:
 except ImportError:
     raise CostModelError("reading ONNX files needs the extra 'onnx': pip install 'costmodel[onnx]'") from None
 
-READABLE: Final[Mapping[int, int]] = {6: LIMIT, 7: LIMIT, 9: LIMIT, 1: 64, 10: 64, 11: 64}
+READABLE: Final[Mapping[int, int]] = dict.fromkeys((1, 6, 7, 9, 10, 11), LIMIT)
 """Element types whose values may tell a node what to do -> of how many elements at most."""
 
 

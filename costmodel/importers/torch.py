@@ -12,13 +12,13 @@ import re
 import sys
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial, reduce
 from math import prod
 from types import MappingProxyType
 from typing import Any, Final
 
-from costmodel.arrays import Array
+from costmodel.arrays import Array, np
 from costmodel.errors import CostModelError, UnsupportedError, WiringError, suggestion
 from costmodel.graph import BITS, Graph, Input, Shape, Tensor, Type, dims
 from costmodel.importers.calls import (
@@ -29,13 +29,14 @@ from costmodel.importers.calls import (
     KEEPS_BUFFERS,
     PROMOTING,
     UNCHANGED,
+    ZEROS,
     Call,
     TorchNode,
 )
 from costmodel.importers.opaque import UNKNOWN, Opaque, left_out
 from costmodel.importers.program import foreign, reason
 from costmodel.ops import Cast, Embedding, Reshape
-from costmodel.ops.onnx import Constant, own, unique
+from costmodel.ops.onnx import Constant, Operand, own, unique
 
 try:
     import torch
@@ -275,7 +276,8 @@ class Reader:
         constants = [value for value in given.values() if isinstance(value, Constant)]
         if kind in PROMOTING:
             given = {name: self._promoted(node, name, value) for name, value in given.items()}
-        return self._checked(node, CALLS[kind](Call(given, plain, shapes, self._place(node, constants))))
+        used = _used(node, len(shapes))
+        return self._checked(node, CALLS[kind](Call(given, plain, shapes, self._place(node, constants), used)))
 
     def _promoted(self, node: Any, name: str, value: Any) -> Any:
         """An operand in the element type that all operands of the function come to, but for what only chooses."""
@@ -292,8 +294,11 @@ class Reader:
     def _checked(self, node: Any, made: Any) -> Any:
         """What a call makes, which must have the shape that torch makes; and its element type."""
         several = made if isinstance(made, tuple) else (made,)
-        checked = []
+        checked: list[Operand] = []
         for value, theirs in zip(several, _tensors(node), strict=False):
+            if value is None:  # nothing reads it
+                checked.append(None)
+                continue
             if value.shape != theirs.shape:
                 raise WiringError(f"makes {dims(value.shape)}, where torch makes {dims(tuple(theirs.shape))}")
             wanted = self._type(theirs)
@@ -330,9 +335,10 @@ class Reader:
         made = [
             Constant(
                 shape,
-                name=name,
-                dtype=dtype,
-                learned=bool(learned),
+                _read(kind_of(node), taken, shape),
+                name,
+                dtype,
+                bool(learned),
                 whole=whole if several and prod(shape) < whole else 0,
             )
             for shape, dtype in zip(shapes, types, strict=True)
@@ -340,15 +346,17 @@ class Reader:
         return _as(node, made)
 
     def _spread(self, node: Any, value: Constant, shape: Shape) -> Any:
-        """Copies of a learned value, such as a class token for each image: the only row of a table, taken so often."""
-        first = next((axis for axis, size in enumerate(value.shape) if size != 1), len(value.shape))
-        inner = value.shape[first:]
-        times = prod(shape) // value.elements
-        if shape[len(shape) - len(inner) :] != inner or times * value.elements != prod(shape):
-            raise UnsupportedError("a learned value that is stretched along an inner axis is not supported")
+        """Copies of a learned value, such as a class token or a state for each image: rows of a table, so often."""
+        sizes = (1,) * (len(shape) - len(value.shape)) + value.shape
+        if len(sizes) != len(shape) or any(size not in (1, wanted) for size, wanted in zip(sizes, shape, strict=True)):
+            raise UnsupportedError(
+                f"copies of a learned value of {dims(value.shape)} as {dims(shape)} are not supported"
+            )
+        inner = 1 + max(axis for axis, size in enumerate(shape) if size != sizes[axis])
         apart = self._place(node)
-        (rows,) = apart.apply(Input((times,), "int64"), part="rows")
-        return apart.then(Reshape(shape), apart.then(Embedding(1, value.elements), rows), part="reshape")
+        (rows,) = apart.apply(Input(shape[:inner], "int64"), part="rows")
+        taken = apart.then(Embedding(prod(sizes[:inner]), prod(sizes[inner:])), rows)
+        return apart.then(Reshape(shape), taken, part="reshape")
 
     def _map(self, node: Any) -> Tensor:
         """A constant that is not learned as a map that is given from outside, such as a mask or positions."""
@@ -407,6 +415,24 @@ def _as(node: Any, made: Sequence[Any]) -> Any:
     return tuple(made) if isinstance(node.meta.get("val"), list | tuple) else made[0] if made else None
 
 
+def _used(node: Any, count: int) -> tuple[bool, ...]:
+    """Of each result of a call whether anything reads it."""
+    if any(user.target is not operator.getitem for user in node.users):
+        return (True,) * count
+    read = {user.args[1] for user in node.users if user.users}
+    return tuple([index in read for index in range(count)])
+
+
+def _read(kind: str, taken: Any, shape: Shape) -> Callable[[], Array | None]:
+    """The values of what a call makes of constants: zeros, or the same in another shape; others are not known."""
+    first = taken[0][0] if taken[0] else None
+    if kind in ZEROS:
+        return lambda: np.broadcast_to(np.float32(0), shape)
+    if CALLS.get(kind) in UNCHANGED and isinstance(first, Constant):
+        return lambda: None if (values := first.read()) is None else values.reshape(shape)
+    return lambda: None
+
+
 def _flowing(taken: Any) -> list[Tensor]:
     """The operands that flow."""
     return [value for value in trees.tree_leaves(taken) if isinstance(value, Tensor)]
@@ -452,7 +478,10 @@ class Places:
         self._calls: Final = Counter(
             key
             for node, (key, _) in self._modules.items()
-            if node.users and node.target is not operator.getitem and CALLS.get(kind_of(node)) not in UNCHANGED
+            if node.users
+            and node.all_input_nodes  # what is made of nothing is no layer
+            and node.target is not operator.getitem
+            and CALLS.get(kind_of(node)) not in UNCHANGED
         )
 
     @staticmethod

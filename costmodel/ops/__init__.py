@@ -126,6 +126,9 @@ from costmodel.ops.quantised import QLinearGlobalAveragePool as QLinearGlobalAve
 from costmodel.ops.quantised import QLinearMatMul as QLinearMatMul
 from costmodel.ops.quantised import QLinearMul as QLinearMul
 from costmodel.ops.quantised import QuantizeLinear as QuantizeLinear
+from costmodel.ops.recurrent import GRU as GRU
+from costmodel.ops.recurrent import LSTM as LSTM
+from costmodel.ops.recurrent import RNN as RNN
 from costmodel.ops.reduction import ArgMax as ArgMax
 from costmodel.ops.reduction import ArgMin as ArgMin
 from costmodel.ops.reduction import CumProd as CumProd

@@ -4,7 +4,7 @@ And back: an operator -> the nodes that do the same. Nothing here needs the onnx
 values are known only where they are few and were asked for, such as the sizes that a Reshape takes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from math import prod
@@ -259,7 +259,10 @@ Given = str | float | tuple[int, ...] | Whole | None
 
 
 class Step(NamedTuple):
-    """A node to write: ONNX's name of its operator, what it takes and makes, and its attributes."""
+    """A node to write: ONNX's name of its operator, what it takes and makes, and its attributes.
+
+    What it could make and does not is called ''.
+    """
 
     kind: str
     inputs: tuple[Given, ...]
@@ -278,11 +281,15 @@ class OnnxForm:
     """The network's element type."""
     steps: list[Step] = field(default_factory=list)
 
-    def apply(self, kind: str, *inputs: Given, outputs: int = 1, **attributes: Any) -> tuple[str, ...]:
-        """Add a node, without ``inputs`` on all operands and then all weights -> the names of what it makes."""
-        made = tuple([f"step{len(self.steps)}.{number}" for number in range(outputs)])
+    def apply(self, kind: str, *inputs: Given, outputs: int | Sequence[bool] = 1, **attributes: Any) -> tuple[str, ...]:
+        """Add a node, without ``inputs`` on all operands and then all weights -> the names of what it makes.
+
+        ``outputs`` is how many results it makes, or says of each that it could make whether it does.
+        """
+        every = [True] * outputs if isinstance(outputs, int) else outputs
+        made = tuple([f"step{len(self.steps)}.{number}" if there else "" for number, there in enumerate(every)])
         self.steps.append(Step(kind, inputs or (*self.operands, *self.weights), made, attributes))
-        return made
+        return tuple(filter(None, made))
 
     def then(self, kind: str, *inputs: Given, **attributes: Any) -> str:
         """Add a node that makes one tensor."""

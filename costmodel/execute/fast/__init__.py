@@ -135,6 +135,7 @@ class Program:
         self, repeat: int, inputs: Sequence[Array] | None = None, tick: Callable[[], None] = lambda: None
     ) -> list[list[float]]:
         """Run the network several times -> for each kernel, its seconds in each run; ``tick`` is called after a run."""
+        inputs = list(checked_inputs(self.graph, inputs, self._seed).values())
         self.run(inputs)  # compiles what is not compiled yet, and touches all memory
         taken: list[list[float]] = [[] for _ in self.steps]
         with self._blas.limit(limits=1, user_api="blas"):

@@ -11,12 +11,15 @@ import numpy as np
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from costmodel.execute.fast import kernels
-from costmodel.execute.fast.kernels import compiled
+from costmodel.execute.fast.kernels import compiled, inlined
 from costmodel.execute.fast.vectors import BYTES, INTERPRETED, LANES, ROWS, column, floats, tile1, tile2, tile3
 
 Array = Any
 
 UNCLAMPED: Final = (-np.inf, np.inf)
+
+NONE: Final = np.int64(0)
+"""A number like any other: for a literal, what it is given to is compiled once more."""
 
 Sizes = tuple[int, ...]
 
@@ -124,7 +127,7 @@ def patches(
     start, stop = _share(channels, each, part)
     plane = floats(planes + 2 * BYTES * worker * plane_size, plane_size)
     into = _matrix(out, channels * kernel_h * kernel_w, made_h * made_w)
-    _columns(frame, x, 0, made_h, plane, into, start, stop)
+    _columns(frame, x, NONE, made_h, plane, into, start, stop)
 
 
 @compiled
@@ -138,9 +141,9 @@ def convolution(
     depth, positions = channels * kernel_h * kernel_w, (last - first) * made_w
     plane = floats(planes + 2 * BYTES * worker * plane_size, plane_size)
     out = columns + BYTES * worker * columns_size
-    _columns(frame, x, first, last, plane, _matrix(out, depth, positions), 0, channels)
+    _columns(frame, x, first, last, plane, _matrix(out, depth, positions), NONE, channels)
     _multiply(
-        weight, depth, bias, out, positions, y, y_pitch, other, low, high, 0, filters, first * made_w, last * made_w
+        weight, depth, bias, out, positions, y, y_pitch, other, low, high, NONE, filters, first * made_w, last * made_w
     )
 
 
@@ -291,7 +294,7 @@ def table(instructions: Sequence[Instruction]) -> tuple[Array, Array]:
     return numbers, clamps
 
 
-@compiled
+@inlined
 def perform(numbers: Array, clamp: Array, worker: int, part: int) -> None:  # noqa: C901 - a case for each kernel
     """One part of an instruction."""
     kernel, o, low, high = numbers[KERNEL], numbers[OPERANDS:], clamp[0], clamp[1]

@@ -16,6 +16,7 @@ FAST_MATH: Final = {"contract", "nsz", "arcp", "nnan"}
 """Products and sums may be contracted; what is not finite is treated as it comes."""
 
 compiled: Any = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST_MATH)
+inlined: Any = numba.njit(nogil=True, error_model="numpy", fastmath=FAST_MATH, inline="always")
 reordered: Any = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={*FAST_MATH, "reassoc"})
 """Its sums are added up in the order that is fastest."""
 

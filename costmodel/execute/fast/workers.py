@@ -97,24 +97,29 @@ def walk(numbers: Array, clamps: Array, counters: Array, run: int, worker: int, 
     for n in range(start, stop):
         parts, place = numbers[n, PARTS], APART * (n + 1)
         goal = run * parts
-        _wait(counters, RELEASED, (run - 1) * len(numbers) + n + 1)
+        if not _wait(counters, RELEASED, (run - 1) * len(numbers) + n + 1):
+            return
         while numbers[n, KERNEL] != PYTHON:
             number = _take(counters, place, goal)
             if number < 0:
                 break
             perform(numbers[n], clamps[n], worker, number - goal + parts)
             _take(counters, place + DONE, goal)
-        _wait(counters, place + DONE, goal)
+        if not _wait(counters, place + DONE, goal):
+            return
 
 
 @compiled
-def _wait(counters: Array, index: int, value: int) -> None:
-    """Until a counter has reached a value."""
+def _wait(counters: Array, index: int, value: int) -> bool:
+    """Until a counter has reached a value; false where the run has failed, of which nothing more may be done."""
     looks = 0
-    while _now(counters, index) < value and _now(counters, STOP) == 0:
+    while _now(counters, index) < value:
+        if _now(counters, STOP):
+            return False
         looks += 1
         if looks % PATIENCE == 0:
             _rest()
+    return True
 
 
 @compiled
@@ -122,14 +127,6 @@ def raise_to(counters: Array, index: int, value: int) -> None:
     """Let a counter reach a value."""
     while _take(counters, index, value) >= 0:
         pass
-
-
-@compiled
-def alone(numbers: Array, clamps: Array, start: int, stop: int) -> None:
-    """Do all parts of the instructions from start to stop on this thread."""
-    for n in range(start, stop):
-        for part in range(numbers[n, PARTS]):
-            perform(numbers[n], clamps[n], 0, part)
 
 
 class Workers:
@@ -141,6 +138,7 @@ class Workers:
             (n, call.kernel) for n, call in enumerate(instructions) if self._numbers[n, KERNEL] == PYTHON
         ]
         self._team: Final = _Team(self._numbers, self._clamps)
+        self._own: Final = self._team.fresh()
         for worker in range(1, 1 if INTERPRETED else threads):
             wake = Lock()
             wake.acquire()
@@ -161,22 +159,22 @@ class Workers:
         """Carry out the instructions from start to stop, which all threads of the run take part in."""
         team = self._team
         raise_to(team.counters, RELEASED, (team.run - 1) * len(self._numbers) + stop)
-        for n, call in self._calls:
-            if start <= n < stop:
-                walk(self._numbers, self._clamps, team.counters, team.run, 0, start, n)
-                call()
-                raise_to(team.counters, APART * (n + 1) + DONE, team.run)
-                start = n + 1
-        walk(self._numbers, self._clamps, team.counters, team.run, 0, start, stop)
+        self._walk(team.counters, team.run, start, stop)
 
     def alone(self, start: int, stop: int) -> None:
         """The same outside of a run, on the caller's thread."""
+        self._own[:] = 0
+        self._own[RELEASED] = stop
+        self._walk(self._own, 1, start, stop)
+
+    def _walk(self, counters: Array, run: int, start: int, stop: int) -> None:
         for n, call in self._calls:
             if start <= n < stop:
-                alone(self._numbers, self._clamps, start, n)
+                walk(self._numbers, self._clamps, counters, run, 0, start, n)
                 call()
+                raise_to(counters, APART * (n + 1) + DONE, run)
                 start = n + 1
-        alone(self._numbers, self._clamps, start, stop)
+        walk(self._numbers, self._clamps, counters, run, 0, start, stop)
 
 
 class _Team:
@@ -188,8 +186,12 @@ class _Team:
         self.over = False
         self._renew()
 
+    def fresh(self) -> Array:
+        """Counters of which none has risen."""
+        return np.zeros(APART * (len(self.numbers) + 2), np.int64)
+
     def _renew(self) -> None:
-        self.counters, self.run = np.zeros(APART * (len(self.numbers) + 2), np.int64), 0
+        self.counters, self.run = self.fresh(), 0
 
     def begin(self) -> None:
         self.run += 1
