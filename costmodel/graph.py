@@ -140,10 +140,11 @@ class Window(NamedTuple):
         return tuple(sizes)
 
 
-Reach = Literal["point", "value", "copy", "pixel", "window", "channel", "product", "all"]
+Reach = Literal["point", "value", "copy", "pixel", "window", "spread", "channel", "product", "heads", "all"]
 """How far an output value reaches into the operands: the same place of each (which may be stretched), one value at its
-position (of whatever channel), one value anywhere, all channels at its position, the window at its position, all
-positions of its channel, a row and a column of two matrices, or all there is."""
+position (of whatever channel), one value anywhere, all channels at its position, the window at its position, the values
+whose windows are spread over its position, all positions of its channel, a row and a column of two matrices, a query
+and all keys and values of its head, or all there is."""
 
 
 class Work(NamedTuple):
@@ -247,6 +248,11 @@ class Op:
     @property
     def window(self) -> Window | None:
         """The sliding window, for operators that have one."""
+        return None
+
+    @property
+    def spreads(self) -> Window | None:
+        """The window of results that each value of the operand is spread over, for operators that do so."""
         return None
 
     def shape(self, *inputs: Any) -> Shape:

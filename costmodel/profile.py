@@ -80,7 +80,11 @@ PART_COLUMNS: Final = (
     Column("macs", int, "MAC", "its multiply-accumulates", "sum"),
     Column("elementwise", int, "OP", "its elementwise operations", "sum"),
     Column(
-        "reach", str, "", "what a result needs: a point, value, copy, pixel, window, channel or all of its operands"
+        "reach",
+        str,
+        "",
+        "what a result needs: a point, value, copy, pixel, window, channel or all of its operands, the "
+        "values whose windows are spread over it, a row and a column, or a query and all keys and values of its head",
     ),
 )
 
@@ -408,8 +412,9 @@ def _nest(kernel: Kernel) -> Loops:
 def _window(kernel: Kernel) -> tuple[int, ...]:
     """The first window of a kernel, as the values of :data:`WINDOW_COLUMNS`."""
     for node in kernel.nodes:
-        if node.op.window:
-            return _window_row(node.op.window)
+        window = node.op.window or node.op.spreads
+        if window:
+            return _window_row(window)
     return NO_WINDOW
 
 

@@ -1,15 +1,17 @@
 """Tiles and bands: what they are said to move is what a walk through a scratchpad of that size moves."""
 
+import csv
 from dataclasses import replace
-from itertools import compress, product
+from itertools import compress, count, product
 from math import inf, prod
+from pathlib import Path
 from random import Random
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from walks import Convolution, Network
+from walks import Attending, Convolution, Network, all_taken
 
 import costmodel
 from costmodel import placements, zoo
@@ -19,19 +21,25 @@ from costmodel.graph import Graph
 from costmodel.hardware import Engine, Hardware, Memory
 from costmodel.ops import (
     Add,
+    Attention,
     AveragePool,
     BatchNorm,
     Concat,
     Conv,
+    ConvTranspose,
     Flatten,
     GlobalAveragePool,
     Input,
+    LayerNorm,
     Linear,
     MatMul,
     MaxPool,
     Mul,
     Relu,
+    Reshape,
     Sigmoid,
+    Softmax,
+    Transpose,
 )
 from costmodel.place import POLICIES, place
 from costmodel.place.check import check
@@ -39,21 +47,25 @@ from costmodel.place.placement import Options
 from costmodel.profile import MAPS, profile
 from costmodel.report.explain import explain
 from costmodel.simulate import simulate
+from costmodel.tile.attention import Blocks
 from costmodel.tile.floors import pebbling
 from costmodel.tile.layers import layers, maps
-from costmodel.tile.nest import ORDERS, search, smallest
+from costmodel.tile.nest import ORDERS
 from costmodel.tile.nested import levels
 from costmodel.tile.pinning import steady
+from costmodel.tile.plan import finished
 from costmodel.tile.search import plan
 
 WIDTH = 32
+
+REPORT = Path(__file__).parents[1] / "reports" / "placement.csv"
 
 
 def nest_of(graph):
     """The loop nest of a network of one layer."""
     needs = profile(graph)
     (layer,) = layers(needs, maps(needs))
-    return layer.nest
+    return finished([layer])
 
 
 @st.composite
@@ -62,13 +74,16 @@ def convolutions(draw, most=6):
     axes = draw(st.integers(1, 2))
     each = lambda low, high: draw(st.tuples(*[st.integers(low, high)] * axes))  # noqa: E731
     groups = draw(st.integers(1, 2))
-    op = Conv(
+    kind, more = draw(st.sampled_from([(Conv, {}), (ConvTranspose, {"more": each(0, 2)})]))
+    op = kind(
         groups * draw(st.integers(1, 3)), each(1, 3), stride=each(1, 3), dilation=each(1, 2),
-        pads=each(0, 2) + each(0, 2), groups=groups, bias=False,
+        pads=each(0, 2) + each(0, 2), groups=groups, bias=False, **more,
     )  # fmt: skip
-    x = (draw(st.integers(1, 2)), groups * draw(st.integers(1, 3)), *each(1, most))
-    padded = [size + sum(pads) for size, pads in zip(x[2:], op.window.pads, strict=True)]
-    assume(all(size >= extent for size, extent in zip(padded, op.window.extent, strict=True)))
+    x = (draw(st.integers(1, 2)), groups * draw(st.integers(1, 3)), *each(1, most if kind is Conv else (most + 1) // 2))
+    try:
+        op.shape(x)
+    except CostModelError:
+        assume(False)
     return op, x
 
 
@@ -77,7 +92,14 @@ def walked(op, x):
     (weight,) = op.weights(x)
     values = np.random.default_rng(0)
     x, w = values.integers(-9, 9, x), values.integers(-9, 9, weight.shape)
-    return Convolution(x, w, op.window, op.groups, shape[2:])
+    walk = Convolution(x, w if op.window else turned(w, op.groups), all_taken(op, shape[2:], x.shape[2:]), op.groups)
+    return walk, op.run(x, w)
+
+
+def turned(w, groups):
+    """The weights of a transposed convolution, C x M/groups x kernel -> M x C/groups x kernel."""
+    apart = w.reshape(groups, -1, *w.shape[1:]).swapaxes(1, 2)
+    return apart.reshape(-1, *apart.shape[2:])
 
 
 def traffic(moved):
@@ -89,17 +111,17 @@ def traffic(moved):
 def test_a_tiling_moves_what_a_walk_through_its_tiles_moves(case, spare):
     op, x = case
     nest = nest_of(Graph(op(Input(x)()), "one"))
-    room = smallest(nest) + spare * WIDTH
-    tiling = search(nest, room)
-    walk = walked(op, x)
+    room = nest.smallest + spare * WIDTH
+    tiling = nest.search(room)
+    walk, y = walked(op, x)
     moved, held = walk.walk(tiling.sizes, tiling.filters, tiling.channels, tiling.order)
-    assert (walk.y == op.run(walk.x, walk.w)).all()
-    assert tiling.read(nest) == 4 * (moved["input"] + moved["kernel"] + moved["back"])
-    assert tiling.written(nest) == 4 * moved["written"]
+    assert (walk.y == y).all()
+    assert tiling.read == 4 * (moved["input"] + moved["kernel"] + moved["back"])
+    assert tiling.written == 4 * moved["written"]
     assert tiling.need == WIDTH * sum(map(max, zip(*held, strict=True))) <= room
     compulsory = 4 * (len(set().union(*_used(walk))) + walk.w.size + walk.y.size)
     assert nest.compulsory == compulsory
-    assert max(compulsory, pebbling(nest, room)) <= tiling.read(nest) + tiling.written(nest)
+    assert max(compulsory, pebbling(nest, room)) <= tiling.read + tiling.written
 
 
 def _used(walk):
@@ -114,8 +136,8 @@ def _used(walk):
 def test_no_other_tiling_moves_less(case, spare):
     op, x = case
     nest = nest_of(Graph(op(Input(x)()), "one"))
-    room = smallest(nest) + spare * WIDTH
-    walk = walked(op, x)
+    room = nest.smallest + spare * WIDTH
+    walk, _ = walked(op, x)
     ends = (*walk.extents, walk.filters, walk.channels)
     shared = nest._replace(each=WIDTH)  # a value for each filter of a tile, read for each tile of results
     least, once, sharing = [], [], []
@@ -130,13 +152,13 @@ def test_no_other_tiling_moves_less(case, spare):
             if need + WIDTH * filters <= room + WIDTH:
                 sharing.append(traffic(moved) + walk.finished)
     for own, more, passing, found in ((nest, 0, False, least), (nest, 0, True, once), (shared, WIDTH, False, sharing)):
-        tiling = search(own, room + more, once=passing)
-        moved = tiling.read(own) + tiling.written(own)
+        tiling = own.search(room + more, once=passing)
+        moved = tiling.read + tiling.written
         if own.each:
             tiles = [-(-axis.out // size) for axis, size in zip(own.axes, tiling.sizes, strict=True)]
             moved += 4 * prod(tiles) * own.groups * own.filters
         assert moved == 4 * min(found)
-        assert search(own, smallest(own) - 1, once=passing) is None
+        assert own.search(own.smallest - 1, once=passing) is None
 
 
 def test_pools_products_and_linear_layers_have_nests():
@@ -149,10 +171,10 @@ def test_pools_products_and_linear_layers_have_nests():
     rows = Conv(6, 1, bias=False, channels=7)
     assert (nest.outputs, nest.inputs, nest.weights, nest.products) == (20 * 6, 20 * 7, 42, 20 * 42)
     assert nest.held == 6 * WIDTH
-    walk = walked(rows, (1, 7, 1, 20))
-    tiling = search(nest, nest.held + 40 * WIDTH)
+    walk, _ = walked(rows, (1, 7, 1, 20))
+    tiling = nest.search(nest.held + 40 * WIDTH)
     moved, _ = walk.walk((1, 1, tiling.sizes[1]), tiling.filters, tiling.channels, tiling.order)
-    assert tiling.read(nest) + tiling.written(nest) == 4 * traffic(moved)
+    assert tiling.read + tiling.written == 4 * traffic(moved)
     left, right = Input((2, 3, 4, 5))(), Input((2, 3, 5, 6))()
     nest = nest_of(Graph(MatMul()(left, right), "one"))
     assert (nest.groups, nest.outputs, nest.inputs, nest.weights) == (6, 24, 20, 30)
@@ -160,15 +182,68 @@ def test_pools_products_and_linear_layers_have_nests():
     assert nest == alone._replace(groups=6)
 
 
+@st.composite
+def attentions(draw):
+    """Attention with grouped heads, and perhaps a mask that is given or held, and what a walk needs to know of it."""
+    n, groups, shared, length, keys, e, size = draw(
+        st.tuples(*[st.integers(1, most) for most in (2, 2, 2, 3, 3, 2, 2)])
+    )
+    scores = (n, groups * shared, length, keys)
+    mask = draw(st.none() | st.tuples(*[st.booleans()] * 4))
+    mask = (
+        mask
+        and tuple(extent if full else 1 for extent, full in zip(scores, mask, strict=True))[draw(st.integers(0, 2)) :]
+    )
+    held, truths = mask is not None and draw(st.booleans()), draw(st.booleans())
+    op = Attention(mask=mask is not None, held=mask if held else None)
+    values = np.random.default_rng(0)
+    shapes = [(n, groups * shared, length, e), (n, groups, keys, e), (n, groups, keys, size)]
+    q, k, v = (values.normal(size=shape) for shape in shapes)
+    given = None
+    if mask is not None:
+        given = values.normal(size=mask).astype(np.float32)
+        given = (
+            given
+            if held or not truths
+            else np.logical_or(given > 0, np.arange(keys) == 0)[..., : mask[-1]].reshape(mask)
+        )
+    inputs = [Input(shape)() for shape in shapes]
+    if mask is not None and not held:
+        inputs.append(Input(mask, **({"dtype": "bool"} if given.dtype == bool else {}))())
+    y = op.run(q, k, v, **({"mask": given} if held else {})) if held or given is None else op.run(q, k, v, given)
+    return Graph(op(*inputs), "one"), Attending(q, k, v, given), y
+
+
+@given(attentions(), st.integers(0, 60))
+@settings(max_examples=40, deadline=None)
+def test_blocks_of_attention_move_what_a_walk_through_them_moves_and_no_others_less(case, spare):
+    graph, walk, y = case
+    nest = nest_of(graph)
+    room = nest.smallest + spare * WIDTH // 2
+    blocks = nest.search(room)
+    moved, peak = walk.walk(blocks)
+    np.testing.assert_allclose(walk.y, y, atol=1e-12)
+    width = {name: WIDTH if name != "mask" or walk.mask is None else 8 * walk.mask.itemsize for name in moved}
+    assert [bits for bits, _ in blocks.amounts] == [moved[name] * width[name] for name in moved if name != "result"]
+    assert blocks.results == moved["result"] * WIDTH == WIDTH * y.size
+    assert peak == blocks.need <= room
+    assert nest.search(nest.smallest - 1) is None
+    least = sum(moved[name] * width[name] for name in moved)
+    for heads, queries, *stays in product(range(1, nest.heads + 1), range(1, nest.queries + 1), *[(False, True)] * 3):
+        other = blocks._replace(heads=heads, queries=queries, key=stays[0], value=stays[1], mask=stays[2])
+        moved, peak = Attending(walk.q, walk.k, walk.v, walk.mask).walk(other)
+        assert peak > room or sum(moved[name] * width[name] for name in moved) >= least
+
+
 def network(seed):
     """A random network: chains and branches of windows, strides, groups, pads on one side, sums, joins and means."""
     draw = Random(seed)  # noqa: S311 - hypothesis draws the seed
-    x = Input((draw.choice([1, 1, 2]), draw.choice([1, 2, 3]), draw.randint(4, 12), draw.randint(3, 8)))()
+    x = Input((draw.choice([1, 1, 2, 4]), draw.choice([1, 2, 3]), draw.randint(4, 12), draw.randint(3, 8)))()
     made = [x]
     for _ in range(draw.randint(2, 9)):
         x = draw.choice(made[-3:])
         _, c, h, w = x.shape
-        kind = draw.choice(["conv", "conv", "deep", "pool", "bn", "add", "join", "scale"])
+        kind = draw.choice(["conv", "conv", "deep", "pool", "bn", "add", "join", "scale", "up"])
         kernel, stride = draw.randint(1, 3), draw.choice([1, 1, 2, 3])
         pads, dilation = tuple(draw.randint(0, kernel - 1) for _ in range(4)), draw.choice([1, 1, 2])
         if min(h, w) < dilation * (kernel - 1) + 1 or (kind == "pool" and dilation > 1):
@@ -181,6 +256,19 @@ def network(seed):
             )(x)
         elif kind == "pool":
             y = MaxPool(kernel, stride=stride, pads=pads, ceil_mode=draw.random() < 0.3)(x)
+        elif kind == "up":
+            groups = draw.choice([1, c])
+            more, pads = draw.choice([0, 0, 1]), tuple(draw.randint(0, (kernel - 1) * dilation // 2) for _ in range(4))
+            up = ConvTranspose(
+                groups * draw.randint(1, 3),
+                kernel,
+                stride=stride,
+                pads=pads,
+                dilation=dilation,
+                groups=groups,
+                more=more,
+            )
+            y = up(x) if h * w < 200 else x
         elif kind == "bn":
             y = Relu()(BatchNorm()(x))
         elif kind == "scale":
@@ -200,11 +288,41 @@ def network(seed):
     return Graph(tuple(dict.fromkeys(ends)), "random")
 
 
-@given(st.integers(0, 10**9), st.integers(0, 60))
+def transformer(seed):
+    """A random network of words: products with weights and with each other, attention as one operator or as several."""
+    draw = Random(seed)  # noqa: S311 - hypothesis draws the seed
+    heads, width = draw.choice([1, 2, 4]), 4 * draw.randint(1, 2)
+    x = Input((draw.choice([1, 2, 4]), draw.randint(1, 6), width))()
+    made = [x]
+    for _ in range(draw.randint(2, 6)):
+        x = draw.choice(made[-2:])
+        kind = draw.choice(["dense", "norm", "relu", "add", "fused", "fused", "apart"])
+        if kind == "dense":
+            y = Linear(width)(Relu()(Linear(draw.randint(1, 9))(x)))
+        elif kind in ("norm", "relu"):
+            y = (LayerNorm() if kind == "norm" else Relu())(x)
+        elif kind == "add":
+            y = Add()(x, draw.choice(made))
+        elif kind == "fused":
+            groups = draw.choice([1, heads])
+            key, value = (Linear(groups * width // heads)(draw.choice(made)) for _ in range(2))
+            mask = draw.choice([None, (x.shape[1],), (heads, 1, x.shape[1])])
+            held = {} if mask is None else {"mask": True, "held": mask}
+            y = Attention(heads, groups, **held)(Linear(width)(x) if draw.random() < 0.5 else x, key, value)
+        else:
+            turned = [(0, 2, 1, 3), (0, 2, 3, 1), (0, 2, 1, 3)]
+            parts = [Transpose(axes)(Reshape((0, 0, heads, -1))(Linear(width)(x))) for axes in turned]
+            y = MatMul()(Softmax(-1)(Mul(())(MatMul()(*parts[:2]))), parts[2])
+            y = Reshape((0, 0, width))(Transpose((0, 2, 1, 3))(y))
+        made.append(y)
+    return Graph(tuple(dict.fromkeys([y, *draw.sample(made[1:], draw.randint(0, 1))])), "random")
+
+
+@given(st.sampled_from([network, network, transformer]), st.integers(0, 10**9), st.integers(0, 60))
 @settings(max_examples=300, deadline=None)
-def test_a_plan_moves_what_a_walk_through_it_moves(seed, part):
+def test_a_plan_moves_what_a_walk_through_it_moves(random, seed, part):
     """Memories from the smallest that will do to one that holds nearly everything."""
-    graph = network(seed)
+    graph = random(seed)
     patterns = (("BatchNorm", "Relu"),)
     needs = profile(graph, patterns=patterns)
     size = 40 + part * (needs.peak_map_bytes + needs.layers.total("weight_bytes")) // 60
@@ -232,11 +350,19 @@ def nested(graph, sizes, patterns=(("BatchNorm", "Relu"),), make=plan, *, coarse
     return chosen, walk
 
 
-@given(st.integers(0, 10**9), st.integers(0, 40), st.integers(1, 40), st.integers(1, 20), st.booleans(), st.booleans())
+@given(
+    st.sampled_from([network, network, transformer]),
+    st.integers(0, 10**9),
+    st.integers(0, 40),
+    st.integers(1, 40),
+    st.integers(1, 20),
+    st.booleans(),
+    st.booleans(),
+)
 @settings(max_examples=120, deadline=None)
-def test_tiles_in_tiles_move_what_a_walk_through_them_moves(seed, first, second, third, stay, coarse):
+def test_tiles_in_tiles_move_what_a_walk_through_them_moves(random, seed, first, second, third, stay, coarse):
     """A far memory and three nearer ones, the nearest down to a few values."""
-    graph = network(seed)
+    graph = random(seed)
     needs = profile(graph, patterns=(("BatchNorm", "Relu"),))
     whole = needs.peak_map_bytes + needs.layers.total("weight_bytes")
     size = 40 + first * whole // 40
@@ -259,10 +385,17 @@ def chain_of(*sizes):
     return Hardware(name="chain", engines=(engine,), memories=tuple(memories), fuse=(("BatchNorm", "Relu"),))
 
 
-@given(st.integers(0, 10**9), st.integers(200, 4000), st.integers(100, 2000), st.integers(0, 500), st.booleans())
+@given(
+    st.sampled_from([network, network, transformer]),
+    st.integers(0, 10**9),
+    st.integers(200, 4000),
+    st.integers(100, 2000),
+    st.integers(0, 500),
+    st.booleans(),
+)
 @settings(max_examples=40, deadline=None)
-def test_the_checker_accepts_tiles_in_tiles_but_not_a_byte_less_or_unpaid(seed, far, middle, spare, stay):
-    needs = profile(network(seed))
+def test_the_checker_accepts_tiles_in_tiles_but_not_a_byte_less_or_unpaid(random, seed, far, middle, spare, stay):
+    needs = profile(random(seed))
     hardware = chain_of(300 + spare, middle + 500, far + 2000)
     try:
         run = placements.run(needs, hardware, "tiled", Options(steady_state=stay))
@@ -451,7 +584,6 @@ def test_hairnet_goes_through_a_megabyte_close_to_the_floor():
 @pytest.mark.parametrize("name", zoo.names())
 def test_no_plan_goes_below_its_floors(name):
     """Nor is it worse than what a layer alone needs, nor than whole maps placed with all the foresight there is."""
-    hardware = costmodel.machine("paper-2012")
     needs = needs_of(name)
     for size in (30_000, 10**6):
         try:
@@ -467,10 +599,35 @@ def test_no_plan_goes_below_its_floors(name):
         assert chosen.compulsory_bytes <= chosen.external_bytes <= sum(table["alone_bytes"])
         assert table.total("memory_bytes") <= size
         assert table.total("read_bytes") + table.total("written_bytes") == chosen.external_bytes
-    liveness = simulate(needs, place(needs, hardware, "liveness"), hardware)
-    # A transformer's layers run on whole maps, so only the chains between them gain: a little is lost there.
-    worst = 1.02 if name == "vit_b_16" else 1
-    assert chosen.external_bytes <= worst * sum(sum(amounts[-1]) for amounts in liveness.traffic)
+    reported = [row for row in csv.DictReader(REPORT.read_text().splitlines()) if row["network"] == name]
+    assert len(reported) == len(POLICIES)
+    whole = [int(row["external_bytes"]) for row in reported if row["policy"] in ("liveness", "optimal")]
+    assert chosen.external_bytes <= min(whole)
+
+
+@given(st.sampled_from([network, transformer]), st.integers(0, 10**9), st.integers(1, 30))
+@settings(max_examples=25, deadline=None)
+def test_tiles_move_no_more_than_whole_maps_can(random, seed, part):
+    """Beside what whole maps take at best, each layer needs room to read and write everything once."""
+    needs = profile(random(seed), patterns=(("BatchNorm", "Relu"),))
+    size = 40 + part * (needs.peak_map_bytes + needs.layers.total("weight_bytes")) // 60
+    beside = next(room for room in (64 * 5**power // 4**power for power in count()) if moves_all_once(needs, room))
+    hardware = costmodel.machine("paper-2012", [f"memories.internal.size={size} B"])
+    whole = min(
+        sum(map(sum, zip(*[amounts[-1] for amounts in placed.traffic], strict=True)))
+        for policy in ("liveness", "optimal")
+        for placed in [simulate(needs, place(needs, hardware, policy), hardware)]
+    )
+    assert plan(needs, size + beside).external_bytes <= whole
+
+
+def moves_all_once(needs, room):
+    """Whether each layer alone runs in a memory with no byte moved twice."""
+    try:
+        table = plan(needs, room).table
+    except CostModelError:
+        return False
+    return table["alone_bytes"] == table["compulsory_bytes"]
 
 
 def test_in_a_large_memory_everything_crosses_once():
@@ -485,8 +642,8 @@ def test_the_pebbling_floor_of_a_square_product():
     nest = nest_of(Graph(Linear(1024, bias=False)(Input((1024, 1024))()), "product"))
     room = 4096 * WIDTH
     assert pebbling(nest, room) == 4 * (2 * 1024**3 // 64 - 2 * 4096)
-    tiling = search(nest, room)
-    assert pebbling(nest, room) < tiling.read(nest) + tiling.written(nest) < 1.1 * pebbling(nest, room)
+    tiling = nest.search(room)
+    assert pebbling(nest, room) < tiling.read + tiling.written < 1.1 * pebbling(nest, room)
 
 
 @given(
@@ -499,8 +656,45 @@ def test_no_tiling_goes_below_the_pebbling_floor(shape, side, elements):
     channels, filters, kernel, stride = shape
     op = Conv(filters, kernel, stride=stride, pads=kernel // 2, bias=False)
     nest = nest_of(Graph(op(Input((1, channels, side, side))()), "one"))
-    tiling = search(nest, elements * WIDTH)
-    assert pebbling(nest, elements * WIDTH) <= tiling.read(nest) + tiling.written(nest)
+    tiling = nest.search(elements * WIDTH)
+    assert pebbling(nest, elements * WIDTH) <= tiling.read + tiling.written
+
+
+def products_of(walk):
+    """Of every product of a small convolution the operand, the kernel's value and the result, each by a number."""
+    found = []
+    for n, m, (at, taps) in product(range(walk.extents[0]), range(len(walk.w)), walk.taps.items()):
+        for c, (tap, value) in product(range(walk.channels), taps):
+            source = n, m // walk.filters * walk.channels + c, *value
+            found.append((("x", *source), ("w", m, c, *tap), ("y", n, m, *at)))
+    parts = [sorted({each[part] for each in found}) for part in range(3)]
+    return parts, [[part.index(element) for part, element in zip(parts, each, strict=True)] for each in found]
+
+
+TINY = [  # operators on one image so small that all there is to choose can be tried
+    (Conv(2, 1, bias=False), (1, 2, 1, 2)),
+    (Conv(1, (1, 2), bias=False), (1, 2, 1, 3)),
+    (Conv(1, (1, 3), stride=2, pads=(0, 1, 0, 1), bias=False), (1, 1, 1, 5)),
+    (Conv(2, (1, 2), dilation=(1, 2), groups=2, bias=False), (1, 2, 1, 4)),
+    (ConvTranspose(2, (1, 2), stride=(1, 2), bias=False), (1, 2, 1, 2)),
+    (ConvTranspose(1, (1, 3), bias=False), (1, 1, 1, 3)),
+]
+
+
+@pytest.mark.parametrize(("op", "x"), TINY)
+def test_a_phase_does_no_more_products_than_the_pebbling_floor_says(op, x):
+    """Of all sets of operands, kernel and results: no more than the root of their sizes and the sharing, multiplied."""
+    nest = nest_of(Graph(op(Input(x)()), "one"))
+    parts, each = products_of(walked(op, x)[0])
+    assert len(each) == nest.groups * nest.products
+    sets = [np.arange(2 ** len(part)) for part in parts]
+    done = np.zeros([len(every) for every in sets], int)
+    for numbers in each:
+        x_in, w_in, y_in = (every >> number & 1 for every, number in zip(sets, numbers, strict=True))
+        done += x_in[:, None, None] & w_in[:, None] & y_in
+    sizes = [np.array([int(one).bit_count() for one in every]) for every in sets]
+    most = nest.sharing * sizes[0][:, None, None] * sizes[1][:, None] * sizes[2]
+    assert (done**2 <= most).all()
 
 
 def test_a_memory_too_small_for_one_tile_says_what_it_needs():
@@ -523,3 +717,23 @@ def test_a_layer_in_tiles_and_a_layer_in_a_band_are_explained():
     assert {"tile of the operand", "operand read", "kernel read", "results written"} <= kinds["tiles"].keys()
     assert "weights read" in kinds["band"]
     assert any(quantity.startswith("lines of ") for quantity in kinds["band"])
+
+
+@pytest.mark.parametrize("size", [260, 450, 700])
+def test_attention_in_blocks_is_explained(size):
+    """Its figures too, with what stays for all blocks and what comes again."""
+    x = Input((2, 6, 8))()
+    key, value = Linear(4)(x), Linear(4)(x)
+    graph = Graph(Attention(2, 1, mask=True, held=(6, 6))(Linear(8)(x), key, value), "attention")
+    hardware = costmodel.machine("paper-2012", [f"memories.internal.size={size} B"])
+    simulation = costmodel.cost(graph, hardware, placement="tiled")
+    (run,) = [run for run in simulation.placement.plan.runs if isinstance(run.tiling, Blocks)]
+    found = {figure.quantity: figure for figure in explain(simulation, graph, run.layers[0].row)}
+    assert {
+        "scores of a block",
+        "queries read",
+        "keys read",
+        "values read",
+        "mask read",
+        "results written",
+    } <= found.keys()

@@ -7,6 +7,7 @@ memory is too small.
 
 from collections import Counter
 from itertools import pairwise, product
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -33,11 +34,46 @@ def under(position, window, spatial):
     return [tuple(zip(*pairs, strict=True)) for pairs in product(*axes)]
 
 
-def reached(axis):
-    """An axis without the values behind the last window."""
-    size, out, kernel, stride, dilation, before = axis
-    last = (out - 1) * stride - before + dilation * (kernel - 1) + 1
-    return (max(0, min(size, last)), out, kernel, stride, dilation, before)
+def reaching(position, window, spatial):
+    """Tap and place of each value that a transposed convolution spreads over a position."""
+    axes = []
+    for at, size, kernel, stride, dilation, (before, _) in zip(position, spatial, *window, strict=True):
+        each = product(range(kernel), range(size))
+        axes.append([(tap, value) for tap, value in each if value * stride + tap * dilation - before == at])
+    return [tuple(zip(*pairs, strict=True)) for pairs in product(*axes)]
+
+
+def taken(place, op, spatial, axis=0):
+    """Tap and place of each value that an operator with a window takes along an axis for a result."""
+    window = [part[axis : axis + 1] for part in op.window or op.spreads]
+    found = (under if op.window else reaching)((place,), window, spatial[axis : axis + 1])
+    return [(tap, value) for (tap,), (value,) in found]
+
+
+def all_taken(op, positions, spatial):
+    """The same of each axis, for all results."""
+    return [[taken(place, op, spatial, axis) for place in range(count)] for axis, count in enumerate(positions)]
+
+
+def sliding(kernel):
+    """The operator of a kernel that has a window."""
+    return next((node.op for node in kernel.nodes if node.op.window or node.op.spreads), None)
+
+
+def from_first(values):
+    """The places that each result takes, from the first of all on."""
+    first = min([place for places in values for place in places], default=0)
+    return [sorted([place - first for place in places]) for places in values]
+
+
+def seen(axis):
+    """The places that each result of an axis takes."""
+    found = []
+    for result in range(axis.out):
+        places = [result * axis.stride + tap * axis.dilation - axis.before for tap in range(axis.kernel)]
+        inside = [place for place in places if place in range(0, axis.size * axis.apart, axis.apart)]
+        found.append([place // axis.apart for place in inside])
+    return from_first(found)
 
 
 class Box(NamedTuple):
@@ -55,26 +91,27 @@ class Box(NamedTuple):
 
 
 class Convolution:
-    """A convolution in tiles: x of N x C x spatial, w of M x C/groups x kernel."""
+    """A convolution in tiles: x of N x C x spatial, w of M x C/groups x kernel, and what each result takes by axis."""
 
-    def __init__(self, x, w, window, groups, positions):
-        self.x, self.w, self.groups, self.window = x, w, groups, window
+    def __init__(self, x, w, along, groups):
+        self.x, self.w, self.groups, self.along = x, w, groups, along
         self.filters, self.channels = len(w) // groups, w.shape[1]
+        positions = [len(places) for places in along]
         self.extents = (len(x), *positions)
-        self.taps = {p: under(p, window, x.shape[2:]) for p in product(*map(range, positions))}
+        self.taps = {
+            position: [tuple(zip(*pairs, strict=True)) for pairs in product(*map(list.__getitem__, along, position))]
+            for position in product(*map(range, positions))
+        }
         self.y = np.zeros((len(x), len(w), *positions), int)
         self.whole = Box(range(groups), [*map(range, self.extents)], range(self.filters), range(self.channels))
 
     def axes(self, box):
-        """Of each axis: values of the operand under the box, outputs, kernel, stride, dilation, padding before."""
-        found = [(len(box.places[0]), len(box.places[0]), 1, 1, 1, 0)]
-        for places, size, kernel, stride, dilation, (before, _) in zip(
-            box.places[1:], self.x.shape[2:], *self.window, strict=True
-        ):
-            start = places[0] * stride - before
-            low, high = max(start, 0), min(places[-1] * stride - before + dilation * (kernel - 1) + 1, size)
-            found.append((max(high - low, 0), len(places), kernel, stride, dilation, low - start))
-        return tuple(found)
+        """Of the images and of each axis, the places of the operand that each result of the box takes."""
+        images, *positions = box.places
+        found = [from_first([[image] for image in images])]
+        for along, places in zip(self.along, positions, strict=True):
+            found.append(from_first([[value for _, value in along[place]] for place in places]))
+        return found
 
     def walk(self, sizes, filters, channels, order, *, compute=True, box=None):
         """Elements moved, by what they are, and at each step the elements held of operand, kernel and results.
@@ -129,6 +166,104 @@ class Convolution:
         return moved, held
 
 
+class Attending:
+    """Attention in blocks: q of N x H x L x E, k of N x G x S x E, v of N x G x S x V, and a mask of any shape."""
+
+    def __init__(self, q, k, v, mask, whole=()):
+        """What is ``whole`` on chip neither moves nor needs more room."""
+        self.q, self.k, self.v, self.mask, self.whole = q, k, v, mask, whole
+        self.there, self.moved, self.peak = {}, dict.fromkeys(("query", "key", "value", "mask", "result"), 0), 0
+        self.y = np.zeros((*q.shape[:3], v.shape[3]))
+
+    def fetch(self, part, places):
+        """Bring in values that are not there yet."""
+        if part not in self.whole:
+            new = set(places) - self.there.get(part, set())
+            self.moved[part] += len(new)
+            self.hold(part, new)
+
+    def hold(self, part, places, width=WIDTH):
+        self.there.setdefault(part, set()).update(places)
+        widths = {part: self.mask.itemsize * 8 if part == "mask" else width for part in self.there}
+        held = {part: len(places) * widths[part] for part, places in self.there.items() if part not in self.whole}
+        self.peak = max(self.peak, sum(held.values()))
+
+    def drop(self, part):
+        self.there.pop(part, None)
+
+    def write(self, places):
+        self.moved["result"] += len(places) * ("result" not in self.whole)
+        self.drop("result")
+
+    def walk(self, blocks):
+        images, groups, keys, size = self.k.shape
+        heads, queries = self.q.shape[1] // groups, self.q.shape[2]
+        if blocks.mask and self.mask is not None:
+            self.fetch("mask", np.ndindex(self.mask.shape))
+        for n, g in product(range(images), range(groups)):
+            if blocks.key:
+                self.fetch("key", [(n, g, s, e) for s, e in product(range(keys), range(size))])
+            if blocks.value:
+                self.fetch("value", [(n, g, s, j) for s, j in product(range(keys), range(self.v.shape[3]))])
+            for hs, ls in product(ranges(range(heads), blocks.heads), ranges(range(queries), blocks.queries)):
+                self.block([(n, g * heads + h, place) for h, place in product(hs, ls)], (n, g), blocks)
+            self.drop("key")
+            self.drop("value")
+        self.drop("mask")
+        return self.moved, self.peak
+
+    def block(self, rows, group, blocks):
+        """All scores of some queries, then their shares of the values."""
+        keys, size = self.k.shape[2:]
+        scores = dict.fromkeys(product(rows, range(keys)), 0.0)
+        self.hold("score", scores)
+        for e, some in product(range(size), [[row] for row in rows] if blocks.key else [rows]):
+            self.fetch("query", [(*row, e) for row in some])
+            for s in range(keys):
+                self.fetch("key", [(*group, s, e)])
+                for row in some:
+                    scores[row, s] += self.q[(*row, e)] * self.k[(*group, s, e)]
+                if not blocks.key:
+                    self.drop("key")
+            self.drop("query")
+        self.scale(scores, size, blocks)
+        for row in rows:
+            self.hold("sum", [row])
+            most = max(scores[row, s] for s in range(keys))
+            powers = [np.exp(scores[row, s] - most) for s in range(keys)]
+            scores |= {(row, s): power / sum(powers) for s, power in enumerate(powers)}
+            self.drop("sum")
+        for some, j in product([[row] for row in rows] if blocks.value else [rows], range(self.v.shape[3])):
+            results = [(*row, j) for row in some]
+            self.hold("result", results)
+            for s in range(keys):
+                self.fetch("value", [(*group, s, j)])
+                for row in some:
+                    self.y[(*row, j)] += scores[row, s] * self.v[(*group, s, j)]
+                if not blocks.value:
+                    self.drop("value")
+            self.write(results)
+        self.drop("score")
+
+    def scale(self, scores, size, blocks):
+        """Every value of the mask is added wherever it belongs while it is there."""
+        wanted = {}
+        for row, s in scores:
+            scores[row, s] /= np.sqrt(size)
+            if self.mask is not None:
+                place = [
+                    0 if one == 1 else at for one, at in zip(self.mask.shape, (*row, s)[-self.mask.ndim :], strict=True)
+                ]
+                wanted.setdefault(tuple(place), []).append((row, s))
+        for place, uses in wanted.items():
+            self.fetch("mask", [place])
+            value = self.mask[place]
+            for use in uses:
+                scores[use] += value if self.mask.dtype != bool else 0 if value else -np.inf
+            if not blocks.mask:
+                self.drop("mask")
+
+
 class Rows:
     """The rows of one image's maps that are on chip while a chain runs in bands."""
 
@@ -140,14 +275,13 @@ class Rows:
     def needs(self, kernel, row):
         """Operand -> its rows that a row of the result needs; None for all of them."""
         result = kernel.outputs[0]
-        window = next((node.op.window for node in kernel.nodes if node.op.window), None)
+        op = sliding(kernel)
         found = {}
         for number, tensor in enumerate(kernel.inputs):
-            if tensor.shape[2] != result.shape[2] and not (window and number == 0):
+            if tensor.shape[2] != result.shape[2] and not (op and number == 0):
                 found[tensor] = None
-            elif window and number == 0:
-                first = [part[:1] for part in window]
-                found[tensor] = [place for _, (place,) in under((row,), first, tensor.shape[2:3])]
+            elif op and number == 0:
+                found[tensor] = [place for _, place in taken(row, op, tensor.shape[2:])]
             else:
                 found[tensor] = [row]
         return found
@@ -232,6 +366,8 @@ class Network:
             before, after = self.of(run.before), self.of(run.after)
             assert before == self.chip
             need = {"tiles": self.tiles, "whole": self.maps, "band": self.band}[run.kind](run, numbers, before | after)
+            for result, operand in run.over.items():
+                need -= self.over(numbers, *self.of({result}), *self.of({operand}), before - after)
             stay = {name: bits for kernel in self.kernels for name, bits in self.named(kernel) if name in self.pinned}
             assert need <= run.need <= 8 * self.plan.size - sum(stay.values())
             made = {t for number in numbers for t in self.kernels[number].outputs}
@@ -244,8 +380,10 @@ class Network:
             for tensor in after - before - made - read:
                 assert tensor in self.outside
                 self.cross(numbers[0], bytes_of(tensor))
-            for number in numbers if run.tiling is None else ():
+            for number in numbers:
                 for tensor in self.kernels[number].outputs:
+                    if run.tiling and tensor not in after:
+                        continue
                     if tensor in self.outputs or (tensor in later and tensor not in after):
                         self.cross(number, bytes_of(tensor), written=True)
             self.outside |= {t for t in made if t in self.outputs or (t in later and t not in after)}
@@ -262,8 +400,8 @@ class Network:
         """Bits of weights that must be there at once: a window on one channel, or a value where the kernel stays."""
         kernel = self.kernels[number]
         streams = any(name.endswith(".weight") and name not in self.pinned for name, _ in self.named(kernel))
-        window = next((node.op.window for node in kernel.nodes if node.op.window), None)
-        return WIDTH * (int(np.prod(window.kernel)) if window and streams else 1)
+        op = sliding(kernel)
+        return WIDTH * (prod(op.kernel) if op and streams else 1)
 
     def named(self, kernel):
         """The weights of a kernel by name, and their bits."""
@@ -271,27 +409,46 @@ class Network:
             for weight in node.op.weights(*node.input_shapes):
                 yield f"{self.names[node]}.{weight.name}", WIDTH * weight.elements
 
+    def over(self, numbers, result, operand, going):
+        """The bits of a result that is written over an operand, value by value; nobody else needs that any more."""
+        (kernel,) = (self.kernels[number] for number in numbers)
+        assert all(node.op.in_place for node in kernel.nodes)
+        assert operand in going & set(self.roots(kernel.inputs))
+        assert operand.elements == result.elements
+        return 8 * bytes_of(result)
+
+    def constants(self, number):
+        kernel = self.kernels[number]
+        return [np.empty(w.shape) for node in kernel.nodes for w in node.op.weights(*node.input_shapes)]
+
     def needed(self, number, tensor):
         """Bytes of an operand that any result needs."""
         kernel = self.kernels[number]
-        window = next((node.op.window for node in kernel.nodes if node.op.window), None)
-        if window is None or tensor is not kernel.inputs[0]:
+        op = sliding(kernel)
+        if op is None or tensor is not kernel.inputs[0]:
             return bytes_of(tensor)
-        taps = [under(p, window, tensor.shape[2:]) for p in product(*map(range, kernel.outputs[0].shape[2:]))]
-        places = {place for each in taps for _, place in each}
-        return len(places) * tensor.shape[0] * tensor.shape[1] * WIDTH // 8
+        along = all_taken(op, kernel.outputs[0].shape[2:], tensor.shape[2:])
+        places = prod(len({place for each in axis for _, place in each}) for axis in along)
+        return places * tensor.shape[0] * tensor.shape[1] * WIDTH // 8
 
     def convolution(self, run, number):
         """A layer that has a nest, as what is walked."""
         nest = next(layer for layer in run.layers if layer.row == number).nest
-        kernel = self.kernels[number]
-        window = next((node.op.window for node in kernel.nodes if node.op.window), None)
-        shape, positions = self.reads[number][0].shape, kernel.outputs[0].shape[2:]
-        if window is None:
+        kernel, x = self.kernels[number], self.reads[number][0]
+        op = sliding(kernel)
+        if op is None:
             rows = nest.outputs // nest.filters
-            shape, window, positions = (1, nest.channels, rows), ((1,), (1,), (1,), ((0, 0),)), (rows,)
-        weight = np.zeros((nest.groups * nest.filters, nest.channels, *window[0]))
-        return Convolution(np.zeros(shape), weight, window, nest.groups, positions)
+            shape, along, window = (1, nest.channels, rows), [[[(0, row)] for row in range(rows)]], (1,)
+        else:
+            shape, along, window = x.shape, all_taken(op, kernel.outputs[0].shape[2:], x.shape[2:]), op.kernel
+        weight = np.zeros((nest.groups * nest.filters, nest.channels, *window))
+        return Convolution(np.zeros(shape), weight, along, nest.groups)
+
+    def second(self, run, number):
+        """Whether the kernel of a layer is a map."""
+        nest = next(layer for layer in run.layers if layer.row == number).nest
+        kernel = nest.groups * nest.weights
+        return bool(kernel) and not any(w.size == kernel for w in self.constants(number))
 
     def small(self, run, number, walk):
         """Bytes of the weights beside the kernel of the layers that run as one: those that come in filters, others."""
@@ -305,13 +462,13 @@ class Network:
             shares[each] += 0
         return shares, whole
 
-    def inner(self, run, number, boxes):
+    def inner(self, run, number, boxes, kept=frozenset()):
         """Steps of a layer go through the nearer memories, one after the other, in the tiles of the plan."""
         walk, visits = self.convolution(run, number), len(boxes) if run.lines else 1
         named, result = dict(self.named(self.kernels[number])), self.kernels[number].outputs[0]
         passing = (run.kind == "whole" or number in run.streamed) and bool({*named} - self.pinned)
         shares, whole = self.small(run, number, walk)
-        beside = self.reads[number][1:]
+        beside = self.reads[number][1 + self.second(run, number) :]
         stretched = [tensor for tensor in beside if tensor.elements != result.elements]
         held = 8 * (sum(whole.values()) + sum(map(bytes_of, stretched))) + WIDTH * (len(beside) - len(stretched))
         for depth, level in enumerate(self.plan.levels):
@@ -329,23 +486,23 @@ class Network:
             crossed[number, False] += visits * sum(map(bytes_of, stretched))
             if passing:
                 crossed[number, False] += visits * sum(named[name] for name in {*named} & self.pinned) // 8
-            if not (depth or run.tiling):
-                crossed[number, False] += sum(bytes_of(tensor) for tensor in beside if tensor not in stretched)
+            near = [tensor for tensor in beside if tensor not in stretched and (tensor in kept or not run.tiling)]
+            crossed[number, False] += sum(map(bytes_of, near)) * (depth == 0)
             boxes, passing = nearer, False
 
     def step(self, walk, box, crossed, level, rows, passing, held, each):
         """One step in its tiles: what it moves, and the steps that these are for the next nearer memory."""
         number, last = rows
-        has_kernel = any(part.step.nest.kernel for part in level.parts[number])
+        has_kernel, axes = any(part.step.nest.kernel for part in level.parts[number]), walk.axes(box)
         tiling = next(
             part.tiling
             for part in level.parts[number]
             if (part.step.passing, part.step.begun) == (passing, box.begun)
             and part.step.nest[2:4] == (len(box.filters), len(box.channels))
             and (part.step.nest.groups, part.step.nest.each) == (len(box.groups), each)
-            and tuple(map(reached, part.step.nest.axes)) == walk.axes(box)
+            and list(map(seen, part.step.nest.axes)) == axes
         )
-        moved, most = walk.walk(*tiling[:4], compute=False, box=box)
+        moved, most = walk.walk(*tiling[1:5], compute=False, box=box)
         operand, kernel, results = (max(column) for column in zip(*most, strict=True))
         need = WIDTH * (operand + kernel * has_kernel + results)
         assert need + held + each * tiling.filters == tiling.need <= 8 * level.taken[number]
@@ -376,7 +533,7 @@ class Network:
         self.enter([(number, t) for t in self.reads[number]], self.of(run.before), self.of(run.after))
         for each in numbers:
             self.cross(each, sum(self.weights(each)) // 8)
-        if run.kind == "whole" and run.layers[0].nest:
+        if run.kind == "whole" and run.layers[0].nest and "Attention" not in self.kernels[number].operator:
             self.inner(run, number, [self.convolution(run, number).whole])
         touched = kept | {*self.reads[number]} | {*self.kernels[numbers[-1]].outputs}
         return 8 * sum(bytes_of(tensor) for tensor in touched) + sum(sum(self.weights(other)) for other in others)
@@ -389,36 +546,71 @@ class Network:
             assert sum(self.reads[other][0] in reads for reads in self.reads) == 1
 
     def tiles(self, run, numbers, kept):
-        """The first layer in tiles; what the others do to a value needs no more than their weights."""
+        """The first layer in tiles, but for maps that are kept; the others need only their weights for a value."""
         number, *others = numbers
         kernel, result = self.kernels[number], self.kernels[numbers[-1]].outputs[0]
-        assert kept.isdisjoint({*self.reads[number], *kernel.outputs, result})
         if run.tiling is None:
             assert not others
             self.maps(run, numbers, set())
             return 8 * sum(bytes_of(tensor) for tensor in kept)
         self.finishing(numbers)
+        if "Attention" in kernel.operator:
+            return self.blocks(run, numbers, kept)
         nest, tiling = run.layers[0].nest, run.tiling
-        x = self.reads[number][0]
-        assert x in self.outside
+        x, *beside = self.reads[number]
+        self.enter([(number, t) for t in self.reads[number] if t in kept], self.of(run.before), self.of(run.after))
+        assert {*self.reads[number]} - kept <= self.outside
         walk = self.convolution(run, number)
-        weight = walk.w
+        weight, second = walk.w, self.second(run, number)
         moved, held = walk.walk(tiling.sizes, tiling.filters, tiling.channels, tiling.order, compute=False)
-        self.inner(run, number, walk.steps)
+        self.inner(run, number, walk.steps, kept)
         stays = {bits for name, bits in self.named(kernel) if name in self.pinned and name.endswith(".weight")}
         width, has_kernel = WIDTH // 8, bool(nest.kernel) and WIDTH * weight.size not in stays
-        small = sum(sum(self.weights(n)) for n in numbers) // 8 - weight.size * width * has_kernel
-        self.cross(number, width * (moved["input"] + moved["back"] + moved["kernel"] * has_kernel))
+        passing = [x not in kept, has_kernel and not (second and beside.pop(0) in kept), result not in kept]
+        small = sum(sum(self.weights(n)) for n in numbers) // 8
+        small -= weight.size * width * (has_kernel and not second)
+        self.cross(number, width * (moved["input"] * passing[0] + moved["back"] * passing[2]))
+        self.cross(number, width * moved["kernel"] * passing[1])
         self.cross(number, small - sum(sum(self.weights(n)) for n in others) // 8)
         for other in others:
             self.cross(other, sum(self.weights(other)) // 8)
         final = result.elements
-        self.cross(number, width * (moved["written"] - final), written=True)
-        self.cross(numbers[-1], width * final, written=True)
-        for tensor in self.reads[number][1:]:
-            self.cross(number, bytes_of(tensor))
-        operand, filters, results = (max(column) for column in zip(*held, strict=True))
-        return 8 * width * (operand + results + filters * has_kernel) + 8 * small + 8 * sum(bytes_of(t) for t in kept)
+        self.cross(number, width * (moved["written"] - final) * passing[2], written=True)
+        self.cross(numbers[-1], width * final * passing[2], written=True)
+        at_hand = 0
+        for tensor in beside:
+            if tensor not in kept:
+                self.cross(number, bytes_of(tensor))
+                at_hand += width if tensor.elements == result.elements else bytes_of(tensor)
+        tiles = sum(max(column) * one for column, one in zip(zip(*held, strict=True), passing, strict=True))
+        return 8 * (width * tiles + small + at_hand + sum(bytes_of(t) for t in kept))
+
+    def blocks(self, run, numbers, kept):
+        """Attention in blocks of queries, but for maps that are kept."""
+        number, *others = numbers
+        kernel, result = self.kernels[number], self.kernels[numbers[-1]].outputs[0]
+        (node,) = kernel.nodes
+        read, op = self.reads[number], node.op
+        assert len(read) == op.operands
+        self.enter([(number, t) for t in read if t in kept], self.of(run.before), self.of(run.after))
+        assert {*read} - kept <= self.outside
+        n, h, g, length, s, e, size = op.sizes(*node.input_shapes[:3])
+        shapes = [
+            (n, h, length, e),
+            (n, g, s, e),
+            (n, g, s, size),
+            *node.input_shapes[3:],
+            *([op.held] if op.held else []),
+        ]
+        operands = [np.zeros(shape, np.float32) for shape in shapes]
+        names = dict(zip(("query", "key", "value", "mask"), read, strict=False)) | {"result": result}
+        whole = [name for name, tensor in names.items() if tensor in kept]
+        moved, peak = Attending(*operands[:3], operands[3] if len(operands) > 3 else None, whole).walk(run.tiling)
+        self.cross(number, WIDTH // 8 * sum(moved[name] for name in ("query", "key", "value", "mask")))
+        for other in others:
+            self.cross(other, sum(self.weights(other)) // 8)
+        self.cross(numbers[-1], WIDTH // 8 * moved["result"], written=True)
+        return peak + sum(sum(self.weights(other)) for other in others) + 8 * sum(bytes_of(t) for t in kept)
 
     def band(self, run, numbers, kept):
         kernels = [self.kernels[number] for number in numbers]

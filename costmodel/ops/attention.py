@@ -83,9 +83,9 @@ class Attention(Op):
                 raise WiringError(f"cannot add a mask {dims(given)} to scores {dims((n, h, length, s))}")
         return (n, h, length, size) if len(q) == 4 else (n, length, h * size)
 
-    def reach(self, *inputs: Shape) -> Reach:
-        """All of its head: heads are axis 1 where every operand has as many."""
-        return "channel" if {len(x) for x in inputs} == {4} and len({x[:2] for x in inputs}) == 1 else "all"
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """A query, and all keys and values of its head."""
+        return "heads"
 
     def types(self, *inputs: Type) -> tuple[Type, ...]:
         """Query, key and value have one type; a mask may be of truths."""

@@ -128,6 +128,15 @@ class ConvTranspose(Windowed):
         """None: it slides over the output, at other positions than a convolution's window."""
         return None
 
+    @property
+    def spreads(self) -> Window:
+        """The window that slides over the output."""
+        return self._window
+
+    def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002
+        """What is spread over its position."""
+        return "spread"
+
     def shape(self, x: Shape) -> Shape:
         """N x C x spatial -> N x M x positions."""
         n, c, spatial = channels_and_spatial(x)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from costmodel.hardware import Hardware
 from costmodel.place.placement import Traffic
-from costmodel.tile.nest import in_bytes
+from costmodel.tile.nest import Nest, in_bytes
 from costmodel.units import exact
 
 if TYPE_CHECKING:
     from costmodel.tile.axis import Axis
     from costmodel.tile.layers import Layer
-    from costmodel.tile.nest import Nest, Tiling
+    from costmodel.tile.nest import Tiling
     from costmodel.tile.nested import Level, Part
     from costmodel.tile.plan import Plan
 
@@ -73,14 +73,15 @@ def _parts(
 ) -> Iterator[Found]:
     """The tiles of a layer: whether they make up all of it, take no more than is said, and move what is charged."""
     nest, row = layer.nest, layer.row
-    assert nest is not None  # noqa: S101 - other layers have no tiles
+    assert isinstance(nest, Nest)  # noqa: S101 - other layers have no tiles
+    _, second = layer.parts
     work, operand, kernel, back, written = [0, 0], 0, 0, 0, 0
     for (own, passing, begun), tiling, times in parts:
         work[0] += times * own.groups * own.outputs * own.channels
         work[1] += times * own.groups * own.products
         under, weights, results, need = _tile(own, tiling)
         operand += times * under
-        kernel += 0 if passing and layer.second is None else times * weights
+        kernel += 0 if passing and second is None else times * weights
         back += times * (results - (0 if begun else own.groups * own.outputs * own.bits.output))
         written += times * results
         if need > 8 * level.taken[row]:
@@ -92,7 +93,7 @@ def _parts(
     final = charged.get((last.row, last.writes[0], True), 0) if last is not layer else 0
     for what, moved, paid in (
         ("its operand are read", operand, charged.get((row, layer.reads[0], False), 0)),
-        ("its kernel are read", kernel, charged.get((row, layer.second, False), 0)),
+        ("its kernel are read", kernel, charged.get((row, second, False), 0)),
         ("partial sums are read", back, charged.get((row, layer.writes[0], False), 0)),
         ("its results are written", written, charged.get((row, layer.writes[0], True), 0) + final),
     ):
@@ -100,7 +101,7 @@ def _parts(
             yield row, f"{in_bytes(moved)} B of {what}, and {in_bytes(paid)} B are charged", "", 0
 
 
-def _tile(nest: "Nest", tiling: "Tiling") -> tuple[int, int, int, int]:
+def _tile(nest: Nest, tiling: "Tiling") -> tuple[int, int, int, int]:
     """Bits read of operand and kernel, bits of results written, and bits taken."""
     under = [_under(axis, size) for axis, size in zip(nest.axes, tiling.sizes, strict=True)]
     counts = {
@@ -137,7 +138,7 @@ def _under(axis: "Axis", size: int) -> tuple[int, int]:
     read, most, taps = 0, 0, range(axis.kernel)
     for first in range(0, axis.out, size):
         windows = range(first, min(first + size, axis.out))
-        values = {window * axis.stride + tap * axis.dilation - axis.before for window in windows for tap in taps}
-        inside = sum([0 <= value < axis.size for value in values])
+        places = {window * axis.stride + tap * axis.dilation - axis.before for window in windows for tap in taps}
+        inside = sum([not place % axis.apart and 0 <= place // axis.apart < axis.size for place in places])
         read, most = read + inside, max(most, inside)
     return read, most

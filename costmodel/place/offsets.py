@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from costmodel.arena import Plan, plan
-from costmodel.place.placement import START, Copy, Placement, live_bytes
+from costmodel.place.placement import Copy, Placement, live_bytes
 from costmodel.profile import Profile
 from costmodel.tile.nest import in_bytes
 
@@ -43,16 +43,7 @@ def layout(profile: Profile, placement: Placement, memory: int, enough: float = 
             taken = placement.plan.levels[nearer].taken
             most = max(taken, default=0)
             return Layout((), (), most, most, [*taken, most].index(most))
-    rows = {(copy.tensor, copy.last): row for row, copy in enumerate(copies)}
-    block = list(range(len(copies)))
-    """For each copy the first of those that share its bytes."""
-    for row, copy in sorted(enumerate(copies), key=lambda pair: pair[1].first):
-        if copy.over is not None:
-            block[row] = block[rows[copy.over, copy.first]]
-    born = {row: max(copies[row].first, 0) for row in block}
-    dies = dict.fromkeys(born, 0)
-    for copy, row in zip(copies, block, strict=True):
-        dies[row] = max(dies[row], copy.last)
+    block, born, dies = _blocks(copies)
     sizes = profile.tensors["bytes"]
     needed = [sizes[copies[row].tensor] for row in born]
     planned = plan(needed, list(born.values()), list(dies.values()), alignment=1, enough=enough)
@@ -71,6 +62,20 @@ def homeless(profile: Profile, copies: Sequence[Copy], memory: int, size: float)
     return [copy for copy, offset in pairs if offset + sizes[copy.tensor] > size]
 
 
+def _blocks(copies: Sequence[Copy]) -> tuple[list[int], dict[int, int], dict[int, int]]:
+    """For each copy the first of those that share its bytes; of these first ones the first layer and the last."""
+    rows = {(copy.tensor, copy.last): row for row, copy in enumerate(copies)}
+    block = list(range(len(copies)))
+    for row, copy in sorted(enumerate(copies), key=lambda pair: pair[1].first):
+        if copy.over is not None:
+            block[row] = block[rows[copy.over, copy.first]]
+    born = {row: max(copies[row].first, 0) for row in block}
+    dies = dict.fromkeys(born, 0)
+    for copy, row in zip(copies, block, strict=True):
+        dies[row] = max(dies[row], copy.last)
+    return block, born, dies
+
+
 def _fullest(planned: Plan, sizes: Sequence[int], born: Sequence[int]) -> int:
     """The first layer that uses the last byte."""
     ends = zip(born, map(int.__add__, planned.offsets, sizes), strict=True)
@@ -83,13 +88,14 @@ def _beside_work(profile: Profile, runs: "Runs", copies: list[Copy], enough: flo
     Weights that stay from image to image are there in all runs.
     """
     last = {layer.row: number for number, run in enumerate(runs.runs) for layer in run.layers}
-    sizes = [profile.tensors["bytes"][copy.tensor] for copy in copies]
-    born = [last.get(copy.first, 0) for copy in copies]
-    dies = [len(runs.runs) - 1 if copy.first == START else last[copy.last] for copy in copies]
+    block, firsts, lasts = _blocks(copies)
+    sizes = [profile.tensors["bytes"][copies[row].tensor] for row in firsts]
+    born = [last.get(layer, 0) for layer in firsts.values()]
+    dies = [last.get(layer, len(runs.runs) - 1) for layer in lasts.values()]
     needs = [in_bytes(run.need) for run in runs.runs]
     for number, (run, need) in enumerate(zip(runs.runs, needs, strict=True)):
         whole = run.before | run.after
-        free = need - sum(in_bytes(runs.maps[tensor].size) for tensor in whole)
+        free = need - sum(in_bytes(runs.maps[tensor].size) for tensor in whole.difference(run.over))
         lines = run.lines or {}
         buffers = [in_bytes(runs.maps[row].row * line.buffer) for row, line in lines.items() if row not in whole]
         work = [size for size in (*buffers, free - sum(buffers)) if size > 0]
@@ -98,5 +104,6 @@ def _beside_work(profile: Profile, runs: "Runs", copies: list[Copy], enough: flo
         dies += [number] * len(work)
     planned = plan(sizes, born, dies, alignment=1, enough=enough)
     layer = runs.runs[_fullest(planned, sizes, born)].layers[0].row if sizes else 0
-    offsets = tuple(planned.offsets[: len(copies)])
+    address = dict(zip(firsts, planned.offsets, strict=False))  # behind them is the work of the runs
+    offsets = tuple([address[row] for row in block])
     return Layout(tuple(copies), offsets, planned.size, max(runs.taken(), default=0), layer)

@@ -72,10 +72,12 @@ def _outside(profile: Profile, plan: "Plan", farthest: int) -> list[Copy]:
 
 def _kept(plan: "Plan", memory: int) -> list[Copy]:
     """Whole maps that stay from run to run, and weights that stay from image to image."""
-    open_: dict[int, int] = {}
+    open_: dict[int, tuple[int, int | None]] = {}
     copies = [Copy(tensor, memory, START, len(plan.profile.layers) - 1) for tensor in sorted(plan.pinned)]
     for run in plan.runs:
         first, last = run.layers[0].row, run.layers[-1].row
-        open_ |= dict.fromkeys(run.after - run.before, first)
-        copies += [Copy(tensor, memory, open_.pop(tensor), last) for tensor in run.before - run.after]
+        open_ |= {tensor: (first, run.over.get(tensor)) for tensor in run.after - run.before}
+        for tensor in run.before - run.after:
+            begin, over = open_.pop(tensor)
+            copies.append(Copy(tensor, memory, begin, last, over))
     return copies

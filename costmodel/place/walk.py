@@ -14,7 +14,8 @@ from costmodel.place.nearer import nearer
 from costmodel.place.placement import Traffic
 from costmodel.place.verdict import Problem, Verdict
 from costmodel.profile import MAPS, Profile
-from costmodel.tile.nest import in_bytes
+from costmodel.tile.attention import Blocks
+from costmodel.tile.nest import Tiling, in_bytes
 from costmodel.units import exact
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class _Walk:
         self.kept: frozenset[int] = frozenset()
         self.outside = {tensor for tensor, entry in plan.maps.items() if entry.kind == "input"}
         self.last = {tensor: layer.row for run in plan.runs for layer in run.layers for tensor in layer.reads}
+        columns = (profile.accesses[name] for name in ("layer", "tensor", "in_place"))
+        self.free = {(layer, tensor) for layer, tensor, in_place in zip(*columns, strict=True) if in_place}
         self.read, self.written = ([0] * len(profile.layers) for _ in range(2))
         self.problems: list[Problem] = []
         self.peak = 0
@@ -78,7 +81,10 @@ class _Walk:
         self._enter(run, made, moved)
         self.outside |= {tensor for tensor, written in moved if written}
         self._leave(run, made, end)
-        taken = self._size(run.before | run.after) + self._work(run)
+        for result, operand in run.over.items():
+            if (first, operand) not in self.free or self.maps[result].size != self.maps[operand].size:
+                self._fail(first, f"{self.maps[result].name!r} cannot take the place of {self.maps[operand].name!r}")
+        taken = self._size((run.before | run.after).difference(run.over)) + self._work(run)
         self.peak = max(self.peak, taken)
         if taken > run.need or taken + self.pinned > 8 * self.memory.size:
             needed = in_bytes(taken + self.pinned)
@@ -121,14 +127,11 @@ class _Walk:
             grains = [layer.grain for layer in run.layers if layer.row in run.streamed]
             return sum(lines) + self._size(whole - kept) + resident + max(grains, default=0)
         if run.tiling:
-            nest, tiling = run.nest, run.tiling
-            operand = prod(tiling.spans) * tiling.channels * nest.bits.input
-            kernel = nest.kernel * tiling.filters * tiling.channels * nest.bits.kernel
-            return nest.held + operand + kernel + prod(tiling.sizes) * tiling.filters * nest.bits.output
+            return _tile(run.tiling)
         if run.kind == "whole":
             touched = {*layer.reads, *run.layers[-1].writes}
             return self._size(touched - kept) + layer.grain + sum(other.weights for other in run.layers[1:])
-        return layer.piece
+        return layer.piece(kept)
 
     def _bands(self, run: "Run") -> None:
         """Each band, layer by layer: the rows that a layer needs are there, and no buffer holds more than it can."""
@@ -144,8 +147,8 @@ class _Walk:
                 if end <= begin:
                     continue
                 there[result] = end
-                for tensor, stride, _, ahead in layer.links:
-                    needed = min(self.maps[tensor].rows, (end - 1) * stride + ahead + 1)
+                for tensor, stride, _, ahead, apart in layer.links:
+                    needed = min(self.maps[tensor].rows, ((end - 1) * stride + ahead) // apart + 1)
                     if tensor not in made:
                         there[tensor] = max(there[tensor], needed)
                     elif there[tensor] < needed:
@@ -159,7 +162,10 @@ class _Walk:
         if run.lines is None or tensor in run.before | run.after:
             return
         first = [
-            max(0, (begin if reader is layer else there[reader.writes[0]]) * link.stride - link.before)
+            max(
+                0,
+                -((link.before - (begin if reader is layer else there[reader.writes[0]]) * link.stride) // link.apart),
+            )
             for reader in run.layers
             for link in reader.links
             if link.tensor == tensor
@@ -182,3 +188,13 @@ class _Walk:
 
     def _fail(self, layer: int, text: str, needed: int = 0) -> None:
         self.problems.append(Problem(self.names[layer], self.memory.name if needed else "", needed, text))
+
+
+def _tile(tiling: Tiling | Blocks) -> int:
+    """Bits of the largest tiles, and of what is there beside them."""
+    if isinstance(tiling, Blocks):
+        return tiling.nest.need(tiling.rows, key=tiling.key, value=tiling.value, mask=tiling.mask)
+    nest = tiling.nest
+    operand = prod(tiling.spans) * tiling.channels * nest.bits.input
+    kernel = nest.kernel * tiling.filters * tiling.channels * nest.bits.kernel
+    return nest.held + operand + kernel + prod(tiling.sizes) * tiling.filters * nest.bits.output

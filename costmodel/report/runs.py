@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from costmodel.profile import AXES
 from costmodel.report.term import Term, constant, number, product, total
+from costmodel.tile.attention import Blocks
 from costmodel.tile.layers import Layer
 from costmodel.tile.nest import Nest, Tiling
 from costmodel.tile.nested import Level
@@ -13,6 +14,8 @@ from costmodel.units import exact, human
 
 MOST: Final = 3
 """Kinds of steps that are shown."""
+
+WHOLE: Final = "all of it is there"
 
 
 class Part(NamedTuple):
@@ -35,7 +38,7 @@ def parts(plan: Plan, row: int) -> Iterator[Part]:
     with_others = f" with {', '.join(others)}" if others else " alone"
     yield Part("run", None, 0, "", f"{run.kind} {index}{with_others}")
     if run.tiling and layer is run.layers[0]:
-        yield from _tiles(run.nest, run.tiling)
+        yield from _blocks(run.tiling) if isinstance(run.tiling, Blocks) else _tiles(run.tiling)
     if run.kind == BAND and run.lines:
         yield from _band(plan, run, layer)
     row_of = plan.table["layer"].index(layer.name)
@@ -55,38 +58,89 @@ def _names(nest: Nest) -> list[str]:
     return ["images", *AXES[len(AXES) + 1 - len(nest.axes) :]]
 
 
-def _tiles(nest: Nest, tiling: Tiling) -> Iterator[Part]:
-    """The three tiles, and what all of them read and write."""
+def _tiles(tiling: Tiling) -> Iterator[Part]:
+    """The three tiles, and what all of them read and write; none of a map that is kept whole."""
+    nest, ((operand_bits, _), (kernel_bits, _)) = tiling.nest, tiling.amounts
     named = list(zip(_names(nest), tiling.sizes, tiling.spans, tiling.reads, strict=True))
     under = [number(f"{name} under it", span) for name, _, span, _ in named]
     sizes = [number(name, size) for name, size, _, _ in named]
     channels, filters = number("channels", tiling.channels), number("filters", tiling.filters)
     loops = "for each tile of " + ", then of ".join(tiling.order)
-    tile = _bytes([*sizes, filters], nest.bits.output)
-    yield Part("tile of results", tile, int(tile.value), "B", loops)
-    tile = _bytes([*under, channels], nest.bits.input)
-    yield Part("tile of the operand", tile, int(tile.value), "B", "with its halo, without padding")
+    if nest.bits.output:
+        tile = _bytes([*sizes, filters], nest.bits.output)
+        yield Part("tile of results", tile, int(tile.value), "B", loops)
+    else:
+        yield Part("tile of results", None, 0, "", f"{WHOLE}; {loops}")
     groups, all_channels = number("groups", nest.groups), number("channels", nest.channels)
-    read = [number(f"{name} read", count) for name, _, _, count in named]
-    times = number("times", tiling.input_times)
-    moved = _bytes([*read, all_channels, groups, times], nest.bits.input)
-    yield Part("operand read", moved, -(-tiling.input_read(nest) * nest.bits.input // 8), "B", "halos once per tile")
-    if nest.kernel and not nest.bits.kernel:
-        yield Part("tile of the kernel", None, 0, "", "all of it stays from image to image")
-    elif nest.kernel:
+    if nest.bits.input:
+        tile = _bytes([*under, channels], nest.bits.input)
+        yield Part("tile of the operand", tile, int(tile.value), "B", "with its halo, without padding")
+        read = [number(f"{name} read", count) for name, _, _, count in named]
+        times = number("times", tiling.input_times)
+        moved = _bytes([*read, all_channels, groups, times], nest.bits.input)
+        yield Part("operand read", moved, -(-operand_bits // 8), "B", "halos once per tile")
+    else:
+        yield Part("tile of the operand", None, 0, "", WHOLE)
+    if nest.kernel and nest.bits.kernel:
         taps = number("kernel", nest.kernel)
         tile = _bytes([taps, channels, filters], nest.bits.kernel)
         yield Part("tile of the kernel", tile, int(tile.value))
         amounts = [groups, number("filters", nest.filters), all_channels, taps, number("times", tiling.kernel_times)]
-        expected = nest.groups * nest.weights * tiling.kernel_times * nest.bits.kernel
-        yield Part("kernel read", _bytes(amounts, nest.bits.kernel), -(-expected // 8))
+        yield Part("kernel read", _bytes(amounts, nest.bits.kernel), -(-kernel_bits // 8))
+    if not nest.bits.output:
+        return
     results = number("results", nest.groups * nest.outputs)
-    expected = nest.groups * nest.outputs * nest.bits.output
     if tiling.visits > 1:
         back = _bytes([results, number("visits", tiling.visits) - constant(1)], nest.bits.output)
-        yield Part("partial sums read", back, -(-expected * (tiling.visits - 1) // 8), "B", "as wide as a result")
+        yield Part("partial sums read", back, -(-tiling.results * (tiling.visits - 1) // 8), "B", "as wide as a result")
     written = _bytes([results, number("visits", tiling.visits)], nest.bits.output)
-    yield Part("results written", written, -(-expected * tiling.visits // 8))
+    yield Part("results written", written, -(-tiling.results * tiling.visits // 8))
+
+
+def _blocks(tiling: Blocks) -> Iterator[Part]:
+    """The scores of a block of queries, and what all blocks read and write; nothing of a map that is kept whole."""
+    nest, bits = tiling.nest, tiling.nest.bits
+    keys, groups = number("keys", nest.keys), number("groups", nest.groups)
+    scores = _bytes([number("heads", tiling.heads), number("queries", tiling.queries), keys], nest.score)
+    yield Part("scores of a block", scores, int(scores.value), "B", "all of its queries' with all keys of their head")
+    blocks = [
+        number(f"parts of the {name}", count) for name, count in zip(("heads", "queries"), tiling.cuts, strict=True)
+    ]
+    all_queries = [groups, number("heads", nest.heads), number("queries", nest.queries)]
+    (query, _), (key, _), (value, _), (mask, _) = tiling.amounts
+    channels, filters = number("channels", nest.channels), number("filters", nest.filters)
+    amounts = [
+        ("queries read", [*all_queries, channels], bits.query, query, ""),
+        ("keys read", [groups, keys, channels, *(() if tiling.key else blocks)], bits.key, key, _stays(tiling.key)),
+        (
+            "values read",
+            [groups, keys, filters, *(() if tiling.value else blocks)],
+            bits.value,
+            value,
+            _stays(tiling.value),
+        ),
+    ]
+    if nest.mask:
+        read = [number("mask", nest.mask)]
+        if not tiling.mask:
+            *spans, last = nest.spans
+            rows = [
+                number(f"{name} told apart", span) if span > 1 else part
+                for name, span, part in zip(("heads", "queries"), spans, blocks, strict=True)
+            ]
+            read = [groups, *rows, number("keys told apart", last)]
+        amounts.append(("mask read", read, bits.mask, mask, _stays(tiling.mask)))
+    amounts.append(("results written", [*all_queries, filters], bits.result, tiling.results, ""))
+    for quantity, factors, width, moved, note in amounts:
+        if width:
+            yield Part(quantity, _bytes(factors, width), -(-moved // 8), "B", note)
+        else:
+            yield Part(quantity, None, 0, "", WHOLE)
+
+
+def _stays(stays: bool) -> str:
+    """What a reader should know of keys, values or a mask."""
+    return "once, for all blocks" if stays else "again for each block"
 
 
 def _band(plan: Plan, run: Run, layer: Layer) -> Iterator[Part]:
@@ -96,7 +150,7 @@ def _band(plan: Plan, run: Run, layer: Layer) -> Iterator[Part]:
         line = (run.lines or {}).get(tensor)
         entry = plan.maps[tensor]
         if line is None or tensor in kept:
-            yield Part(f"lines of {entry.name}", None, 0, "", "all of it is there")
+            yield Part(f"lines of {entry.name}", None, 0, "", WHOLE)
             continue
         rows, bits = number("rows", line.buffer), number("bits of a row", entry.row)
         size = (rows * bits).divided_up(constant(8))
@@ -156,7 +210,7 @@ def taken(plan: Plan, row: int) -> tuple[Term, str]:
     if not held:
         return constant(0), ""
     at, run = held[-1]
-    kept = run.before | run.after
+    kept = (run.before | run.after).difference(run.over)
     whole = [number(plan.maps[tensor].name, plan.maps[tensor].size) for tensor in sorted(kept)]
     whole += [number("weights that stay", 8 * plan.pinned_bytes)]
     work = run.need - sum(plan.maps[tensor].size for tensor in kept)

@@ -10,7 +10,11 @@ SIZES: Final = 512
 
 
 class Axis(NamedTuple):
-    """``out`` windows that slide along ``size`` values: window p takes the values p*stride + k*dilation - before."""
+    """``out`` windows that slide along ``size`` values: window p takes the values p*stride + k*dilation - before.
+
+    Where values are ``apart``, they lie at its multiples, with gaps between them that a window takes nothing from: so a
+    transposed convolution slides over what it spreads.
+    """
 
     size: int
     out: int
@@ -18,6 +22,12 @@ class Axis(NamedTuple):
     stride: int = 1
     dilation: int = 1
     before: int = 0
+    apart: int = 1
+
+    @classmethod
+    def transposed(cls, size: int, out: int, kernel: int, stride: int, dilation: int, before: int) -> "Axis":
+        """Value q is spread over the outputs q*stride + k*dilation - before: seen from an output, the taps turned."""
+        return cls(size, out, kernel, 1, dilation, (kernel - 1) * dilation - before, stride)
 
     @property
     def extent(self) -> int:
@@ -27,7 +37,7 @@ class Axis(NamedTuple):
     @property
     def plain(self) -> bool:
         """Whether each output needs its own value and no other."""
-        return self.kernel == self.stride == 1 and not self.before and self.size == self.out
+        return self.kernel == self.stride == self.apart == 1 and not self.before and self.size == self.out
 
 
 class Cuts(NamedTuple):
@@ -50,9 +60,10 @@ def taps(axis: Axis) -> tuple[int, int, int]:
 
 
 def _takes(axis: Axis) -> Array:
-    """Windows x taps: which value each tap of each window takes; -1 for padding."""
+    """Windows x taps: which value each tap of each window takes; -1 for padding and gaps."""
     places = np.arange(axis.out)[:, None] * axis.stride + np.arange(axis.kernel) * axis.dilation - axis.before
-    return np.where((places >= 0) & (places < axis.size), places, -1)
+    values, gap = np.divmod(places, axis.apart)
+    return np.where((gap == 0) & (values >= 0) & (values < axis.size), values, -1)
 
 
 @functools.lru_cache(maxsize=4096)

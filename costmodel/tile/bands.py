@@ -7,6 +7,8 @@ them: all rates follow from the strides, and every offset from the windows behin
 """
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from math import lcm
 from typing import NamedTuple
 
 from costmodel.tile.layers import Layer, Map
@@ -29,54 +31,51 @@ class Lines(NamedTuple):
 
 
 def levels(layers: Sequence[Layer], known: Mapping[int, Map]) -> tuple[dict[int, int], set[int]]:
-    """The strides from the network's inputs to each map, multiplied; and the layers, by row, that bands can run.
+    """The strides from the finest map to each, multiplied; and the layers, by row, that bands can run.
 
     These are the layers whose rows need only the rows about theirs, of operands that advance at the same rate.
     """
-    found = {row: 1 for row, entry in known.items() if entry.kind == "input"}
+    found = {row: Fraction(1) for row, entry in known.items() if entry.kind == "input"}
     local = set()
     for layer in layers:
-        rates = {found[link.tensor] * link.stride for link in layer.links}
+        rates = {found[link.tensor] * link.stride / link.apart for link in layer.links}
         if len(rates) == 1:
             local.add(layer.row)
             found |= dict.fromkeys(layer.writes, *rates)
         else:  # whatever it does to the rows, what follows is finer or coarser by as much as it is higher or lower
             for made in layer.writes:
-                rows = found[layer.reads[0]] * known[layer.reads[0]].rows if layer.reads else 1
-                found[made] = max(1, round(rows / known[made].rows))
-    return found, local
+                rows, level = (known[layer.reads[0]].rows, found[layer.reads[0]]) if layer.reads else (1, Fraction(1))
+                new = known[made].rows
+                found[made] = level * round(rows / new) if rows >= new else level / round(new / rows)
+    finest = lcm(*[level.denominator for level in found.values()])
+    return {tensor: int(level * finest) for tensor, level in found.items()}, local
 
 
-def lines(
-    layers: Sequence[Layer], known: Mapping[int, Map], level: Mapping[int, int], height: int
-) -> dict[int, Lines] | None:
-    """The lines of each map that layers of bands read or make; ``height`` rows of the coarsest map per band.
+def lines(layers: Sequence[Layer], known: Mapping[int, Map], level: Mapping[int, int], height: int) -> dict[int, Lines]:
+    """The lines of each map that layers of bands read or make; a band is as high as ``height`` rows of the finest map.
 
-    None where a row of the coarsest is no whole number of another map's.
+    That is a whole number of rows of each of these maps.
     """
-    coarsest = max([level[layer.writes[0]] for layer in layers])
     offsets: dict[int, int] = {}
     firsts: dict[int, int] = {}  # the first row that some layer needs in band 1
     for layer in reversed(layers):
         made = layer.writes[0]
-        if coarsest % level[made]:
-            return None
         offset = offsets.get(made)
         if offset is None:
-            offset = offsets[made] = firsts[made] = height * (coarsest // level[made])
-        for tensor, stride, before, ahead in layer.links:
-            first = offset * stride - before
-            wanted = first + before - stride + ahead + 1
-            if wanted > offsets.get(tensor, wanted - 1):
+            offset = offsets[made] = firsts[made] = height // level[made]
+        for tensor, stride, before, ahead, apart in layer.links:
+            first = -((before - offset * stride) // apart)
+            wanted = ((offset - 1) * stride + ahead) // apart + 1
+            if tensor not in offsets:
+                offsets[tensor], firsts[tensor] = wanted, first
+                continue
+            if wanted > offsets[tensor]:
                 offsets[tensor] = wanted
-            if first < firsts.get(tensor, first + 1):
+            if first < firsts[tensor]:
                 firsts[tensor] = first
     found = {}
     for tensor, offset in offsets.items():
-        rate, over = divmod(height * coarsest, level[tensor])
-        if over:
-            return None
-        entry, ahead = known[tensor], offset - firsts[tensor]
+        rate, ahead, most = height // level[tensor], offset - firsts[tensor], known[tensor].rows
         rows = rate + ahead if ahead > 0 else rate
-        found[tensor] = Lines(rate, offset, rows if rows < entry.rows else entry.rows)
+        found[tensor] = Lines(rate, offset, rows if rows < most else most)
     return found

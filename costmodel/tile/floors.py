@@ -12,11 +12,13 @@ each element of its operand at most ``sharing`` times, so a phase does at most s
 every full phase reads 2 * size elements. A partial sum that begins in the memory counts as read here; there is one for
 each result, and each result is written, so that reads and writes together are no fewer.
 
-Source: Hong and Kung 1981 for pebbling with red and blue pebbles; the constants are those of Smith, Lowery, Langou and
-van de Geijn, "A Tight I/O Lower Bound for Matrix Multiplication", arXiv:1702.02017 (2 m n k / sqrt(S) - 2 S), and with
-the sharing of windows of Chen, Han and Wang, "Communication Lower Bound in Convolution Accelerators", HPCA 2020,
-arXiv:1911.05662. Products with padding need no operand and are left out; a result has one accumulator, as wide as
-itself; the narrowest of the elements counts for all.
+Source: Hong and Kung 1981 for phases of pebbling with red and blue pebbles. That only reads are counted, and that a
+phase reads another amount than the memory holds, is from Smith, Lowery, Langou and van de Geijn, "A Tight I/O Lower
+Bound for Matrix Multiplication", arXiv:1702.02017, whose leading term for square matrices, 2 n^3 / sqrt(size), this is;
+what is taken off it is the one phase that need not be full. Chen, Han and Wang, "Communication Lower Bound in
+Convolution Accelerators", HPCA 2020, arXiv:1911.05662, unroll convolutions in the same way; the argument above does not
+rest on theirs. Products with padding need no operand and are left out; a result has one accumulator, as wide as itself;
+the narrowest of the elements counts for all.
 """
 
 from math import isqrt

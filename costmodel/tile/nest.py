@@ -34,7 +34,7 @@ def in_bytes(bits: int) -> int:
 
 
 class Bits(NamedTuple):
-    """Element widths."""
+    """Element widths; 0 where the whole map is in the memory anyway, so that tiles of it neither move nor need room."""
 
     input: int
     kernel: int
@@ -55,7 +55,7 @@ class Nest(NamedTuple):
     """Values of the kernel per filter and channel; 0 without one."""
     bits: Bits
     held: int = 0
-    """Bits that are there all the time: other weights, and what is stretched over the results."""
+    """Bits that are there all the time beside the tiles: other weights, and what is read beside the operand."""
     each: int = 0
     """Bits that are there for each filter of a tile, and read once per tile of results, where those are not held."""
 
@@ -90,10 +90,97 @@ class Nest(NamedTuple):
         amounts = (self.inputs, self.weights, self.outputs)
         return sum(in_bytes(self.groups * amount * bits) for amount, bits in zip(amounts, self.bits, strict=True))
 
+    @property
+    def grain(self) -> int:
+        """Bits of a kernel of one filter and one channel."""
+        return self.kernel * self.bits.kernel
+
+    @property
+    def smallest(self) -> int:
+        """The bits that the smallest tile needs: of one result, one filter and one channel."""
+        under = prod(int(cuts(axis).most[cuts(axis).size.tolist().index(1)]) for axis in self.axes)
+        return int(self.need(under, 1, 1, 1))
+
+    def need(self, under: Array, outputs: Array, filters: Array, channels: Array) -> Array:
+        """The bits of a tile of the operand, of the kernel and of the results, beside what is held."""
+        return (
+            self.held
+            + under * channels * self.bits.input
+            + self.kernel * filters * channels * self.bits.kernel
+            + filters * self.each
+            + outputs * filters * self.bits.output
+        )
+
+    def search(self, room: int, *, once: bool = False) -> "Tiling | None":
+        """The tiling that moves the fewest bytes with ``room`` bits of memory, then the one with the fewest tiles.
+
+        Of all sizes only those are tried that can be best: per number of tiles the smallest size of filters; per tile
+        of outputs and filters the most channels that fit, since traffic never grows with them; of outputs those that no
+        other undercuts in size, number, values read and values held. None where no tile fits.
+
+        With ``once`` no value of the kernel is read again, as where it passes and does not wait to be asked for.
+        """
+        chosen, outputs, tiles, read, under = _positions(self.axes)
+        numbers = np.unique(-(-self.filters // np.arange(1, self.filters + 1)))
+        at, filters = (grid.ravel() for grid in np.meshgrid(np.arange(len(outputs)), numbers, indexing="ij"))
+        outputs, tiles, read, under = outputs[at], tiles[at], read[at], under[at]
+        free = room - self.need(0, outputs, filters, 0)
+        each = under * self.bits.input + self.kernel * filters * self.bits.kernel
+        most = np.where(each > 0, free // np.maximum(each, 1), self.channels)
+        channels = np.where(free >= 0, np.minimum(most, self.channels), 0)
+        fits = channels >= 1
+        if not fits.any():
+            return None
+        at, filters, channels, outputs, tiles, read, under = (
+            column[fits] for column in (at, filters, channels, outputs, tiles, read, under)
+        )
+        counts = {
+            PIXELS: tiles,
+            FILTERS: np.ceil(self.filters / filters),
+            CHANNELS: np.ceil(self.channels / channels),
+        }
+        best: tuple[float, ...] | None = None
+        total: Array = tiles * counts[FILTERS] * counts[CHANNELS]
+        for number, order in enumerate(ORDERS):
+            times = [
+                _times(order, USES["input"], counts, FILTERS),
+                _times(order, USES["kernel"], counts, PIXELS),
+                _times(order, USES["output"], counts, CHANNELS),
+            ]
+            moved = (
+                read * self.channels * times[0] * self.bits.input
+                + self.weights * times[1] * self.bits.kernel
+                + self.outputs * (2 * times[2] - 1) * self.bits.output
+            )
+            moved = np.where(times[1] > 1, np.inf, moved) if once else moved + tiles * self.filters * self.each
+            row = np.lexsort((total, moved))[0]
+            found = (moved[row], total[row], number, row, *(int(time[row]) for time in times))
+            if best is None or found < best:
+                best = found
+        assert best is not None  # noqa: S101 - there are orders
+        _, _, number, row, input_times, kernel_times, visits = (int(value) for value in best)
+        even = -(-self.channels // int(counts[CHANNELS][row]))
+        every = [cuts(axis) for axis in self.axes]
+        picks = chosen[at[row]].tolist()
+        return Tiling(
+            self,
+            tuple(int(cut.size[pick]) for cut, pick in zip(every, picks, strict=True)),
+            int(filters[row]),
+            even,
+            ORDERS[number],
+            tuple(int(cut.most[pick]) for cut, pick in zip(every, picks, strict=True)),
+            tuple(int(cut.read[pick]) for cut, pick in zip(every, picks, strict=True)),
+            int(self.need(int(under[row]), int(outputs[row]), int(filters[row]), even)),
+            input_times,
+            kernel_times,
+            visits,
+        )
+
 
 class Tiling(NamedTuple):
     """How a nest is cut, and what it moves. Counts are over all groups."""
 
+    nest: Nest
     sizes: tuple[int, ...]
     """Outputs of a tile along each axis, images first."""
     filters: int
@@ -112,39 +199,41 @@ class Tiling(NamedTuple):
     visits: int
     """How often a result is written; all but the first time its partial sum is read back."""
 
-    def input_read(self, nest: Nest) -> int:
-        """Values of the operand read, halos and repetitions included."""
-        return nest.groups * nest.channels * prod(self.reads) * self.input_times
+    @property
+    def block(self) -> tuple[int, int, int, int, int]:
+        """Images, rows, columns, channels and filters of a tile."""
+        images, rows, *columns = self.sizes
+        return images, rows, prod(columns), self.channels, self.filters
 
-    def read(self, nest: Nest) -> int:
+    @property
+    def places(self) -> tuple[int, int]:
+        """Bits of a tile of the operand and of one of the kernel."""
+        nest = self.nest
+        kernel = nest.kernel * self.filters * self.channels * nest.bits.kernel
+        return prod(self.spans) * self.channels * nest.bits.input, kernel
+
+    @property
+    def amounts(self) -> tuple[tuple[int, int], ...]:
+        """Of the operand and the kernel, the bits that are read with all repetitions, and the bits there are."""
+        nest = self.nest
+        operand = nest.groups * nest.channels * prod(self.reads) * self.input_times * nest.bits.input
+        kernel = nest.groups * nest.weights * nest.bits.kernel
+        return (operand, nest.groups * nest.inputs * nest.bits.input), (self.kernel_times * kernel, kernel)
+
+    @property
+    def results(self) -> int:
+        """Bits of the results, which are written :attr:`visits` times."""
+        return self.nest.groups * self.nest.outputs * self.nest.bits.output
+
+    @property
+    def read(self) -> int:
         """Bytes read: operand, kernel and partial sums."""
-        amounts = (
-            self.input_read(nest),
-            nest.groups * nest.weights * self.kernel_times,
-            nest.groups * nest.outputs * (self.visits - 1),
-        )
-        return sum(in_bytes(amount * bits) for amount, bits in zip(amounts, nest.bits, strict=True))
+        return sum(in_bytes(bits) for bits, _ in self.amounts) + in_bytes(self.results * (self.visits - 1))
 
-    def written(self, nest: Nest) -> int:
+    @property
+    def written(self) -> int:
         """Bytes written: results and partial sums."""
-        return in_bytes(nest.groups * nest.outputs * self.visits * nest.bits.output)
-
-
-def smallest(nest: Nest) -> int:
-    """The bits that the smallest tile needs: of one result, one filter and one channel."""
-    under = prod(int(cuts(axis).most[cuts(axis).size.tolist().index(1)]) for axis in nest.axes)
-    return int(_need(nest, under, 1, 1, 1))
-
-
-def _need(nest: Nest, under: Array, outputs: Array, filters: Array, channels: Array) -> Array:
-    """The bits of a tile of the operand, of the kernel and of the results, beside what is held."""
-    return (
-        nest.held
-        + under * channels * nest.bits.input
-        + nest.kernel * filters * channels * nest.bits.kernel
-        + filters * nest.each
-        + outputs * filters * nest.bits.output
-    )
+        return in_bytes(self.results * self.visits)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -177,67 +266,3 @@ def _times(order: tuple[str, ...], used: set[str], counts: dict[str, Array], rep
         if loop in used:
             turning = turning | (counts[loop] > 1)
     return np.where(turning, counts[repeated], 1)
-
-
-def search(nest: Nest, room: int, *, once: bool = False) -> Tiling | None:
-    """The tiling that moves the fewest bytes with ``room`` bits of memory, then the one with the fewest tiles.
-
-    Of all sizes only those are tried that can be best: per number of tiles the smallest size of filters; per tile of
-    outputs and filters the most channels that fit, since traffic never grows with them; of outputs those that no other
-    undercuts in size, number, values read and values held. None where no tile fits.
-
-    With ``once`` no value of the kernel is read again, as where it passes and does not wait to be asked for.
-    """
-    chosen, outputs, tiles, read, under = _positions(nest.axes)
-    numbers = np.unique(-(-nest.filters // np.arange(1, nest.filters + 1)))
-    at, filters = (grid.ravel() for grid in np.meshgrid(np.arange(len(outputs)), numbers, indexing="ij"))
-    outputs, tiles, read, under = outputs[at], tiles[at], read[at], under[at]
-    free = room - _need(nest, 0, outputs, filters, 0)
-    each = under * nest.bits.input + nest.kernel * filters * nest.bits.kernel
-    channels = np.minimum(np.where(free > 0, free, 0) // np.maximum(each, 1), nest.channels)
-    fits = channels >= 1
-    if not fits.any():
-        return None
-    at, filters, channels, outputs, tiles, read, under = (
-        column[fits] for column in (at, filters, channels, outputs, tiles, read, under)
-    )
-    counts = {
-        PIXELS: tiles,
-        FILTERS: np.ceil(nest.filters / filters),
-        CHANNELS: np.ceil(nest.channels / channels),
-    }
-    best: tuple[float, ...] | None = None
-    total = prod(counts.values())
-    for number, order in enumerate(ORDERS):
-        times = [
-            _times(order, USES["input"], counts, FILTERS),
-            _times(order, USES["kernel"], counts, PIXELS),
-            _times(order, USES["output"], counts, CHANNELS),
-        ]
-        moved = (
-            read * nest.channels * times[0] * nest.bits.input
-            + nest.weights * times[1] * nest.bits.kernel
-            + nest.outputs * (2 * times[2] - 1) * nest.bits.output
-        )
-        moved = np.where(times[1] > 1, np.inf, moved) if once else moved + tiles * nest.filters * nest.each
-        row = np.lexsort((total, moved))[0]
-        found = (moved[row], total[row], number, row, *(int(time[row]) for time in times))
-        if best is None or found < best:
-            best = found
-    assert best is not None  # noqa: S101 - there are orders
-    _, _, number, row, input_times, kernel_times, visits = (int(value) for value in best)
-    even = -(-nest.channels // int(counts[CHANNELS][row]))
-    every = [cuts(axis) for axis in nest.axes]
-    picks = chosen[at[row]].tolist()
-    return Tiling(
-        tuple(int(cut.size[pick]) for cut, pick in zip(every, picks, strict=True)),
-        int(filters[row]),
-        even,
-        ORDERS[number],
-        tuple(int(cut.most[pick]) for cut, pick in zip(every, picks, strict=True)),
-        tuple(int(cut.read[pick]) for cut, pick in zip(every, picks, strict=True)),
-        int(_need(nest, int(under[row]), int(outputs[row]), int(filters[row]), even)),
-        input_times,
-        kernel_times,
-        visits,
-    )

@@ -7,9 +7,11 @@ in the farther memory: it reads partial sums back if another step has begun them
 a bias, is there with a tile of them, and is read for each tile of results that is finished; what is stretched over the
 results stays until the layer, or its band, is done.
 
-What has no nest is read and written in passing: all nearer memories, from where it is, once. So are operands with a
-value for each result, beside a product in tiles. Weights that pass the farther memory are read once per layer, or per
-band: the tiles of such a step are those that need no weight again.
+What has no nest is read and written in passing: all nearer memories, from where it is, once. So is attention, whose
+blocks of queries are of the plan's own memory alone; and so are operands with a value for each result, beside a product
+in tiles, if they come from farther away. Weights that pass the farther memory are read once per layer, or per band: the
+tiles of such a step are those that need no weight again. Maps that the plan's own memory keeps are read and written
+there, like all that a step works on.
 
 What an engine reads of the tiles in the nearest memory crosses no border, and is not counted.
 """
@@ -22,16 +24,15 @@ from math import prod
 from typing import NamedTuple
 
 from costmodel.errors import CostModelError
-from costmodel.profile import MAPS
 from costmodel.tile import layers as reading
 from costmodel.tile.axis import Axis
 from costmodel.tile.bands import Lines
 from costmodel.tile.layers import Layer, Values
-from costmodel.tile.nest import Nest, Tiling, in_bytes, search, smallest
-from costmodel.tile.plan import TILES, WHOLE, Move, Plan, Run
+from costmodel.tile.nest import Nest, Tiling, in_bytes
+from costmodel.tile.plan import NONE, WHOLE, Move, Plan, Run, finished
 from costmodel.units import exact
 
-_search = lru_cache(maxsize=65536)(search)
+_search = lru_cache(maxsize=65536)(Nest.search)
 
 
 class Step(NamedTuple):
@@ -84,13 +85,14 @@ def levels(plan: Plan, memories: Sequence[tuple[int, str]]) -> tuple[Level, ...]
     if not memories:
         return ()
     real = {layer.row: layer for layer in reading.layers(plan.profile, plan.maps)}  # weights that stay are read, too
-    weights = _weights(plan)
+    weights = reading.weights(plan.profile)
     works = [work for run in plan.runs for work in _works(plan, run, real, weights)]
     rows = frozenset(layer.row for work in works for layer in work.layers)
     found: list[Level] = []
     for size, name in memories:
         parts = {work.layers[0].row: tuple(_parts(work, size, name)) for work in works}
-        need = {row: layer.piece if layer.piece <= 8 * size else 0 for row, layer in real.items()}
+        least = {row: finished([layer]).smallest if layer.nest else layer.piece(NONE) for row, layer in real.items()}
+        need = {row: bits if bits <= 8 * size else 0 for row, bits in least.items()}
         moves: list[Move] = []
         for work in works:
             own = parts[work.layers[0].row]
@@ -111,17 +113,6 @@ def _taken(need: Mapping[int, int], count: int) -> tuple[int, ...]:
     return tuple(held)
 
 
-def _weights(plan: Plan) -> dict[int, list[Values]]:
-    """Row of a layer -> its weights."""
-    tensors = plan.profile.tensors
-    found: dict[int, list[Values]] = {}
-    for layer, tensor, size in plan.profile.accesses.select(["layer", "tensor", "bytes"]).tuples():
-        if tensors["kind"][tensor] not in MAPS:
-            elements, bits = tensors["elements"][tensor], tensors["bits"][tensor]
-            found.setdefault(layer, []).append(Values(elements, bits, min(8 * size, elements * bits)))
-    return found
-
-
 class _Small(NamedTuple):
     """Weights beside the kernel, in bits."""
 
@@ -132,25 +123,25 @@ class _Small(NamedTuple):
     """Of those that do not belong to the filters."""
 
 
-def _works(plan: Plan, run: Run, real: Mapping[int, Layer], weights: Mapping[int, Sequence[Values]]) -> Iterator[_Work]:
-    """The layers of a run that have a nest; all that finish a tile of the first go with it."""
+def _works(plan: Plan, run: Run, real: Mapping[int, Layer], weights: Sequence[Sequence[Values]]) -> Iterator[_Work]:
+    """The layers of a run that have a nest of windows or products; all that finish a tile of the first go with it."""
     for chosen in [run.layers] if run.lines is None else [(layer,) for layer in run.layers]:
         layers = tuple([real[layer.row] for layer in chosen])
         layer = layers[0]
-        if layer.nest is None or (run.kind == TILES and not run.tiling):
+        if not isinstance(layer.nest, Nest):
             continue
-        small = [_small(each, layers, weights.get(each.row, ())) for each in layers]
+        _, second = layer.parts
+        small = [_small(each, layer.nest, weights[each.row], own=each is layer and second is None) for each in layers]
         own, *others = small
-        held = (
-            layer.nest.held - layer.nest.groups * layer.nest.filters * own.share + sum([each.whole for each in others])
-        )
+        held = layer.piece(NONE) - layer.nest.groups * layer.nest.filters * own.share
+        held += sum([each.whole for each in others])
         nest = layer.nest._replace(held=held, each=sum([each.share for each in small]))
         streamed = (
             chosen[0].weights if run.kind == WHOLE or layer.row in run.streamed else 0
         )  # pinned ones have no bits
         top = Step(nest, passing=streamed > 0)
         steps = Counter({top: 1})
-        if run.tiling:
+        if isinstance(run.tiling, Tiling):
             steps = Counter(dict(_cut(top, run.tiling)))
         elif run.lines:
             steps = _bands(top, run.lines[layer.writes[0]])
@@ -159,19 +150,19 @@ def _works(plan: Plan, run: Run, real: Mapping[int, Layer], weights: Mapping[int
         later = [Move(layer.row, None, visits * own.whole, written=False)]
         first = [Move(layer.row, None, visits * (layer.weights - streamed), written=False)] if streamed else [*later]
         for tensor, bits in zip(layer.reads[1:], layer.fetched[1:], strict=True):
-            if tensor != layer.second and plan.maps[tensor].elements != plan.maps[layer.writes[0]].elements:
+            if tensor == second:
+                continue
+            if plan.maps[tensor].elements != plan.maps[layer.writes[0]].elements:
                 held_of.append(Move(layer.row, tensor, visits * bits, written=False))
-            elif tensor != layer.second and not run.tiling:
+            elif not run.tiling or tensor in run.before | run.after:
                 first.append(Move(layer.row, tensor, bits, written=False))
         yield _Work(layers, steps, tuple(small), (*held_of, *first), (*held_of, *later))
 
 
-def _small(layer: Layer, layers: Sequence[Layer], weights: Sequence[Values]) -> _Small:
-    """Weights of a layer beside the kernel of the first: those that come in filters, and all others."""
-    nest = layers[0].nest
-    assert nest is not None  # noqa: S101 - only layers with a nest get here
+def _small(layer: Layer, nest: Nest, weights: Sequence[Values], *, own: bool) -> _Small:
+    """Weights of a layer that come in filters of a nest, and all others, beside the kernel if that is its ``own``."""
     small, filters = list(weights), nest.groups * nest.filters
-    if layer is layers[0] and layer.second is None and nest.kernel:
+    if own and nest.kernel:
         small.remove(next(values for values in small if values.elements == nest.groups * nest.weights))
     share = sum([values.size for values in small if not values.elements % filters])
     return _Small(layer.row, share // filters, sum([values.size for values in small]) - share)
@@ -196,8 +187,9 @@ def _bands(step: Step, line: Lines) -> Counter[Step]:
 def cut(axis: Axis, first: int, end: int) -> Axis:
     """The axis of some of its outputs alone, with the values that lie under their windows."""
     start = first * axis.stride - axis.before
-    low, high = max(0, start), min(axis.size, start + (end - 1 - first) * axis.stride + axis.extent)
-    return axis._replace(size=max(0, high - low), out=end - first, before=low - start)
+    last = start + (end - 1 - first) * axis.stride + axis.extent - 1
+    low, high = max(0, -(-start // axis.apart)), min(axis.size, last // axis.apart + 1)
+    return axis._replace(size=max(0, high - low), out=end - first, before=low * axis.apart - start)
 
 
 def _cut(step: Step, tiling: Tiling) -> Iterator[tuple[Step, int]]:
@@ -248,7 +240,7 @@ def _parts(work: _Work, size: int, memory: str) -> Iterator[Part]:
     for step, times in work.steps.items():
         tiling = _search(step.nest, 8 * size, once=step.passing)
         if tiling is None:
-            least = in_bytes(max([smallest(each.nest) for each in work.steps]))
+            least = in_bytes(max([each.nest.smallest for each in work.steps]))
             raise CostModelError(
                 f"layer {work.layers[0].name!r} needs at least {exact(least, 'B')} of {memory} for its smallest tile, "
                 f"and there are {exact(size, 'B')}"
@@ -259,13 +251,15 @@ def _parts(work: _Work, size: int, memory: str) -> Iterator[Part]:
 def _moves(work: _Work, parts: Sequence[Part]) -> Iterator[Move]:
     """What crosses of operand, kernel and results, and of what belongs to the filters; the last writes the results."""
     layer, last = work.layers[0], work.layers[-1]
+    _, second = layer.parts
     operand = kernel = back = partial = final = 0
     shares = dict.fromkeys([small.row for small in work.small], 0)
     for (nest, passing, begun), tiling, times in parts:
-        results = times * nest.groups * nest.outputs * nest.bits.output
-        operand += times * tiling.input_read(nest) * nest.bits.input
-        if layer.second is not None or not passing:
-            kernel += times * nest.groups * nest.weights * tiling.kernel_times * nest.bits.kernel
+        results = times * tiling.results
+        (under, _), (taken, _) = tiling.amounts
+        operand += times * under
+        if second is not None or not passing:
+            kernel += times * taken
         back += (tiling.visits - 1 + begun) * results
         partial += tiling.visits * results
         final += 0 if begun else results
@@ -275,7 +269,7 @@ def _moves(work: _Work, parts: Sequence[Part]) -> Iterator[Move]:
                 if not (passing and small.row == layer.row):
                     shares[small.row] += tiles * nest.groups * nest.filters * small.share
     yield Move(layer.row, layer.reads[0], operand, written=False)
-    yield Move(layer.row, layer.second, kernel, written=False)
+    yield Move(layer.row, second, kernel, written=False)
     yield from [Move(row, None, bits, written=False) for row, bits in shares.items()]
     yield Move(layer.row, layer.writes[0], back, written=False)
     yield Move(layer.row, layer.writes[0], partial - final, written=True)

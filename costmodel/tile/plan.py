@@ -7,11 +7,11 @@ finished so too; or a fused chain in bands of rows.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from costmodel.profile import MAPS, Profile
 from costmodel.table import Column, Table
+from costmodel.tile.attention import Blocks, Heads
 from costmodel.tile.bands import Lines
 from costmodel.tile.floors import pebbling
 from costmodel.tile.layers import Layer, Map
@@ -68,15 +68,15 @@ class Run:
     """Maps that are in the internal memory from the run before; as all that is kept, whole until this run is over."""
     after: frozenset[int]
     """Maps that are kept for the run behind."""
-    tiling: Tiling | None = None
+    tiling: Tiling | Blocks | None = None
     lines: dict[int, Lines] | None = None
     streamed: frozenset[int] = NONE
     """Layers of a band whose weights are read again in every band."""
 
     @property
-    def nest(self) -> Nest:
-        """Of layers in tiles: what the tiles are of."""
-        return finished(self.layers)
+    def over(self) -> dict[int, int]:
+        """The result that takes the place of an operand, both whole -> that operand."""
+        return overwriting(self.layers, self.before, self.after)
 
     def places(self, layer: Layer, maps: Mapping[int, Map]) -> dict[int | None, int]:
         """Of each map that a layer reads, and of its weights under None, the bits that are there at once for it.
@@ -92,9 +92,7 @@ class Run:
         elif layer is not self.layers[0]:
             found[None] = layer.weights
         elif self.tiling:
-            nest, tiling = self.nest, self.tiling
-            found[layer.reads[0]] = prod(tiling.spans) * tiling.channels * nest.bits.input
-            found[layer.second] = nest.kernel * tiling.filters * tiling.channels * nest.bits.kernel
+            found |= dict(zip(layer.parts, self.tiling.places, strict=True))
         elif self.kind == WHOLE:
             whole |= {*layer.reads}
         return found | {tensor: maps[tensor].size for tensor in whole}
@@ -181,7 +179,7 @@ class Plan:
                         written[layer.row],
                         alone,
                         floor,
-                        pebbling(layer.nest, 8 * self.size) if layer.nest else 0,
+                        pebbling(layer.nest, 8 * self.size) if isinstance(layer.nest, Nest) else 0,
                         alone / floor if floor else 1.0,
                         self.pinned_bytes + in_bytes(run.need),
                     )
@@ -193,8 +191,7 @@ class Plan:
         made = self.maps[layer.writes[0]]
         channels, filters = (layer.nest.channels, layer.nest.filters) if layer.nest else (made.channels, made.channels)
         if run.tiling:
-            images, rows, *columns = run.tiling.sizes
-            return images, rows, prod(columns), run.tiling.channels, run.tiling.filters
+            return run.tiling.block
         if run.lines:
             return 1, min(made.rows, run.lines[layer.writes[0]].rate), made.columns, channels, filters
         if run.kind == WHOLE:
@@ -228,29 +225,46 @@ def compulsory(layer: Layer, maps: Mapping[int, Map]) -> int:
     return in_bytes(layer.weights) + sum(map(in_bytes, (*layer.fetched, *[maps[made].size for made in layer.writes])))
 
 
-def finished(layers: Sequence[Layer]) -> Nest:
-    """The nest of the first of the layers, with the weights of the others at hand to finish its tiles."""
-    nest = layers[0].nest
-    assert nest is not None  # noqa: S101 - what is tiled has a nest
-    return nest._replace(held=nest.held + sum([layer.weights for layer in layers[1:]]))
+def overwriting(layers: Sequence[Layer], before: frozenset[int], after: frozenset[int]) -> dict[int, int]:
+    """The result of a layer that is kept and takes the place of an operand that is not kept any longer."""
+    layer = layers[0]
+    if len(layers) > 1 or not layer.over or layer.writes[0] not in after:
+        return {}
+    free = [tensor for tensor in layer.over if tensor in before and tensor not in after]
+    return dict(zip(layer.writes, free, strict=False))
 
 
-def tiled(layers: Sequence[Layer], tiling: Tiling) -> list[Move]:
-    """All that crosses for a layer in tiles and those that finish them."""
+def finished(layers: Sequence[Layer], kept: frozenset[int] = NONE) -> Nest | Heads:
+    """The nest of the first of the layers, with the weights of the others at hand to finish its tiles.
+
+    A map that is kept takes part where it is: it has no tiles.
+    """
     layer, *others = layers
-    nest, row = finished(layers), layer.row
-    kernel = nest.groups * nest.weights * nest.bits.kernel
-    results = nest.groups * nest.outputs * nest.bits.output
-    read = {layer.reads[0]: tiling.input_read(nest) * nest.bits.input}
-    read |= dict(zip(layer.reads[1:], layer.fetched[1:], strict=True))
+    nest = layer.nest
+    assert nest is not None  # noqa: S101 - what is tiled has a nest
+    parts = dict(zip(nest.bits._fields, (*layer.parts, layers[-1].writes[0]), strict=True))
+    whole: Any = dict.fromkeys([name for name, part in parts.items() if part in kept], 0)
+    bits: Any = nest.bits._replace(**whole)
+    return nest._replace(bits=bits, held=layer.piece(kept) + sum([other.weights for other in others]))
+
+
+def tiled(layers: Sequence[Layer], tiling: Tiling | Blocks, kept: frozenset[int] = NONE) -> list[Move]:
+    """All that crosses for a layer in tiles and those that finish them, of all maps but those that are kept."""
+    layer, *others = layers
+    row, (result,) = layer.row, layers[-1].writes
+    read = dict(zip(layer.reads, layer.fetched, strict=True))
     weights = layer.weights
-    if layer.second is None:
-        weights += (tiling.kernel_times - 1) * kernel
-    else:
-        read[layer.second] = tiling.kernel_times * kernel
-    moves = [Move(row, tensor, bits, written=False) for tensor, bits in read.items()]
+    for part, (moved, once) in zip(layer.parts, tiling.amounts, strict=True):
+        if part is None:
+            weights += moved - once
+        else:
+            read[part] = moved
+    moves = [Move(row, tensor, bits, written=False) for tensor, bits in read.items() if tensor not in kept]
     moves += [Move(row, None, weights, written=False)] * (weights > 0)
     moves += [Move(other.row, None, other.weights, written=False) for other in others if other.weights]
+    if result in kept:
+        return moves
     if tiling.visits > 1:
-        moves += [Move(row, layer.writes[0], results * (tiling.visits - 1), written=way) for way in (True, False)]
-    return [*moves, Move(layers[-1].row, layers[-1].writes[0], results, written=True)]
+        again = tiling.results * (tiling.visits - 1)
+        moves += [Move(row, layer.writes[0], again, written=way) for way in (True, False)]
+    return [*moves, Move(layers[-1].row, result, tiling.results, written=True)]

@@ -1,21 +1,24 @@
 """Profile x memory size -> how each layer runs so that the fewest bytes cross to the external memory and back.
 
 The layers are cut, in their order, into runs. At each cut the maps that are needed later are in the external memory, or
-some of them stay in the internal one: all, the newest, or those that are needed soonest. The cuts with the least
-traffic are found by dynamic programming over the order.
+some of them stay in the internal one. The cuts with the least traffic are found by dynamic programming over the order.
+Behind a layer alone any of the maps that it touches may stay, beside those that were there; so every placement of whole
+maps is among what is searched, as long as few of them cross a cut. Around chains only some sets of maps are tried: all,
+the newest, or those that are needed soonest.
 """
 
-from collections.abc import Iterable, Iterator
-from math import inf
+from collections.abc import Iterable, Iterator, Sequence
+from math import inf, lcm
 from typing import Final, NamedTuple
 
 from costmodel.errors import CostModelError
 from costmodel.profile import Profile
 from costmodel.tile import layers as reading
+from costmodel.tile.attention import Blocks, Heads
 from costmodel.tile.bands import Lines, levels, lines
 from costmodel.tile.layers import Layer, Map
-from costmodel.tile.nest import Nest, Tiling, in_bytes, search, smallest
-from costmodel.tile.plan import BAND, NONE, TILES, WHOLE, Move, Plan, Run, finished, tiled
+from costmodel.tile.nest import Nest, Tiling, in_bytes
+from costmodel.tile.plan import BAND, NONE, TILES, WHOLE, Move, Plan, Run, finished, overwriting, tiled
 from costmodel.units import exact
 
 LONGEST: Final = 32
@@ -23,6 +26,15 @@ LONGEST: Final = 32
 
 MARGIN: Final = 3
 """A chain is tried with so many layers before and behind those whose maps do not fit."""
+
+STATES: Final = 8
+"""From so many states at a cut the search goes on, beside the usual ones."""
+
+FEW: Final = 2
+"""From so many of them also in chains that run in bands."""
+
+MOST: Final = 4
+"""Of so many maps that a layer touches and that are needed later any may be kept, of more only the usual ones."""
 
 PARTS: Final = (1, 2, 4, 8, 16)
 """The numbers of bands that are tried for a chain whose weights do not all fit."""
@@ -78,14 +90,17 @@ class _Chain:
         self.inner = 0
         """Bits of the maps that are made and read."""
         self.weights = 0
+        self.lowest = 1
+        """The height of the lowest bands, in rows of the finest map."""
         self.stretched: set[int] = set()
         self.banded, self.finished = True, True
         """Whether bands can run it, and whether its first layer can run in tiles that the others finish."""
-        self.bands: dict[int, _Buffers | None] = {}
+        self.bands: dict[int, _Buffers] = {}
         """By the number of bands."""
 
-    def add(self, layer: Layer, maps: dict[int, Map]) -> None:
+    def add(self, layer: Layer, maps: dict[int, Map], level: dict[int, int]) -> None:
         """One layer more at the end."""
+        self.lowest = lcm(self.lowest, level[layer.writes[0]], *[level[link.tensor] for link in layer.links])
         self.layers.append(layer)
         self.weights += layer.weights
         for tensor, bits in zip(layer.reads, layer.fetched, strict=True):
@@ -106,7 +121,7 @@ class _Choice(NamedTuple):
     kind: str
     extra: int
     need: int
-    tiling: Tiling | None = None
+    tiling: Tiling | Blocks | None = None
     lines: dict[int, Lines] | None = None
     streamed: frozenset[int] = NONE
 
@@ -115,9 +130,24 @@ class _Stop(NamedTuple):
     """The best way to a cut with certain maps kept."""
 
     cost: int
+    stored: frozenset[int]
+    """Of the maps kept, those that were brought back, so that they are in the external memory as well."""
     cut: int
     kept: frozenset[int]
+    """Where it comes from."""
     choice: _Choice | None
+
+
+_Stops = dict[frozenset[int], _Stop]
+"""Of a cut, by the maps that are kept."""
+
+
+class _Start(NamedTuple):
+    """Where a chain may begin: what is kept, how one comes there, and the bits that are taken."""
+
+    kept: frozenset[int]
+    stop: _Stop
+    size: int
 
 
 class _Search:
@@ -128,7 +158,7 @@ class _Search:
         self.maps: dict[int, Map] = reading.maps(profile)
         self.layers = reading.layers(profile, self.maps, pinned)
         self.level, self.local = levels(self.layers, self.maps)
-        self.tilings: dict[tuple[Nest, int], Tiling | None] = {}
+        self.tilings: dict[tuple[Nest | Heads, int], Tiling | Blocks | None] = {}
         self.readers: dict[int, list[int]] = {}
         for number, layer in enumerate(self.layers):
             for tensor in layer.reads:
@@ -176,50 +206,103 @@ class _Search:
     def runs(self) -> tuple[Run, ...]:
         """The best runs from the first layer to the last; none if some layer fits in no way."""
         count = len(self.layers)
-        best: list[dict[frozenset[int], _Stop]] = [{} for _ in self.states]
-        best[0][NONE] = _Stop(0, 0, NONE, None)
+        best: list[_Stops] = [{} for _ in self.states]
+        best[0][NONE] = _Stop(0, NONE, 0, NONE, None)
         for longest in (1, LONGEST):  # layers alone first, so that few chains can still be better
             for first in range(count):
-                for chain in self._chains(first, longest) if best[first] else ():
-                    self._extend(best, first, chain)
+                few, many = self._promising(best[first], first)
+                for chain in self._chains(first, longest) if few else ():
+                    starts = many if chain.finished and longest > 1 else few
+                    self._extend(best[first + len(chain.layers)], starts, chain)
         if not best[count]:
             return ()
         found = []
         cut, kept = count, NONE
         while cut:
             stop = best[cut][kept]
-            found.append(self._run(stop, cut, kept))
+            found.append(self._run(stop, best[stop.cut][stop.kept].stored, cut, kept))
             cut, kept = stop.cut, stop.kept
         return tuple(reversed(found))
 
-    def _extend(self, best: list[dict[frozenset[int], _Stop]], first: int, chain: _Chain) -> None:
-        """Try a chain from each state at its first cut to each at its last."""
-        cut = first + len(chain.layers)
-        for before, stop in best[first].items():
-            for after in self.states[cut]:
-                known = best[cut].get(after)
-                limit = inf if known is None else known.cost - stop.cost
-                if chain.weights >= limit or self._size(before | after) > self.room:
+    def _promising(self, known: _Stops, cut: int) -> tuple[list[_Start], list[_Start]]:
+        """From where to try chains in bands, and layers alone: the states that promise the least traffic.
+
+        For bands also the usual ones.
+        """
+        starts = {kept: _Start(kept, stop, self._size(kept)) for kept, stop in known.items()}
+        chosen = sorted(starts.values(), key=lambda start: start.stop.cost - start.size)
+        usual = [starts[kept] for kept in self.states[cut] if kept in starts and starts[kept] not in chosen[:FEW]]
+        return chosen[:FEW] + usual, chosen[:STATES]
+
+    def _extend(self, found: _Stops, starts: Sequence[_Start], chain: _Chain) -> None:
+        """Try a chain from states at its first cut to those at its last."""
+        leaving = self._leaving(chain)
+        everything = chain.weights + sum([size for _, _, size, _ in leaving])
+        saved = {tensor: size for _, tensor, size, out in leaving if not out}
+        gains: dict[frozenset[int], int] = {}
+        for before, stop, held in starts:
+            least = stop.cost + everything
+            least += sum([bits for tensor, (_, bits) in chain.entering.items() if tensor not in before])
+            for after in self._afters(chain, before):
+                gain = gains.get(after)
+                if gain is None:
+                    gain = gains[after] = sum([saved[tensor] for tensor in after if tensor in saved])
+                known = found.get(after)
+                if known and known.cost <= least - gain:
                     continue
-                around = sum([bits for _, _, bits, _ in self._flow(chain, before, after)])
-                choice = self._choice(chain, before | after, limit - around)
+                fresh = after - before
+                room = self.room - held - self._size(fresh.difference(overwriting(chain.layers, before, after)))
+                if room < 0:
+                    continue
+                cost = least - gain - chain.weights + self._passed(chain, before, stop.stored, after)
+                choice = self._choice(chain, before | after, room, known.cost - cost if known else inf)
                 if choice:
-                    best[cut][after] = _Stop(stop.cost + around + choice.extra, first, before, choice)
+                    stored = (stop.stored & after) | (fresh - chain.made.keys())
+                    found[after] = _Stop(cost + choice.extra, stored, chain.first, before, choice)
+
+    def _passed(self, chain: _Chain, before: frozenset[int], stored: frozenset[int], after: frozenset[int]) -> int:
+        """Of what :meth:`_flow` says, the bits of maps that are brought in to be kept, or put out."""
+        bits = 0
+        for tensor in after - before:
+            if tensor not in chain.made:
+                bits += self.maps[tensor].size - chain.entering.get(tensor, (0, 0))[1]
+        later = self.crossing[chain.first + len(chain.layers)]
+        for tensor in before - after:
+            if tensor in later and tensor not in stored and not self.maps[tensor].outside:
+                bits += self.maps[tensor].size
+        return bits
+
+    def _afters(self, chain: _Chain, before: frozenset[int]) -> Iterable[frozenset[int]]:
+        """What may be kept behind a chain: the usual; of a layer alone what was there, and any of what it touches."""
+        cut = chain.first + len(chain.layers)
+        if not chain.finished:
+            return self.states[cut]
+        crossing = self.crossing[cut]
+        touched = [tensor for tensor in (*chain.entering, *chain.made) if tensor in crossing]
+        if len(touched) > MOST:
+            return self.states[cut]
+        found = [(before & crossing).difference(touched)]
+        for tensor in touched:
+            found += [kept | {tensor} for kept in found]
+        return found
 
     def alone(self, number: int) -> int:
         """The fewest bits that a layer moves if all its maps come from outside and go there."""
         chain = next(self._chains(number, 1))
-        choice = self._choice(chain, NONE, inf)
+        choice = self._choice(chain, NONE, self.room, inf)
         assert choice is not None  # noqa: S101 - else there were no runs
         layer = chain.layers[0]
         return choice.extra + sum(layer.fetched) + self._size(layer.writes)
 
     def least(self, layer: Layer) -> int:
         """The bits that a layer needs alone, however it runs."""
-        needs = [self._size({*layer.touched}) + layer.grain, smallest(layer.nest) if layer.nest else layer.piece]
+        needs = [
+            self._size({*layer.touched}) + layer.grain,
+            finished([layer]).smallest if layer.nest else layer.piece(NONE),
+        ]
         if layer.row in self.local:
             chain = _Chain(0)
-            chain.add(layer, self.maps)
+            chain.add(layer, self.maps, self.level)
             needs.append(self._need(chain, 0, NONE) + self._size(chain.stretched) + layer.grain)
         return min(needs)
 
@@ -232,11 +315,10 @@ class _Search:
             finished = number == first or (chain.finished and self._finishes(layer, number))
             if not (banded or finished):
                 return
-            chain.add(layer, self.maps)
+            chain.add(layer, self.maps, self.level)
             chain.banded, chain.finished, chain.bands = banded, finished, {}
-            low = self._lines(chain, 0) if banded else None
             if number > first:
-                if low is None or low.bits > self.room:
+                if not banded or self._lines(chain, 0).bits > self.room:
                     chain.banded = False
                     if not finished:
                         return
@@ -255,42 +337,49 @@ class _Search:
             and not self.maps[layer.reads[0]].outside
         )
 
-    def _lines(self, chain: _Chain, parts: int) -> _Buffers | None:
-        """The buffers of a chain in so many bands, or with 0 in bands of one row."""
+    def _height(self, chain: _Chain, parts: int) -> int:
+        """Of so many bands, or with 0 of the lowest there are, in rows of the finest map."""
+        if not parts:
+            return chain.lowest
+        made = max([layer.writes[0] for layer in chain.layers], key=self.level.__getitem__)
+        return chain.lowest * -(-self.maps[made].rows * self.level[made] // (chain.lowest * parts))
+
+    def _new_rows(self, chain: _Chain, parts: int, kept: frozenset[int]) -> int:
+        """Bits of the rows that one of so many bands makes, but for maps that are whole in the memory."""
+        height, bits = self._height(chain, parts), 0
+        for tensor in chain.made:
+            if tensor not in kept:
+                entry = self.maps[tensor]
+                bits += entry.row * min(entry.rows, height // self.level[tensor])
+        return bits
+
+    def _lines(self, chain: _Chain, parts: int) -> _Buffers:
+        """The buffers of a chain in so many bands, or with 0 in the lowest there are."""
         if parts not in chain.bands:
-            height = 1
-            if parts:
-                coarsest = max(chain.layers, key=lambda layer: self.level[layer.writes[0]]).writes[0]
-                height = -(-self.maps[coarsest].rows // parts)
-            found = lines(chain.layers, self.maps, self.level, height)
-            each = (
-                {}
-                if found is None
-                else {tensor: self.maps[tensor].row * buffer for tensor, (_, _, buffer) in found.items()}
-            )
-            chain.bands[parts] = None if found is None else _Buffers(found, each, sum(each.values()))
+            found = lines(chain.layers, self.maps, self.level, self._height(chain, parts))
+            each = {tensor: self.maps[tensor].row * buffer for tensor, (_, _, buffer) in found.items()}
+            chain.bands[parts] = _Buffers(found, each, sum(each.values()))
         return chain.bands[parts]
 
-    def _choice(self, chain: _Chain, kept: frozenset[int], limit: float) -> _Choice | None:
-        """The best way to run a chain with some maps kept, the least traffic below a limit, then the least memory.
+    def _choice(self, chain: _Chain, kept: frozenset[int], room: int, limit: float) -> _Choice | None:
+        """The best way to run a chain in the room beside what is kept: the least traffic below a limit, then memory.
 
         Or else the largest steps: on whole maps the weights pass, and are not read again from where the maps are.
         """
         if chain.weights >= limit:
             return None
-        room = self.room - self._size(kept)
         found = list(self._whole(chain, kept, room)) if chain.finished else []
-        if chain.finished and not found and kept.isdisjoint(chain.made.keys() | {*chain.layers[0].reads}):
-            found += self._tiles(chain, room)
-        low = chain.bands.get(0) if chain.banded else None
-        if low is not None:
+        if chain.finished and not found:
+            found += self._tiles(chain, kept, room)
+        if chain.banded:
+            low = self._lines(chain, 0)
             room -= self._size(chain.stretched - kept)
             need = self._need(chain, 0, kept)
             if need + chain.weights <= room:
                 for parts in PARTS if self.coarse else ():
                     higher = self._need(chain, parts, kept)
                     if higher + chain.weights <= room:
-                        need, low = higher, self._lines(chain, parts) or low
+                        need, low = higher, self._lines(chain, parts)
                         break
                 taken = self.room - room + need + chain.weights
                 found.append(_Choice(BAND, chain.weights, taken, lines=low.lines))
@@ -309,22 +398,26 @@ class _Search:
         if need <= room:
             yield _Choice(WHOLE, chain.weights, self.room - room + need)
 
-    def _tiles(self, chain: _Chain, room: int) -> Iterator[_Choice]:
+    def _tiles(self, chain: _Chain, kept: frozenset[int], room: int) -> Iterator[_Choice]:
         """One layer in tiles, each finished by the layers behind it."""
         taken = self.room - room
         layer, *others = chain.layers
         if layer.nest is None:
-            if layer.piece <= room and not others:
-                yield _Choice(TILES, layer.weights, taken + layer.piece)
+            piece = layer.piece(kept)
+            if piece <= room and not others:
+                yield _Choice(TILES, layer.weights, taken + piece)
             return
-        nest = finished(chain.layers)
+        nest = finished(chain.layers, kept)
         key = nest, room
         if key not in self.tilings:
-            self.tilings[key] = search(*key)
+            self.tilings[key] = nest.search(room)
         tiling = self.tilings[key]
         if tiling:
-            once = sum(layer.fetched) + self._size(chain.layers[-1].writes)
-            extra = sum([move.bits for move in tiled(chain.layers, tiling)]) - once
+            once = dict(zip(layer.reads, layer.fetched, strict=True)) | {
+                tensor: self.maps[tensor].size for tensor in chain.layers[-1].writes
+            }
+            extra = sum([move.bits for move in tiled(chain.layers, tiling, kept)])
+            extra -= sum([bits for tensor, bits in once.items() if tensor not in kept])
             yield _Choice(TILES, extra, taken + tiling.need, tiling=tiling)
 
     def _streaming(self, chain: _Chain, kept: frozenset[int], room: int, limit: float) -> Iterator[_Choice]:
@@ -333,12 +426,13 @@ class _Search:
         for parts in PARTS:
             over = max(0, chain.weights + (grain if parts == 1 else self._need(chain, 0, kept)) - room)
             if chain.weights + (parts - 1) * over >= limit:
-                return  # not even with the buffers of bands of one row
+                return  # not even with the buffers of the lowest bands
+            if parts not in chain.bands and self._new_rows(chain, parts, kept) > room - grain:
+                continue  # the buffers hold these and more
             left = room - grain - self._need(chain, parts, kept)
             if left < 0:
                 continue
-            band = chain.bands[parts]
-            assert band is not None  # noqa: S101 - bands of one row exist
+            band = self._lines(chain, parts)
             streamed, extra = set(), chain.weights
             times = {layer.row: self._times(layer, band.lines) for layer in chain.layers}
             for layer in sorted(chain.layers, key=lambda layer: (-times[layer.row], -layer.weights)):
@@ -356,7 +450,6 @@ class _Search:
     def _need(self, chain: _Chain, parts: int, kept: frozenset[int]) -> int:
         """Bits of the buffers of so many bands, see :meth:`_lines`, but for maps that are whole in the memory."""
         band = self._lines(chain, parts)
-        assert band is not None  # noqa: S101 - bands of one row exist
         return band.bits - sum([band.each[tensor] for tensor in kept if tensor in band.each])
 
     def _times(self, layer: Layer, band: dict[int, Lines]) -> int:
@@ -364,36 +457,55 @@ class _Search:
         entry = self.maps[layer.writes[0]]
         return entry.images * band[layer.writes[0]].bands(entry.rows)
 
+    def _leaving(self, chain: _Chain) -> list[tuple[int, int, int, bool]]:
+        """Of what a chain makes, what is needed behind it: row of the layer, map, size, and whether it must go out."""
+        later = self.crossing[chain.first + len(chain.layers)]
+        found = []
+        for tensor, row in chain.made.items():
+            out = self.maps[tensor].outside or tensor not in self.readers
+            if out or tensor in later:
+                found.append((row, tensor, self.maps[tensor].size, out))
+        return found
+
     def _flow(
-        self, chain: _Chain, before: frozenset[int], after: frozenset[int]
-    ) -> Iterator[tuple[int, int, int, bool]]:
+        self,
+        chain: _Chain,
+        leaving: Iterable[tuple[int, int, int, bool]],
+        before: frozenset[int],
+        stored: frozenset[int],
+        after: frozenset[int],
+    ) -> list[tuple[int, int | None, int, bool]]:
         """What crosses of the maps around a chain, each once, as the fields of a :class:`Move`."""
         first, later = chain.layers[0].row, self.crossing[chain.first + len(chain.layers)]
-        for tensor, (row, bits) in chain.entering.items():
-            if tensor not in before:
-                yield row, tensor, self.maps[tensor].size if tensor in after else bits, False
-        for tensor in after - before:
-            if tensor not in chain.entering and tensor not in chain.made:
-                yield first, tensor, self.maps[tensor].size, False
-        for tensor in before - after:
-            if tensor in later and not self.maps[tensor].outside:
-                yield first, tensor, self.maps[tensor].size, True
-        for tensor, row in chain.made.items():
-            entry = self.maps[tensor]
-            if entry.outside or (tensor in later and tensor not in after) or tensor not in self.readers:
-                yield row, tensor, entry.size, True
+        found: list[tuple[int, int | None, int, bool]] = [
+            (row, tensor, self.maps[tensor].size if tensor in after else bits, False)
+            for tensor, (row, bits) in chain.entering.items()
+            if tensor not in before
+        ]
+        found += [
+            (first, tensor, self.maps[tensor].size, False)
+            for tensor in after - before
+            if tensor not in chain.entering and tensor not in chain.made
+        ]
+        found += [
+            (first, tensor, self.maps[tensor].size, True)
+            for tensor in before - after
+            if tensor in later and tensor not in stored and not self.maps[tensor].outside
+        ]
+        return found + [(row, tensor, size, True) for row, tensor, size, out in leaving if out or tensor not in after]
 
-    def _run(self, stop: _Stop, cut: int, after: frozenset[int]) -> Run:
+    def _run(self, stop: _Stop, stored: frozenset[int], cut: int, after: frozenset[int]) -> Run:
         choice = stop.choice
         assert choice is not None  # noqa: S101 - only the first cut has none
         chain = _Chain(stop.cut)
         for layer in self.layers[stop.cut : cut]:
-            chain.add(layer, self.maps)
-        moves = [Move(*fields) for fields in self._flow(chain, stop.kept, after)]
+            chain.add(layer, self.maps, self.level)
+        moves = [Move(*fields) for fields in self._flow(chain, self._leaving(chain), stop.kept, stored, after)]
         if choice.tiling:
-            touched = {tensor for layer in chain.layers for tensor in layer.touched}
-            passing = [move for move in moves if move.tensor not in touched]
-            moves = [*passing, *tiled(chain.layers, choice.tiling)]
+            kept = stop.kept | after
+            touched = {tensor for layer in chain.layers for tensor in layer.touched} - kept
+            moves = [move for move in moves if move.tensor not in touched]
+            moves += tiled(chain.layers, choice.tiling, kept)
         else:
             times = {layer.row: self._times(layer, choice.lines) for layer in chain.layers} if choice.lines else {}
             moves += [
