@@ -737,3 +737,12 @@ def test_attention_in_blocks_is_explained(size):
         "mask read",
         "results written",
     } <= found.keys()
+
+
+def test_more_waiting_maps_than_can_be_looked_at_are_refused():
+    made = [Input((1, 1, 2, 2))()]
+    for _ in range(1100):
+        made.append(Relu()(made[-1]))
+    needs = profile(Graph(Concat()(*made), "collected"))
+    with pytest.raises(CostModelError, match=r"collected: too many maps wait .* 'liveness' takes any number"):
+        place(needs, costmodel.machine("paper-2012"), "tiled")

@@ -27,6 +27,9 @@ LONGEST: Final = 32
 MARGIN: Final = 3
 """A chain is tried with so many layers before and behind those whose maps do not fit."""
 
+MOST_WAITING: Final = 500_000
+"""Pairs of a cut and a map that waits there, beyond which nothing is searched: each cut looks at all of its maps."""
+
 STATES: Final = 8
 """From so many states at a cut the search goes on, beside the usual ones."""
 
@@ -87,8 +90,6 @@ class _Chain:
         """Maps from before: row of the layer that reads it first, and the bits that are needed of it."""
         self.made: dict[int, int] = {}
         """Maps made: row of the layer."""
-        self.inner = 0
-        """Bits of the maps that are made and read."""
         self.weights = 0
         self.lowest = 1
         """The height of the lowest bands, in rows of the finest map."""
@@ -105,8 +106,8 @@ class _Chain:
         self.weights += layer.weights
         for tensor, bits in zip(layer.reads, layer.fetched, strict=True):
             if tensor in self.made:
-                self.inner += maps[tensor].size
-            elif tensor in self.entering:
+                continue
+            if tensor in self.entering:
                 self.entering[tensor] = (self.entering[tensor][0], maps[tensor].size)
             else:
                 self.entering[tensor] = (layer.row, bits)
@@ -165,8 +166,16 @@ class _Search:
                 self.readers.setdefault(tensor, []).append(number)
         changes: list[set[int]] = [set() for _ in range(len(self.layers) + 1)]
         maker = {tensor: number for number, layer in enumerate(self.layers) for tensor in layer.writes}
-        for tensor, numbers in self.readers.items():
-            for cut in range(maker.get(tensor, -1) + 1, numbers[-1] + 1):
+        lives = {
+            tensor: range(maker.get(tensor, -1) + 1, numbers[-1] + 1) for tensor, numbers in self.readers.items()
+        }
+        if sum(map(len, lives.values())) > MOST_WAITING:
+            raise CostModelError(
+                f"{profile.network}: too many maps wait at once for later layers: placement 'tiled' looks at "
+                f"{MOST_WAITING} pairs of a layer and a map that waits there; 'liveness' takes any number"
+            )
+        for tensor, life in lives.items():
+            for cut in life:
                 changes[cut].add(tensor)
         self.crossing = list(map(frozenset, changes))
         self.states = [self._states(cut) for cut in range(len(self.layers) + 1)]
