@@ -839,13 +839,32 @@ def reached(op, shapes, operand, place, y):
             place[2:], zip(*op.window, strict=True), everywhere[2:], strict=True
         ):
             under.append([p for p in whole if any(p * stride + k * dilation - before == at for k in range(kernel))])
-        groups = getattr(op, "groups", shape[1])
-        of = [m for m in everywhere[1] if m // (y[1] // groups) == place[1] // (shape[1] // groups)]
-        return [[place[0]], of, *under]
+        return [[place[0]], filters_of(op, shape, place, y), *under]
+    if reach == "spread":
+        over = [
+            [at * stride + k * dilation - before for k in range(kernel)]
+            for at, (kernel, stride, dilation, (before, _)) in zip(
+                place[2:], zip(*op.spreads, strict=True), strict=True
+            )
+        ]
+        inside = [[p for p in places if p in whole] for places, whole in zip(over, everywhere[2:], strict=True)]
+        return [[place[0]], filters_of(op, shape, place, y), *inside]
+    if reach == "heads":  # a query its own row, a key or a value all rows of the heads that share it; a mask any
+        if operand > 2:
+            return None
+        heads = len(y) == 4
+        of = [[h for h in everywhere[1] if h // (y[1] // shape[1]) == place[1]]] if heads else []
+        return [[place[0]], *of, [place[-2]] if operand == 0 else everywhere[-2], everywhere[-1]]
     if reach == "channel":
         return [[place[0]], [place[1]], *everywhere[2:]]
     gone = len(y) < len(shape)  # a reduction along the channels without keepdims
     return [[place[0]], *([] if gone else everywhere[1:2]), *([at] for at in place[2:])]
+
+
+def filters_of(op, shape, place, y):
+    """The channels of the result that are made of the group that a channel of the operand is in."""
+    groups = getattr(op, "groups", shape[1])
+    return [m for m in range(y[1]) if m // (y[1] // groups) == place[1] // (shape[1] // groups)]
 
 
 TAKING = {
