@@ -53,7 +53,7 @@ TILE_COLUMNS: Final = (Column("network", str, "", "the network"), *PLAN_COLUMNS)
 
 ADDRESS_COLUMNS: Final = (
     Column("memory", str, "", "the memory"),
-    Column("tensor", str, "", "the tensor"),
+    Column("tensor", str, "", "the tensor, or the lines, tiles or weights of layers that run in parts"),
     Column("offset", int, "B", "its first byte, from the start of the memory"),
     Column("bytes", int, "B", "its size"),
     Column("first", str, "", "the first layer that finds it there"),
@@ -153,7 +153,7 @@ def tiles(runs: Sequence[Run]) -> Table:
 
 
 def address_table(simulation: Simulation) -> Table:
-    """Every tensor in every memory but the farthest, where it lies and for how long."""
+    """All that is in every memory but the farthest, where it lies and for how long."""
     layers, tensors = simulation.profile.layers["layer"], simulation.profile.tensors
     rows = []
     for number, memory in enumerate(simulation.hardware.memories[:-1]):
@@ -161,4 +161,8 @@ def address_table(simulation: Simulation) -> Table:
         for copy, offset in sorted(zip(planned.copies, planned.offsets, strict=True), key=lambda pair: pair[0].first):
             name, size = tensors["tensor"][copy.tensor], tensors["bytes"][copy.tensor]
             rows.append((memory.name, name, offset, size, layers[max(copy.first, 0)], layers[copy.last]))
+        rows += [
+            (memory.name, name, offset, size, layers[first], layers[last])
+            for name, size, offset, first, last in planned.parts
+        ]
     return Table.of(ADDRESS_COLUMNS, rows)

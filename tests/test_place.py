@@ -780,3 +780,22 @@ def test_boxes_on_the_map_never_overlap():
     for one, other in itertools.combinations(boxes, 2):
         apart = one.right <= other.left or other.right <= one.left or one.high <= other.low or other.high <= one.low
         assert apart, (one, other)
+
+
+def test_the_map_of_layers_in_parts_has_all_that_is_taken():
+    """Whole maps, lines, tiles and weights: together the bytes that the runs take, and never one over another."""
+    memory_map = pytest.importorskip("costmodel.report.memory_map")
+    hardware = costmodel.machine("paper-2012")
+    needs = profile(costmodel.network("hairnet"), patterns=hardware.fuse)
+    simulation = placements.run(needs, hardware, "tiled", Options()).simulation
+    planned = placements.addresses(simulation, 0)
+    taken = simulation.placement.plan.taken()
+    shapes = memory_map.boxes(simulation, planned)
+    for layer, expected in enumerate(taken):
+        here = sorted((box.low, box.high) for box in shapes if box.left <= layer + 0.25 < box.right)
+        assert all(high <= low for (_, high), (low, _) in itertools.pairwise(here))
+        assert sum(high - low for low, high in here) <= expected + len(here)
+    fullest = taken.index(max(taken))
+    assert sum(box.high - box.low for box in shapes if box.left <= fullest + 0.25 < box.right) == max(taken)
+    assert {box.look for box in shapes} == {"made there", "over its operand", "lines, tiles and the like"}
+    assert any(box.name.startswith("lines of ") for box in shapes)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from costmodel.arena import Plan, plan
 from costmodel.place.placement import Copy, Placement, live_bytes
@@ -11,6 +11,22 @@ from costmodel.tile.nest import in_bytes
 
 if TYPE_CHECKING:
     from costmodel.tile.plan import Plan as Runs
+    from costmodel.tile.plan import Run
+
+
+RESTS: Final = {"tiles": "tiles", "band": "weights", "whole": "maps and weights"}
+"""By the kind of a run, what it takes besides the maps that are kept and the lines."""
+
+
+class Part(NamedTuple):
+    """What a run of layers takes besides whole tensors: the lines of a map, its tiles, or weights."""
+
+    name: str
+    bytes: int
+    offset: int
+    first: int
+    """The first layer of the run."""
+    last: int
 
 
 class Layout(NamedTuple):
@@ -25,6 +41,7 @@ class Layout(NamedTuple):
     """The most bytes that are live at once: no addresses need less."""
     layer: int
     """The first layer that uses the last of these bytes."""
+    parts: tuple[Part, ...] = ()
 
     @property
     def fragmentation(self) -> float:
@@ -93,17 +110,32 @@ def _beside_work(profile: Profile, runs: "Runs", copies: list[Copy], enough: flo
     born = [last.get(layer, 0) for layer in firsts.values()]
     dies = [last.get(layer, len(runs.runs) - 1) for layer in lasts.values()]
     needs = [in_bytes(run.need) for run in runs.runs]
+    parts: list[Part] = []
     for number, (run, need) in enumerate(zip(runs.runs, needs, strict=True)):
         whole = run.before | run.after
         free = need - sum(in_bytes(runs.maps[tensor].size) for tensor in whole.difference(run.over))
         lines = run.lines or {}
-        buffers = [in_bytes(runs.maps[row].row * line.buffer) for row, line in lines.items() if row not in whole]
-        work = [size for size in (*buffers, free - sum(buffers)) if size > 0]
-        sizes += work
-        born += [number] * len(work)
-        dies += [number] * len(work)
+        work = {
+            f"lines of {runs.maps[row].name}": in_bytes(runs.maps[row].row * line.buffer)
+            for row, line in lines.items()
+            if row not in whole
+        }
+        rows = [layer.row for layer in run.layers]
+        work[_rest(run)] = free - sum(work.values())
+        parts += [Part(name, size, 0, rows[0], rows[-1]) for name, size in work.items() if size > 0]
+        sizes += [size for size in work.values() if size > 0]
+        born += [number] * (len(sizes) - len(born))
+        dies += [number] * (len(sizes) - len(dies))
     planned = plan(sizes, born, dies, alignment=1, enough=enough)
     layer = runs.runs[_fullest(planned, sizes, born)].layers[0].row if sizes else 0
     address = dict(zip(firsts, planned.offsets, strict=False))  # behind them is the work of the runs
     offsets = tuple([address[row] for row in block])
-    return Layout(tuple(copies), offsets, planned.size, max(runs.taken(), default=0), layer)
+    placed = zip(parts, planned.offsets[len(firsts) :], strict=True)
+    parts = [part._replace(offset=offset) for part, offset in placed]
+    return Layout(tuple(copies), offsets, planned.size, max(runs.taken(), default=0), layer, tuple(parts))
+
+
+def _rest(run: "Run") -> str:
+    """What a run takes beside whole maps and lines."""
+    names = run.layers[0].name + (f" to {run.layers[-1].name}" if len(run.layers) > 1 else "")
+    return f"{RESTS[run.kind]} of {names}"

@@ -29,6 +29,7 @@ LOOKS: Final[dict[str, dict[str, Any]]] = {
     "over its operand": {"facecolor": "#b3d6ba"},
     "brought in": {"facecolor": "#d98f35"},
     "there from the start": {"facecolor": "#ffffff", "hatch": "////"},
+    "lines, tiles and the like": {"facecolor": "#d2d2d2"},
 }
 """How a tensor came there -> its box; each prints as a grey of its own."""
 
@@ -64,12 +65,15 @@ def boxes(simulation: Simulation, planned: Layout) -> list[Box]:
         elif copy.first == START:
             look = "there from the start"
         else:
-            made = tensors["born"][copy.tensor] == copy.first and tensors["kind"][copy.tensor] in {"map", "output"}
+            made = tensors["born"][copy.tensor] >= copy.first and tensors["kind"][copy.tensor] in {"map", "output"}
             look = "made there" if made else "brought in"
         left = copy.first + 0.5 if copy.over is not None else float(max(copy.first, 0))
         right = copy.last + (0.5 if (copy.tensor, copy.last) in taken else 1.0)
         name = printable(tensors["tensor"][copy.tensor])
         found.append(Box(name, look, left, right, offset, offset + tensors["bytes"][copy.tensor]))
+    look = "lines, tiles and the like"
+    for name, size, offset, first, last in planned.parts:
+        found.append(Box(printable(name), look, float(first), last + 1.0, offset, offset + size))
     return found
 
 
@@ -85,7 +89,7 @@ def draw(simulation: Simulation) -> Figure:
         top = total - EDGE
         looks = [Patch(label=look, edgecolor=INK, linewidth=0.4, **how) for look, how in LOOKS.items()]
         figure.legend(
-            handles=looks, loc="lower left", bbox_to_anchor=(EDGE / WIDTH, EDGE / 2 / total), ncols=4, fontsize=6.5,
+            handles=looks, loc="lower left", bbox_to_anchor=(EDGE / WIDTH, EDGE / 2 / total), ncols=5, fontsize=6.5,
             frameon=False, borderpad=0, handlelength=1.6,
         )  # fmt: skip
         for panel, height in zip(panels, heights, strict=True):
@@ -185,6 +189,8 @@ class _Panel:
     def _live(self, axes: Axes) -> None:
         """The bytes that are live at each layer: no addresses need less."""
         live = live_bytes(self.simulation.profile, self.planned.copies)
+        if self.planned.parts and self.simulation.placement.plan:
+            live = self.simulation.placement.plan.taken()
         axes.step(range(self.layers + 1), [*live, live[-1]], where="post", color="#a00000", linewidth=1.0)
         axes.text(
             1.0,

@@ -166,9 +166,7 @@ class _Search:
                 self.readers.setdefault(tensor, []).append(number)
         changes: list[set[int]] = [set() for _ in range(len(self.layers) + 1)]
         maker = {tensor: number for number, layer in enumerate(self.layers) for tensor in layer.writes}
-        lives = {
-            tensor: range(maker.get(tensor, -1) + 1, numbers[-1] + 1) for tensor, numbers in self.readers.items()
-        }
+        lives = {tensor: range(maker.get(tensor, -1) + 1, numbers[-1] + 1) for tensor, numbers in self.readers.items()}
         if sum(map(len, lives.values())) > MOST_WAITING:
             raise CostModelError(
                 f"{profile.network}: too many maps wait at once for later layers: placement 'tiled' looks at "
