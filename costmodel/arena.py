@@ -12,8 +12,9 @@ its steps are used up. Source: the plans searched are the canonical ones of Moff
 """
 
 import math
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from heapq import heappop, heappush
 from itertools import accumulate
 from typing import Final, NamedTuple
 
@@ -163,18 +164,31 @@ def _height(part: Sequence[Block], offsets: Sequence[int]) -> int:
 def _as_born(part: Sequence[Block]) -> list[int]:
     """Each block at the lowest offset that is free at its birth."""
     offsets = []
+    gaps: list[tuple[int, float]] = [(0, math.inf)]
+    """From, to, by offset; no two of them touch."""
     live: list[tuple[int, int, int]] = []
-    """From, to and how long, by offset."""
-    for block in part:
-        live = [taken for taken in live if taken[2] >= block.born]
-        offset = 0
-        for low, high, _ in live:
-            if offset + block.size <= low:
-                break
-            offset = high
-        offsets.append(offset)
-        insort(live, (offset, offset + block.size, block.dies))
+    """A heap of when, from where and up to where blocks die."""
+    for _, size, born, dies in part:
+        while live and live[0][0] < born:
+            _, low, high = heappop(live)
+            _free(gaps, low, high)
+        place = next(place for place, (low, high) in enumerate(gaps) if high - low >= size)
+        low, end = gaps[place]
+        gaps[place : place + 1] = [(low + size, end)] if low + size < end else []
+        offsets.append(low)
+        heappush(live, (dies, low, low + size))
     return offsets
+
+
+def _free(gaps: list[tuple[int, float]], low: int, high: float) -> None:
+    """Give back what lies between two offsets; it becomes one with the gaps beside it."""
+    place = bisect_left(gaps, (low, high))
+    first, last = place, place
+    if place < len(gaps) and gaps[place][0] == high:
+        high, last = gaps[place][1], place + 1
+    if place and gaps[place - 1][1] == low:
+        low, first = gaps[place - 1][0], place - 1
+    gaps[first:last] = [(low, high)]
 
 
 def _neighbours(part: Sequence[Block]) -> list[list[int]] | None:

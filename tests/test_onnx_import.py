@@ -376,7 +376,7 @@ def same_as_onnx_runtime(made, folder):
     assert [array.shape for array in ours] == [array.shape for array in theirs]
     largest = max(1, *[abs(other).max() for other in theirs])  # of what may have cancelled
     for own, other in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(own, other, rtol=2e-4, atol=2e-5 * largest)
+        np.testing.assert_allclose(own, other, rtol=2e-4, atol=2e-4 * largest)
 
 
 @st.composite
