@@ -961,8 +961,17 @@ def off_by_statistics_along(op, u, y, inputs, weights):
 
 
 def off_by_terms(op, u, y, inputs, weights):
-    """All terms of a sum or all factors of a product, of which none cancels, and a root and a quotient behind."""
-    return (inputs[0].size + 10) * u * abs(y)
+    """All terms of a sum or all factors of a product, of which none cancels, and a root and a quotient behind.
+
+    A square is no closer than the smallest number that there is.
+    """
+    (x,) = inputs
+    off = (x.size + 10) * u * abs(y)
+    if getattr(op, "p", 1) != 2:
+        return off
+    least = {U[dtype]: float(np.finfo(dtype).smallest_subnormal) for dtype in U}[u]
+    size = np.divide(x, y, out=np.ones_like(y), where=y != 0) if op.kind == "LpNorm" else y
+    return off + x.size * least * abs(y) / np.maximum(size**2, least)
 
 
 def off_by_mean_of_all(op, u, y, inputs, weights):
