@@ -4,9 +4,7 @@ Only plain data is read: no tags, no anchors, no duplicate keys, bounded size an
 mean is decided by the field that reads them, so ``no`` is never a boolean and ``1e9`` never a string by accident.
 """
 
-import contextlib
-import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
@@ -15,6 +13,7 @@ import yaml
 
 from costmodel import textfile
 from costmodel.errors import LONGEST, CostModelError, suggestion
+from costmodel.uncollected import uncollected
 
 MAX_BYTES: Final = 1_000_000
 MAX_DEPTH: Final = 20
@@ -85,7 +84,7 @@ def parse(text: str, file: str, *, key: str = "", numbered: bool = True) -> Item
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     builder = _Builder(file, key, numbered=numbered)
     try:
-        with _uncollected():
+        with uncollected():  # events and items make no cycles
             for event in yaml.parse(text, Loader=loader):
                 builder.take(event)
     except yaml.MarkedYAMLError as error:
@@ -102,18 +101,6 @@ def parse(text: str, file: str, *, key: str = "", numbered: bool = True) -> Item
         reason = getattr(error, "reason", str(error)).splitlines()[0]
         Item("", file, line, key).fail(f"not valid YAML: {reason}")
     return builder.root or Item("", file, 1 if numbered else 0, key)
-
-
-@contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without the search for cycles: events and items make none, and each search walks all of a program's objects."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 class _Builder:

@@ -15,6 +15,7 @@ from costmodel.errors import WiringError
 from costmodel.fuse import Kernel, Pattern, fuse
 from costmodel.graph import BITS, NO_LOOPS, Graph, Loops, Node, Op, Shape, Tensor, Window, Work, dims, size_in_bytes
 from costmodel.table import Column, Table
+from costmodel.uncollected import uncollected
 
 AXES: Final = ("depth", "height", "width")
 WINDOW_COLUMNS: Final = tuple(
@@ -158,6 +159,7 @@ class Profile:
         return list(accumulate(changes))[:-1]
 
 
+@uncollected()
 def profile(graph: Graph, convention: Convention = STANDARD, patterns: Sequence[Pattern] = ()) -> Profile:
     """Count what every kernel of the graph needs, under a convention, fused as the patterns say."""
     kernels = fuse(graph, patterns)

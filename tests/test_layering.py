@@ -10,7 +10,7 @@ PACKAGE = ROOT / "costmodel"
 
 # lowest first; modules of one level do not import each other unless listed in SIDEWAYS
 LEVELS = [
-    {"errors", "resources", "arrays", "arena"},
+    {"errors", "resources", "arrays", "arena", "uncollected"},
     {"textfile"},
     {"units", "table", "document"},
     {"graph", "hardware"},
