@@ -727,8 +727,11 @@ def average(x: Numbers, y: Numbers, counts: Numbers, rows: int, length: int, sha
 def layer_norm(
     x: Numbers, gamma: Numbers, beta: Numbers, y: Numbers, counts: Numbers,
     rows: int, length: int, share: float, epsilon: float, groups: int, size: int,
+    behind: bool = False,
 ) -> None:  # fmt: skip
     """Each row less its mean, by its deviation, by gamma, and beta added, where there are such.
+
+    Epsilon is added to the variance, or ``behind`` its root.
 
     Value i of row n has the gamma number (n mod groups) * (length / size) + i / size.
     """
@@ -750,10 +753,14 @@ def layer_norm(
             counts[ADD] += 1 if i else 0
         squares *= share
         counts[MULTIPLY] += 1
-        squares += epsilon
-        counts[ADD] += 1
+        if not behind:
+            squares += epsilon
+            counts[ADD] += 1
         deviation = math.sqrt(squares)
         counts[SPECIAL] += 1
+        if behind:
+            deviation += epsilon
+            counts[ADD] += 1
         scale = 1.0 / deviation
         counts[DIVIDE] += 1
         for i in range(length):
@@ -767,39 +774,6 @@ def layer_norm(
                 value += beta[place]
                 counts[ADD] += 1
             y[first + i] = value
-
-
-def mean_variance_norm(
-    x: Numbers, y: Numbers, counts: Numbers, rows: int, length: int, share: float, epsilon: float
-) -> None:
-    """Each row less its mean, by its deviation and epsilon."""
-    for n in range(rows):
-        first = n * length
-        center = x[first]
-        for i in range(1, length):
-            center += x[first + i]
-            counts[ADD] += 1
-        center *= share
-        counts[MULTIPLY] += 1
-        squares = 0.0
-        for i in range(length):
-            y[first + i] = x[first + i] - center
-            counts[ADD] += 1
-            value = y[first + i] * y[first + i]
-            counts[MULTIPLY] += 1
-            squares = squares + value if i else value
-            counts[ADD] += 1 if i else 0
-        squares *= share
-        counts[MULTIPLY] += 1
-        deviation = math.sqrt(squares)
-        counts[SPECIAL] += 1
-        deviation += epsilon
-        counts[ADD] += 1
-        scale = 1.0 / deviation
-        counts[DIVIDE] += 1
-        for i in range(length):
-            y[first + i] *= scale
-            counts[MULTIPLY] += 1
 
 
 def over_size(x: Numbers, sizes: Numbers, y: Numbers, counts: Numbers, rows: int, length: int) -> None:

@@ -55,7 +55,10 @@ def model(
     graph: Graph, weights: Weights | None = None, *, seed: int | None = None, external: str | None = None
 ) -> ModelProto:
     """A network as an ONNX model, checked by onnx and read back; weights are given, or follow from a seed, or not."""
-    _check(graph, assembled(graph))
+    light = assembled(graph)
+    _check(graph, light)
+    if weights is None and seed is None and external is None:
+        return light
     return assembled(graph, weights, seed=seed, external=external)
 
 

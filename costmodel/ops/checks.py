@@ -42,6 +42,14 @@ def axis_of(axis: object, x: Shape) -> int:
     return axis % len(x)
 
 
+def axes_of(axes: tuple[int, ...], x: Shape) -> tuple[int, ...]:
+    """Axes that may count from the end -> counted from the start and in order, checked: some, each once."""
+    places = tuple(sorted(axis_of(axis, x) for axis in axes))
+    if not places or len({*places}) < len(places):
+        raise WiringError(f"needs some axes of {dims(x)}, each once, not {axes}")
+    return places
+
+
 def broadcast(a: Shape, b: Shape) -> Shape:
     """Two shapes -> the shape that both stretch to, axes aligned at the end."""
     rank = max(len(a), len(b))

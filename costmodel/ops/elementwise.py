@@ -64,8 +64,7 @@ class Pair(Op, abstract=True):
         held = next((operand for operand in (a, b) if isinstance(operand, Constant)), None)
         if held is None:
             return cls()
-        learned = held.learned and not (held.elements > 1 and held.is_mask)
-        return cls(held.shape, held is a, learned or held.elements == 1)
+        return cls(held.shape, held is a, held.elements == 1 or (held.learned and not held.is_mask))
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:

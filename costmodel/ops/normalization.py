@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
 from costmodel.graph import Op, Reach, Shape, Tensor, Weight, Work, dims
-from costmodel.ops.checks import along, axis_of, channels_and_spatial, integers, positive, same_channels
+from costmodel.ops.checks import along, axes_of, axis_of, channels_and_spatial, integers, positive, same_channels
 from costmodel.ops.elementwise import Add, Mul
 from costmodel.ops.layout import Reshape
 from costmodel.ops.onnx import Constant, OnnxForm, OnnxNode
@@ -246,10 +246,7 @@ class MeanVarianceNorm(Op):
 
     def places(self, x: Shape) -> tuple[int, ...]:
         """The axes counted from the start."""
-        places = tuple(sorted(axis_of(axis, x) for axis in self.axes))
-        if not places or len({*places}) < len(places):
-            raise WiringError(f"needs some axes of {dims(x)}, each once, not {self.axes}")
-        return places
+        return axes_of(self.axes, x)
 
     def shape(self, x: Shape) -> Shape:
         """Any shape with these axes -> the same."""

@@ -6,8 +6,8 @@ from typing import ClassVar, Final
 
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
-from costmodel.graph import Op, Reach, Shape, Tensor, Type, Work, dims
-from costmodel.ops.checks import along, axis_of, integers
+from costmodel.graph import Op, Reach, Shape, Tensor, Type, Work
+from costmodel.ops.checks import along, axes_of, axis_of, integers
 from costmodel.ops.onnx import OnnxForm, OnnxNode, Whole
 
 SAME_WITHOUT_AXES: Final = ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum")
@@ -28,10 +28,7 @@ class Reduce(Op, abstract=True):
 
     def places(self, x: Shape) -> tuple[int, ...]:
         """The axes counted from the start."""
-        places = tuple(sorted(axis_of(axis, x) for axis in self.axes))
-        if not places or len({*places}) < len(places):
-            raise WiringError(f"needs some axes of {dims(x)}, each once, not {self.axes}")
-        return places
+        return axes_of(self.axes, x)
 
     def shape(self, x: Shape) -> Shape:
         """Shape -> the same with 1 for the axes, or without them."""

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from time import monotonic
 from typing import Final, NamedTuple
 
-from costmodel.arena import fits
-from costmodel.place.lives import rivals
+from costmodel.place.lives import replaceable
 from costmodel.profile import Profile
 
 STEPS: Final = 100_000
@@ -58,13 +57,12 @@ class _Search:
 
     def __init__(self, profile: Profile, room: int) -> None:
         self.room, self.sizes = room, profile.tensors["bytes"]
-        self.operands: dict[tuple[int, int], list[int]] = {}
-        """(layer, result) -> what the layer may overwrite with it."""
-        for layer, operand, result in rivals(profile):
-            self.operands.setdefault((layer, result), []).append(operand)
+        self.operands = replaceable(profile)
 
     def conflict(self, held: Sequence[Held], room: int | None = None) -> bool:
         """Whether maps are proven to find no addresses."""
+        from costmodel.arena import fits
+
         blocks = self._blocks(held, self.room if room is None else room)
         sizes = [self.sizes[block.tensor] for block in blocks]
         first, last = [block.first for block in blocks], [block.last for block in blocks]

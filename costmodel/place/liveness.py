@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from costmodel.hardware import Hardware
 from costmodel.place.limits import check_farthest, fitting
-from costmodel.place.lives import Life, Rates, assemble, lives, rivals
+from costmodel.place.lives import Life, Rates, assemble, lives, replaceable, rivals
 from costmodel.place.offsets import homeless, layout
 from costmodel.place.placement import USUAL, Options, Placement
 from costmodel.profile import MAPS, Profile
@@ -120,12 +120,10 @@ class _Room:
 
     def __init__(self, profile: Profile, size: float) -> None:
         self.free = _Free(size, len(profile.layers))
-        self.operands: dict[tuple[int, int], list[int]] = {}
-        """(layer, result) -> what the layer may overwrite with it."""
+        self.operands = replaceable(profile)
         self.results: dict[tuple[int, int], list[int]] = {}
         """(layer, operand) -> what the layer may write over it."""
         for layer, operand, result in rivals(profile):
-            self.operands.setdefault((layer, result), []).append(operand)
             self.results.setdefault((layer, operand), []).append(result)
         self.begins: set[tuple[int, int]] = set()
         """(layer, map) where a map that is held begins, and overwrites nothing."""

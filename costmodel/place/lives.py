@@ -78,6 +78,14 @@ def rivals(profile: Profile) -> list[tuple[int, int, int]]:
     return found
 
 
+def replaceable(profile: Profile) -> dict[tuple[int, int], list[int]]:
+    """(layer, result) -> the operands that the layer may write the result over."""
+    found: dict[tuple[int, int], list[int]] = {}
+    for layer, operand, result in rivals(profile):
+        found.setdefault((layer, result), []).append(operand)
+    return found
+
+
 def assemble(
     profile: Profile,
     hardware: Hardware,
@@ -115,9 +123,7 @@ def assemble(
 
 def _overwriting(profile: Profile, hardware: Hardware, copies: Sequence[Copy]) -> tuple[Copy, ...]:
     """Each result takes the bytes of an operand that ends where it begins, if its layer allows that."""
-    candidates: dict[tuple[int, int], list[int]] = {}
-    for layer, operand, result in rivals(profile):
-        candidates.setdefault((layer, result), []).append(operand)
+    candidates = replaceable(profile)
     ends = {(copy.tensor, copy.memory, copy.last) for copy in copies}
     placed = []
     for copy in copies:

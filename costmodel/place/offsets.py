@@ -4,12 +4,11 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from costmodel.arena import Plan, plan
 from costmodel.place.placement import Copy, Placement, live_bytes
 from costmodel.profile import Profile
-from costmodel.tile.nest import in_bytes
 
 if TYPE_CHECKING:
+    from costmodel.arena import Plan
     from costmodel.tile.plan import Plan as Runs
     from costmodel.tile.plan import Run
 
@@ -51,6 +50,8 @@ class Layout(NamedTuple):
 
 def layout(profile: Profile, placement: Placement, memory: int, enough: float = math.inf) -> Layout:
     """Addresses for what a memory holds, if they can be found below ``enough``; who overwrites has the same address."""
+    from costmodel.arena import plan  # most commands ask for no addresses
+
     copies = [copy for copy in placement.copies if copy.memory == memory]
     if placement.plan:
         nearer = max(copy.memory for copy in placement.copies) - 2 - memory
@@ -93,7 +94,7 @@ def _blocks(copies: Sequence[Copy]) -> tuple[list[int], dict[int, int], dict[int
     return block, born, dies
 
 
-def _fullest(planned: Plan, sizes: Sequence[int], born: Sequence[int]) -> int:
+def _fullest(planned: "Plan", sizes: Sequence[int], born: Sequence[int]) -> int:
     """The first layer that uses the last byte."""
     ends = zip(born, map(int.__add__, planned.offsets, sizes), strict=True)
     return min([layer for layer, end in ends if end == planned.size], default=0)
@@ -104,6 +105,9 @@ def _beside_work(profile: Profile, runs: "Runs", copies: list[Copy], enough: flo
 
     Weights that stay from image to image are there in all runs.
     """
+    from costmodel.arena import plan
+    from costmodel.tile.nest import in_bytes
+
     last = {layer.row: number for number, run in enumerate(runs.runs) for layer in run.layers}
     block, firsts, lasts = _blocks(copies)
     sizes = [profile.tensors["bytes"][copies[row].tensor] for row in firsts]

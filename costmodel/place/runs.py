@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from costmodel.place.placement import Flow, Move, Traffic
 from costmodel.profile import MAPS, Profile
-from costmodel.tile.nest import in_bytes
 
 if TYPE_CHECKING:
     from costmodel.tile.plan import Plan
@@ -47,6 +46,8 @@ def traffic(profile: Profile, plan: "Plan", memories: int) -> Traffic:
 
     If there are nearer ones still, what crosses to them counts in place of the accesses of layers that go there.
     """
+    from costmodel.tile.nest import in_bytes
+
     read, written = ([[0] * len(profile.layers) for _ in range(memories)] for _ in range(2))
     read[-1], written[-1] = plan.traffic()
     served, moves = flow(profile, plan, memories)

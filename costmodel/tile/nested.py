@@ -29,7 +29,7 @@ from costmodel.tile.axis import Axis
 from costmodel.tile.bands import Lines
 from costmodel.tile.layers import Layer, Values
 from costmodel.tile.nest import Nest, Tiling, in_bytes
-from costmodel.tile.plan import NONE, WHOLE, Move, Plan, Run, finished
+from costmodel.tile.plan import NONE, WHOLE, Move, Plan, Run, finished, with_views
 from costmodel.units import exact
 
 _search = lru_cache(maxsize=65536)(Nest.search)
@@ -99,18 +99,10 @@ def levels(plan: Plan, memories: Sequence[tuple[int, str]]) -> tuple[Level, ...]
             need |= dict.fromkeys([layer.row for layer in work.layers], max([part.tiling.need for part in own]))
             moves += [*(work.later if found else work.first), *_moves(work, own)]
         moves = [move for move in moves if move.bits]
-        found.append(Level(parts, rows, tuple(moves), _taken(need, len(plan.profile.layers))))
+        taken = with_views({row: in_bytes(bits) for row, bits in need.items()}, len(plan.profile.layers))
+        found.append(Level(parts, rows, tuple(moves), tuple(taken)))
         works = [work._replace(steps=_inner(parts[work.layers[0].row])) for work in works]
     return tuple(found)
-
-
-def _taken(need: Mapping[int, int], count: int) -> tuple[int, ...]:
-    """Bits by layer -> bytes, also for views."""
-    held, last = [], 0
-    for row in range(count):
-        last = in_bytes(need.get(row, 8 * last))
-        held.append(last)
-    return tuple(held)
 
 
 class _Small(NamedTuple):

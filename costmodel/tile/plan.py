@@ -134,11 +134,7 @@ class Plan:
     def taken(self) -> list[int]:
         """Bytes of the internal memory that are taken, by layer; a view has those of the layer before."""
         found = {layer.row: self.pinned_bytes + in_bytes(run.need) for run in self.runs for layer in run.layers}
-        held, last = [], self.pinned_bytes
-        for row in range(len(self.profile.layers)):
-            last = found.get(row, last)
-            held.append(last)
-        return held
+        return with_views(found, len(self.profile.layers), self.pinned_bytes)
 
     def run_of(self, row: int) -> tuple[int, Run, Layer] | None:
         """A layer by its row of the profile, with its run and that one's number; None for a view."""
@@ -197,6 +193,15 @@ class Plan:
         if run.kind == WHOLE:
             return made.images, made.rows, made.columns, channels, filters
         return 1, 1, 1, 1, 1
+
+
+def with_views(found: Mapping[int, int], count: int, first: int = 0) -> list[int]:
+    """Amounts by layer, also for views: those of the layer before, or the ``first``."""
+    held = []
+    for row in range(count):
+        first = found.get(row, first)
+        held.append(first)
+    return held
 
 
 def weights_needed(profile: Profile) -> dict[int, int]:
