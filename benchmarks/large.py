@@ -23,6 +23,7 @@ from costmodel.graph import Graph, Tensor
 from costmodel.memory import memory
 from costmodel.ops import Add, BatchNorm, Concat, Conv, Input, Relu
 from costmodel.place import POLICIES, place
+from costmodel.place.check import check
 from costmodel.profile import profile
 from costmodel.report import formats, netron
 from costmodel.report.summary import summary, warnings
@@ -39,7 +40,7 @@ def chain(layers: int) -> Tensor:
     """One layer after another."""
     x = Input((1, 8, 8, 8))()
     for number in range(layers):
-        x = (Relu() if number % 2 else Conv(8, 1))(x)
+        x = (Relu() if number % 2 else Conv(8, 1, bias=False))(x)
     return x
 
 
@@ -91,10 +92,14 @@ def stages(make: Callable[[int], Tensor], layers: int) -> Iterator[tuple[str, fl
     yield taken("profile")
     needs = profile(graph, patterns=machine.fuse)
     yield taken("profile, fused")
+    placements = {}
     for policy in sorted({*POLICIES} - {"optimal"}):  # a proof takes the time that it takes
         with contextlib.suppress(CostModelError):  # tiles are not searched for where all maps wait to the end
-            place(needs, machine, policy)
+            placements[policy] = place(needs, machine, policy)
         yield taken(f"place by {policy}")
+    for policy, placement in placements.items():
+        check(needs, machine, placement)
+        yield taken(f"check {policy}")
     run = simulate(needs, place(needs, machine), machine)
     yield taken("simulate")
     request = guard.Request("large", {}, "paper-2012")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from costmodel.counting import STANDARD, Convention, stated
-from costmodel.graph import Graph, Input, Node
+from costmodel.graph import Graph, Input, Node, Op, Shape
 from costmodel.table import Column, Table
 
 COLUMNS: Final = (
@@ -27,6 +27,14 @@ COLUMNS: Final = (
     Column("standard", str, "", "what standard counts for it"),
     Column("error", str, "", "the tool's mistake, in words"),
 )  # fmt: skip
+
+
+class Form(NamedTuple):
+    """One of several layers that do the same on maps of the same sizes, and so count the same."""
+
+    node: Node
+    layers: int
+    macs: int
 
 
 class Term(NamedTuple):
@@ -64,13 +72,15 @@ class Account:
 def accounts(graph: Graph, conventions: Iterable[Convention]) -> list[Account]:
     """Each convention's number for a network, in terms of ``standard``."""
     nodes = [node for node in graph.nodes.values() if not isinstance(node.op, Input)]
-    macs = [STANDARD.work(node).macs for node in nodes]
+    alike: dict[tuple[Op, tuple[Shape, ...]], list[Node]] = {}
+    for node in nodes:
+        alike.setdefault((node.op, node.input_shapes), []).append(node)
+    forms = [Form(node, len(each), STANDARD.work(node).macs) for each in alike.values() for node in each[:1]]
     weights = {weight.shared or (node, weight.name): weight for node in nodes for weight in node.weights}.values()
     learned = sum(weight.stored for weight in weights if weight.kind == "parameter")
     stored = {"learned": learned, "constants": sum(weight.stored for weight in weights), None: None}
     return [
-        Account(convention, tuple(_terms(convention, nodes, macs)), stored[convention.stored])
-        for convention in conventions
+        Account(convention, tuple(_terms(convention, forms)), stored[convention.stored]) for convention in conventions
     ]
 
 
@@ -80,37 +90,31 @@ def table(made: Sequence[Account]) -> Table:
     return Table.of(COLUMNS, rows)
 
 
-def _terms(convention: Convention, nodes: Sequence[Node], macs: Sequence[int]) -> list[Term]:
+def _terms(convention: Convention, forms: Sequence[Form]) -> list[Term]:
     """The terms of a convention's number: MACs, unit, and the operators that differ, the largest difference first."""
-    differing: dict[tuple[str, str, str], list[int]] = {}
-    for node, products in zip(nodes, macs, strict=True):
+    differing: dict[tuple[type[Op], str, str], list[tuple[int, int]]] = {}
+    for node, layers, macs in forms:
         counted = convention.counted(node, convention.work(node))
-        amount = (counted or 0) - convention.per_mac * products
+        amount = (counted or 0) - convention.per_mac * macs
         if counted is None or amount:
-            differing.setdefault(_reason(convention, node, counted), []).append(amount)
-    operators = {node.op.kind: type(node.op) for node in nodes}
-    found = [
-        Term(
-            term or ("adds" if sum(amounts) > 0 else "leaves out"),
-            operator,
-            len(amounts),
-            sum(amounts),
-            convention.counts[operator].formula if convention.counts and operator in convention.counts else "",
-            stated(operators[operator]),
-            error,
-        )
-        for (operator, term, error), amounts in differing.items()
-    ]
+            key = (type(node.op), *_reason(convention, node, counted))
+            differing.setdefault(key, []).append((layers, layers * amount))
+    rules = {kind: count.formula for kind, count in (convention.counts or {}).items()}
+    found = []
+    for (operator, reason, error), several in differing.items():
+        layers, amount = map(sum, zip(*several, strict=True))
+        term = reason or ("adds" if amount > 0 else "leaves out")
+        rule = rules.get(operator.kind, "")
+        found.append(Term(term, operator.kind, layers, amount, rule, stated(operator), error))
     found.sort(key=lambda term: (-abs(term.amount), term.operator))
-    whole = sum(macs)
+    whole = sum(layers * macs for _, layers, macs in forms)
     unit = [Term("unit", "", 0, (convention.per_mac - 1) * whole)] if convention.per_mac > 1 else []
     return [Term("standard", "", 0, whole), *unit, *found]
 
 
-def _reason(convention: Convention, node: Node, counted: int | None) -> tuple[str, str, str]:
-    """Why a node's number differs: its operator, and whether by an error or for want of a rule; and the error."""
-    kind = node.op.kind
-    count = (convention.counts or {}).get(kind)
+def _reason(convention: Convention, node: Node, counted: int | None) -> tuple[str, str]:
+    """Why a node's number differs, where by an error or for want of a rule; and the error."""
+    count = (convention.counts or {}).get(node.op.kind)
     if counted is None or count is None:
-        return kind, "no rule", ""
-    return (kind, "error", count.wrong) if count.wrong and count.at(node) else (kind, "", "")
+        return "no rule", ""
+    return ("error", count.wrong) if count.wrong and count.at(node) else ("", "")

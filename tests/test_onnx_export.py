@@ -15,6 +15,7 @@ from costmodel import zoo
 from costmodel.errors import CostModelError, UnsupportedError
 from costmodel.execute import execute
 from costmodel.execute.weights import seeded_input, seeded_weights
+from costmodel.exporters import onnx as exporter
 from costmodel.exporters.onnx import ALIGNMENT, LIMIT, _since, assembled, encode, encode_weights
 from costmodel.graph import Graph, Input, Op, block
 from costmodel.importers.protos import shortest
@@ -48,6 +49,16 @@ def saved(folder, model, name="network.onnx"):
     path = folder / name
     path.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
     return path
+
+
+def test_no_more_nodes_are_written_than_are_read(monkeypatch):
+    x = Input((1, 2, 4, 4))()
+    graph = Graph(Conv(2, 3, pads=1)(Conv(2, 3, pads=1, bias=False)(x)), "two")
+    monkeypatch.setattr(exporter, "NODE_LIMIT", 5)
+    assert len(assembled(graph).graph.node) == 5
+    monkeypatch.setattr(exporter, "NODE_LIMIT", 4)
+    with pytest.raises(CostModelError, match=r"two: 5 layers and weights are too many .* at most 4"):
+        assembled(graph)
 
 
 def session(source):

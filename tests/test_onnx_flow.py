@@ -213,7 +213,7 @@ def bomb(levels, calls):
 
 
 def test_a_bomb_of_calls_is_refused_at_once(tmp_path):
-    refused(tmp_path, bomb(12, 9), "there are more than 250000 nodes")
+    refused(tmp_path, bomb(12, 9), "there are more than 150000 nodes")
     refused(tmp_path, bomb(70, 1), "nested deeper than 64")
     assert len(read(tmp_path, bomb(3, 2)).nodes) == 2  # what nothing reads is not in the network
 
@@ -517,7 +517,7 @@ REFUSED = {
         ),
         "whether trip 1 runs is not known from the file; its body holds Less, ReduceMax, Relu",
     ),
-    "too many": (looped(10**12, DENSE), "with what 'Loop' stands for there are more than 250000 nodes"),
+    "too many": (looped(10**12, DENSE), "with what 'Loop' stands for there are more than 150000 nodes"),
     "no end": (without_trips(looped(3, DENSE)), "never ends: it has no number of trips"),
     "values": (
         looped(3, DENSE, inputs="n, go"),
@@ -603,7 +603,7 @@ def test_a_scan_is_a_block_for_each_place_of_an_axis(shape, attributes, tmp_path
         ({"scan_input_axes": [0, 1]}, r"scan_input_axes must be 1 numbers, not \[0, 1\]"),
         ({"scan_input_directions": 1}, "scan_input_directions must be 1 numbers, not 1"),
         ({"scan_output_axes": [4]}, "has axis 4, where there are 3"),
-        ({"shape": (10**6, 2, 4)}, "more than 250000 nodes"),
+        ({"shape": (10**6, 2, 4)}, "more than 150000 nodes"),
     ],
 )
 def test_a_scan_that_does_not_fit_is_refused(attributes, message, tmp_path):
@@ -706,8 +706,8 @@ SEQUENCE = {
     ),
     "axis": ("y = ConcatFromSequence<axis = 7>(s)", "has axis 7, where there are 2"),
     "parts": ("y = SplitToSequence<axis = 1>(x, parts)", r"cannot split 6 into parts of \[5, 5\]"),
-    "too many": ("w = Expand(h, much)\n y = SplitToSequence<axis = 0, keepdims = 0>(w)", "more than 250000 nodes"),
-    "far too many": ("w = Expand(h, more)\n y = SplitToSequence<axis = 0>(w)", "more than 250000 nodes"),
+    "too many": ("w = Expand(h, much)\n y = SplitToSequence<axis = 0, keepdims = 0>(w)", "more than 150000 nodes"),
+    "far too many": ("w = Expand(h, more)\n y = SplitToSequence<axis = 0>(w)", "more than 150000 nodes"),
     "size": ("y = SplitToSequence<axis = 1>(x, none)", "cannot split 6 into parts of 0"),
 }
 

@@ -18,13 +18,13 @@ from costmodel.execute.weights import SPANS, seeded_weight
 from costmodel.exporters.layers import compact
 from costmodel.graph import BITS, Graph, Input, Node, Op, Shape, Tensor, Type, Weight, dims, size_in_bytes
 from costmodel.importers.folding import known
-from costmodel.importers.onnx import OWN, Reader
+from costmodel.importers.onnx import NODE_LIMIT, OWN, Reader
 from costmodel.importers.protos import attributes_of
 from costmodel.ops.onnx import NUMBERS, Constant, Given, OnnxForm, OnnxNode, Operand, Step, Whole, path
 
 try:
     import onnx
-    from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+    from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto, helper, numpy_helper
 except ImportError:
     raise CostModelError("writing ONNX files needs the extra 'onnx': pip install 'costmodel[onnx]'") from None
 
@@ -114,11 +114,13 @@ class _Held(NamedTuple):
 
 
 class _Form(NamedTuple):
-    """How layers of one operator on one kind of operands are written: as one node, or as a call of a function."""
+    """How layers of one operator on one kind of operands are written: copies of one node, which may call a function."""
 
-    steps: tuple[Step, ...]
-    results: tuple[str, ...]
-    function: str = ""
+    node: NodeProto
+    inputs: tuple[Given, ...]
+    outputs: tuple[str, ...]
+    names: tuple[str, ...]
+    """What its operands and weights are called among the inputs."""
 
 
 class _Writer:
@@ -131,6 +133,7 @@ class _Writer:
         self.read: Final = {*graph.outputs, *[tensor for node in graph.nodes.values() for tensor in node.inputs]}
         self.functions: Final[dict[str, FunctionProto]] = {}
         self.constants: Final[dict[tuple[str, Shape, bytes], TensorProto]] = {}
+        self.types: Final[dict[tuple[Shape, Type], TypeProto]] = {}
         self.held: Final[list[_Held]] = []
         self.shared: Final[set[str]] = set()
         self.nodes: Final[list[NodeProto]] = []
@@ -144,6 +147,12 @@ class _Writer:
             self.names.update((tensor, title if single else f"{title}:{tensor.index}") for tensor in node.outputs)
             if not isinstance(node.op, Input):
                 self.layer(name, title, node)
+        nodes = len(self.nodes) + len(self.held)
+        if nodes > NODE_LIMIT:
+            raise CostModelError(
+                f"{graph.name}: {nodes} layers and weights are too many for an ONNX file that can be read again; at "
+                f"most {NODE_LIMIT}"
+            )
 
     def layer(self, name: str, title: str, node: Node) -> None:
         """Write a layer under a node's name."""
@@ -164,20 +173,12 @@ class _Writer:
                 self.forms[key] = self.form(node)
             except UnsupportedError as error:
                 raise UnsupportedError(f"{self.graph.name}: {name!r} cannot be written as ONNX: {error}") from None
-        form, known = self.forms[key], _names(node)
-        operands = dict(zip(known, (*[self.names[tensor] for tensor in node.inputs], *weights), strict=True))
+        form = self.forms[key]
+        operands = dict(zip(form.names, [*[self.names[tensor] for tensor in node.inputs], *weights], strict=True))
         results = [self.names[tensor] for tensor in node.outputs]
-        if form.function:
-            told = dict(compact(node.op))
-            self.nodes.append(
-                helper.make_node(form.function, list(operands.values()), results, title, domain=OWN, **told)
-            )
-            return
-        (step,) = form.steps
-        inputs = [operands[source] if isinstance(source, str) else self.constant(source) for source in step.inputs]
+        inputs = [operands[source] if isinstance(source, str) else self.constant(source) for source in form.inputs]
         made = iter(results)
-        outputs = [next(made) if output else "" for output in step.outputs]
-        self.nodes.append(helper.make_node(step.kind, inputs, outputs, title, **step.attributes))
+        self.nodes.append(_copy(form.node, title, inputs, [next(made) if output else "" for output in form.outputs]))
 
     def whole(self, weight: Weight) -> Weight:
         """What is stored, in the shape in which some layer reads all of it, if one does."""
@@ -198,17 +199,18 @@ class _Writer:
 
     def form(self, node: Node) -> _Form:
         """Find out how a layer is written."""
-        weights = tuple([weight.name for weight in node.weights])
-        form = OnnxForm(node.input_shapes, _names(node)[: len(node.inputs)], weights, self.graph.dtype)
+        names, taken = _names(node), len(node.inputs)
+        form = OnnxForm(node.input_shapes, names[:taken], names[taken:], self.graph.dtype)
         results = node.op.to_onnx(form)
         steps = tuple(form.steps)
         self.opset = max([self.opset, *[_since(step.kind, *step.attributes) for step in steps]])
         if len(steps) == 1 and (*filter(None, steps[0].outputs),) == results and self.reads_back(node, steps[0]):
-            return _Form(steps, results)
-        taken = sum(other.partition("_")[0] == node.op.kind for other in self.functions)
-        function = f"{node.op.kind}_{taken + 1}" if taken else node.op.kind
+            return _Form(helper.make_node(steps[0].kind, [], [], **steps[0].attributes), *steps[0][1:3], names)
+        others = sum(other.partition("_")[0] == node.op.kind for other in self.functions)
+        function = f"{node.op.kind}_{others + 1}" if others else node.op.kind
         self.functions[function] = self.body(function, node, steps, results)
-        return _Form(steps, results, function)
+        call = helper.make_node(function, [], [], domain=OWN, **dict(compact(node.op)))
+        return _Form(call, names, results, names)
 
     def reads_back(self, node: Node, step: Step) -> bool:
         """Whether a node by itself is read as the layer that it is written for."""
@@ -274,10 +276,13 @@ class _Writer:
 
     def without(self) -> Iterator[NodeProto]:
         """Nodes that make the weights, of no values that matter."""
+        kinds: dict[tuple[Shape, int], NodeProto] = {}
         for held in self.held:
-            shape = self.constant(held.weight.shape)
-            value = {} if held.kind == TensorProto.FLOAT else {"value": helper.make_tensor("", held.kind, [1], [0])}
-            yield helper.make_node("ConstantOfShape", [shape], [held.name], held.name, **value)
+            key = (held.weight.shape, held.kind)
+            if key not in kinds:
+                value = {} if held.kind == TensorProto.FLOAT else {"value": helper.make_tensor("", held.kind, [1], [0])}
+                kinds[key] = helper.make_node("ConstantOfShape", [self.constant(held.weight.shape)], [], **value)
+            yield _copy(kinds[key], held.name, (), [held.name])
 
     def model(self, weights: Iterable[TensorProto] | None = None) -> ModelProto:
         """The whole model; without weights with nodes that make them."""
@@ -303,11 +308,24 @@ class _Writer:
 
     def value(self, tensor: Tensor) -> ValueInfoProto:
         """A tensor's name, element type and shape."""
-        return helper.make_tensor_value_info(self.names[tensor], self.kind(tensor.dtype), tensor.shape)
+        key = (tensor.shape, tensor.dtype)
+        if key not in self.types:
+            self.types[key] = helper.make_tensor_type_proto(self.kind(tensor.dtype), tensor.shape)
+        return ValueInfoProto(name=self.names[tensor], type=self.types[key])
 
     def kind(self, dtype: Type) -> int:
         """ONNX's number of an element type."""
         return NUMBERS[dtype or self.graph.dtype]
+
+
+def _copy(node: NodeProto, name: str, inputs: Sequence[str], outputs: Sequence[str]) -> NodeProto:
+    """A node like another, of its own name and between tensors of its own."""
+    made = NodeProto()
+    made.CopyFrom(node)
+    made.name = name
+    made.input.extend(inputs)
+    made.output.extend(outputs)
+    return made
 
 
 def _names(node: Node) -> tuple[str, ...]:

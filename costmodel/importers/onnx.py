@@ -36,7 +36,7 @@ from costmodel.importers.sequences import SEQUENCES
 FILE_LIMIT: Final = 2**31 - 1
 """Bytes; protobuf reads no more."""
 
-NODE_LIMIT: Final = 250_000
+NODE_LIMIT: Final = 150_000
 """How many nodes a file may have, and how many it may stand for once functions are called and loops have run."""
 
 LONGEST: Final = 4096

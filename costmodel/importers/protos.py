@@ -86,6 +86,10 @@ def values_of(items: Iterable[AttributeProto], network: str) -> dict[str, Any]:
 
 
 def _attribute(item: AttributeProto, network: str) -> Any:
+    if item.type == AttributeProto.INT:
+        return item.i
+    if item.type == AttributeProto.INTS:
+        return tuple(item.ints)
     if item.type == AttributeProto.TENSOR:
         return constant(item.t, network)
     if item.type == AttributeProto.FLOAT:

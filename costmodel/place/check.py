@@ -87,6 +87,8 @@ class _Walk:
         count = len(profile.layers)
         self.problems: list[tuple[int, Problem]] = []
         self.held: list[dict[int, Copy]] = [{} for _ in self.memories]
+        self.ends: list[list[Copy]] = [[] for _ in range(count + 1)]
+        """Copies that are held, or were, by the layer before which they go."""
         self.bytes, self.peaks = [0] * len(self.memories), [0] * len(self.memories)
         self.traffic = Traffic(*([[0] * count for _ in self.memories] for _ in range(2)))
         self.touches: list[list[tuple[int, str, int, bool]]] = [[] for _ in range(count)]
@@ -107,7 +109,7 @@ class _Walk:
 
     def before(self, layer: int) -> None:
         """What nobody needs goes, what is needed elsewhere moves: outward from the farthest on, then inward."""
-        gone = {copy for held in self.held for copy in held.values() if copy.last == layer - 1}
+        gone = {copy for copy in self.ends[layer] if self.held[copy.memory].get(copy.tensor) == copy}
         moves = [(self._nearest(copy.tensor), copy) for copy in self.moved[layer]]
         moves.sort(key=lambda move: (move[0] is None or move[0] > move[1].memory, -move[1].memory))
         for place in range(len(moves) + 1):
@@ -202,6 +204,7 @@ class _Walk:
             self._fail(layer, f"{self._called(copy)} is there twice")
             return
         self.held[copy.memory][copy.tensor] = copy
+        self.ends[copy.last + 1].append(copy)
         self.bytes[copy.memory] += 0 if shared else self.sizes[copy.tensor]
 
     def _drop(self, copy: Copy) -> None:
