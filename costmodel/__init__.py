@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from costmodel.simulate import Simulation
 
 
-def network(name: str, *, batch: int = 1, dtype: str | None = None, **parameters: Any) -> "Graph":
+def network(name: str, *, batch: int | None = None, dtype: str | None = None, **parameters: Any) -> "Graph":
     """Build a network of the zoo, or read one from a file, whose own batch and element type stay unless changed.
 
     ``parameters`` are the architecture's own, such as ``size=192``, or options of the file's format.
@@ -28,20 +28,18 @@ def network(name: str, *, batch: int = 1, dtype: str | None = None, **parameters
     from costmodel import importers, zoo
 
     if importers.is_open(name):
-        graph, batch = importers.load(name, batch=batch, **parameters), 1
+        graph, batch = importers.load(name, batch=batch, **parameters), None
     elif importers.is_file(name):
         graph = importers.load(name, **parameters)
     else:
         graph = zoo.get(name)(**parameters)
     dtype = None if dtype == graph.dtype else dtype
-    changed = ", ".join(
-        f"{key}={value}" for key, value in (("batch", batch), ("dtype", dtype)) if value not in (1, None)
-    )
+    batch = None if {*graph.batches} <= {batch} else batch
+    changed = ", ".join(f"{key}={value}" for key, value in (("batch", batch), ("dtype", dtype)) if value is not None)
     if not changed:
         return graph
     title = f"{graph.name[:-1]}, {changed})" if graph.name.endswith(")") else f"{graph.name}({changed})"
-    # A file may state a batch of its own, which the usual one leaves as it is.
-    return graph.replay(batch=batch if batch != 1 else None, dtype=dtype, name=title)
+    return graph.replay(batch=batch, dtype=dtype, name=title)
 
 
 def from_torch(module: Any, *inputs: Any, unknown: str = "error", **keywords: Any) -> "Graph":

@@ -7,7 +7,7 @@ be reached backwards from its outputs. Shapes are tuples of positive integers in
 import functools
 import itertools
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -198,6 +198,12 @@ class Op:
 
     in_place: ClassVar[bool] = False
     """True if each element of the output needs only the same element of the operands, so that it may overwrite one."""
+
+    steps_first: ClassVar[bool] = False
+    """True if the first axis of the operands is that of steps, and images are along the second."""
+
+    permutes: ClassVar[bool] = False
+    """True if the result has the axes of the operand in another order."""
 
     formed: ClassVar[bool] = False
     """True for a convolution, whose form may decide which engine runs it."""
@@ -454,8 +460,9 @@ def block(name: str) -> Iterator[None]:
 class Input(Op):
     """x: given from outside; no operands, no work.
 
-    ``size`` is the full shape, batch first. ``dtype`` is its element type where that is not the network's, such as
-    int64 for the numbers of words; what is made of it has that type too, unless an operator makes another.
+    ``size`` is the full shape, batch first; () is that of a single number. ``dtype`` is its element type where that is
+    not the network's, such as int64 for the numbers of words; what is made of it has that type too, unless an operator
+    makes another.
     """
 
     size: Shape
@@ -465,8 +472,7 @@ class Input(Op):
         if self.dtype is not None:
             known_type(self.dtype)
         sizes: object = self.size
-        whole = isinstance(sizes, tuple) and all(type(size) is int and size > 0 for size in sizes)
-        if not (sizes and whole):
+        if not (isinstance(sizes, tuple) and all(type(size) is int and size > 0 for size in sizes)):
             raise CostModelError(f"an input's size is a tuple of positive integers, not {self.size}")
 
     def shape(self) -> Shape:
@@ -491,7 +497,7 @@ class Graph:
     ``dtype`` is the element type of the maps and weights that have none of their own.
     """
 
-    __slots__ = ("dtype", "name", "nodes", "notes", "outputs", "sources")
+    __slots__ = ("dtype", "name", "nodes", "notes", "outputs", "sources", "steps_first")
 
     def __init__(
         self,
@@ -501,6 +507,7 @@ class Graph:
         dtype: str = "float32",
         notes: Sequence[str] = (),
         sources: "Mapping[str, Source] | None" = None,
+        steps_first: Collection[Tensor] = (),
     ) -> None:
         self.name: Final = name
         self.dtype: Final = known_type(dtype)
@@ -508,6 +515,8 @@ class Graph:
         """What a reader of its figures must know, such as operators that were left out."""
         self.sources: Final[Mapping[str, Source]] = sources or {}
         """A layer's name -> what it is in the file that the network comes from."""
+        self.steps_first: Final = frozenset(steps_first)
+        """Tensors whose first axis is that of steps, beside those of which an operator says so."""
         self.outputs: Final = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
         if not self.outputs or not all(isinstance(tensor, Tensor) for tensor in self.outputs):
             raise WiringError(f"{name}: a graph is made from its output tensors, not from {outputs!r}")
@@ -526,6 +535,28 @@ class Graph:
     def inputs(self) -> tuple[Tensor, ...]:
         """The tensors given from outside."""
         return tuple(node.outputs[0] for node in self.nodes.values() if isinstance(node.op, Input))
+
+    @property
+    def batch_axes(self) -> dict[Tensor, int]:
+        """Each input's axis of images: the first, or the second where what reads it goes along steps first.
+
+        A layer before such a one hands the two axes on where its result has both; a single number has no axis.
+        """
+        late = {*self.steps_first}
+        if late or any(node.op.steps_first for node in self.nodes.values()):
+            for node in reversed([*self.nodes.values()]):
+                kept = {tensor.shape[:2] for tensor in node.outputs if tensor in late and not node.op.permutes}
+                late |= {
+                    tensor
+                    for tensor in node.inputs
+                    if len(tensor.shape) > 1 and (node.op.steps_first or tensor.shape[:2] in kept)
+                }
+        return {tensor: int(tensor in late) for tensor in self.inputs if tensor.shape}
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """How many images each input has; by far the most often all as many."""
+        return tuple([tensor.shape[axis] for tensor, axis in self.batch_axes.items()])
 
     @property
     def parameters(self) -> int:
@@ -551,17 +582,24 @@ class Graph:
         if dtype is not None:
             known_type(dtype)
         made: dict[Tensor, Tensor] = {}
+        axes = self.batch_axes
         for node in self.nodes.values():
             op = node.op
             if isinstance(op, Input):
-                images, *rest = op.size
-                own = None if dtype and op.dtype in FRACTIONS else op.dtype
-                op = Input((images if batch is None else batch, *rest), own)
+                own, sizes = None if dtype and op.dtype in FRACTIONS else op.dtype, list(op.size)
+                if batch is not None and node.outputs[0] in axes:
+                    sizes[axes[node.outputs[0]]] = batch
+                op = Input(tuple(sizes), own)
             copy = Node(op, [made[tensor] for tensor in node.inputs], node.name, node.block, node.stored)
             made |= dict(zip(node.outputs, copy.outputs, strict=True))
-        title = self.name if name is None else name
-        outputs = [made[tensor] for tensor in self.outputs]
-        return type(self)(outputs, title, dtype=dtype or self.dtype, notes=self.notes, sources=self.sources)
+        return type(self)(
+            [made[tensor] for tensor in self.outputs],
+            name or self.name,
+            dtype=dtype or self.dtype,
+            notes=self.notes,
+            sources=self.sources,
+            steps_first=[made[tensor] for tensor in self.steps_first],
+        )
 
     def __eq__(self, other: object) -> bool:
         """Equal when the same operators with the same attributes are wired the same way under the same layer names."""

@@ -67,7 +67,7 @@ class Request:
     parameters: Mapping[str, Any]
     machine: str
     settings: Sequence[str] = ()
-    batch: int = 1
+    batch: int | None = None
     dtype: str | None = None
     overlap: str | None = None
     placement: str | None = None
@@ -94,7 +94,7 @@ REQUEST_KEYS: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
         lambda value: isinstance(value, list) and all(isinstance(setting, str) for setting in value),
         "a list of KEY=VALUE",
     ),
-    "batch": (lambda value: type(value) is int and value > 0, "a positive integer"),
+    "batch": (lambda value: value is None or (type(value) is int and value > 0), "a positive integer or null"),
     "dtype": (lambda value: value is None or isinstance(value, str), "an element type or null"),
     "overlap": (lambda value: value is None or isinstance(value, str), "a name or null"),
     "placement": (lambda value: value is None or isinstance(value, str), "a name or null"),

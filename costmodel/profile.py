@@ -205,7 +205,7 @@ def profile(graph: Graph, convention: Convention = STANDARD, patterns: Sequence[
     return Profile(
         graph.name,
         convention.name,
-        next((size for tensor in graph.inputs for size in tensor.shape[:1]), 1),
+        next(iter(graph.batches), 1),
         Table(LAYER_COLUMNS, layers),
         Table(TENSOR_COLUMNS, tensors),
         Table(ACCESS_COLUMNS, accesses),

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import fcntl
+import inspect
 import io
 import json
 import math
@@ -22,6 +23,7 @@ import pytest
 from command_line import NEUTRAL, process, run
 
 import costmodel
+from costmodel.cli import COMMANDS
 
 MAIN = ("profile", "hairnet", "--hw", "paper-2012")
 EXPENSIVE = ["stem.bn+relu", "stem.max_pool", "stage1.0.bn2+relu2", "stage1.1.bn1+relu1", "stage1.1.bn2+relu2"]
@@ -361,6 +363,25 @@ def test_data_on_standard_output_is_utf_8_whatever_the_terminal(data):
 
 
 # What the options do
+
+
+@pytest.mark.parametrize("command", [command for command, _ in COMMANDS], ids=lambda command: command.__name__)
+def test_networks_are_given_alike_everywhere_and_stay_what_they_are(command):
+    options = inspect.signature(command).parameters
+    if {"network", "networks"} & {*options}:
+        assert {"shape", "unknown", "batch"} <= {*options}
+        assert [options[name].default for name in ("batch", "dtype") if name in options] in ([None], [None, None])
+
+
+def test_a_files_own_batch_and_type_stay(tmp_path):
+    layers = "  - {op: Conv, filters: 8, kernel: 3, bias: false}\n"
+    text = f"name: two\ndtype: float16\ninputs: {{x: [2, 3, 8, 8]}}\nlayers:\n{layers}"
+    (tmp_path / "two.yaml").write_text(text, encoding="utf-8")
+    rows = ok("place", "two.yaml", "--hw", "paper-2012", "--place", "liveness", "--csv", "-", cwd=tmp_path)
+    (row,) = csv.DictReader(io.StringIO(rows))
+    assert int(row["external_bytes"]) == 2 * (8 * 3 * 9 + 2 * 3 * 64 + 2 * 8 * 36)  # weights and two images
+    assert ok("export", "two.yaml", cwd=tmp_path).startswith("name: two\ndtype: float16\ninputs: {x: [2, 3, 8, 8]}")
+    assert "x: [1, 3, 8, 8]" in ok("export", "two.yaml", "--batch", "1", cwd=tmp_path)
 
 
 def test_a_batch_multiplies_the_work_and_not_the_weights(document):

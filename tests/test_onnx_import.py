@@ -151,7 +151,7 @@ def test_totals_are_those_of_the_zoo(name, own, chosen):
 
 def tensors_of(path, **options):
     """Name of a tensor -> its shape by our operators."""
-    reader = Reader(Path(path), onnx.load(path, load_external_data=False), skip=False, fixed=True)
+    reader = Reader(Path(path), onnx.load(path, load_external_data=False))
     reader.inputs(options.get("shape", {}), options.get("batch", 1))
     reader.nodes()
     return {name: value.shape for name, value in reader.values.items() if value is not None}
@@ -389,7 +389,7 @@ def models(draw):
         kinds = [*ANY, *(FOUR if len(sizes) == 4 else ()), *(TWO if len(sizes) == 2 else ())]
         new, more = draw(st.sampled_from(kinds))(draw, current, sizes, made)
         trial = model([*nodes, *new], shape, {**constants, **more}, outputs=(made,))
-        reader = Reader(Path("model.onnx"), trial, skip=False, fixed=True)
+        reader = Reader(Path("model.onnx"), trial)
         try:
             reader.inputs({}, 1)
             reader.nodes()
@@ -731,7 +731,7 @@ test_random_models_make_what_onnx_runtime_makes = of_random(same_as_onnx_runtime
 
 @of_random
 def test_random_models_have_the_shapes_that_onnx_infers(made, folder):
-    reader = Reader(Path("random.onnx"), made, skip=False, fixed=True)
+    reader = Reader(Path("random.onnx"), made)
     reader.inputs({}, 1)
     reader.nodes()
     inferred = shapes_of(made)
@@ -859,7 +859,7 @@ def test_constants_are_those_of_onnx_runtime(kind, arrays, attributes, tmp_path)
     constants = {f"c{number}": array for number, array in enumerate(arrays)}
     opset = next(opset for opset in range(17, 30) if onnx.defs.has(kind, opset))
     made = model([one(kind, constants, ("y",), **attributes)], constants=constants, opset=opset)
-    reader = Reader(Path("model.onnx"), made, skip=False, fixed=True)
+    reader = Reader(Path("model.onnx"), made)
     reader.nodes()
     ours = reader.values["y"].read()
     made.graph.output[0].type.tensor_type.elem_type = helper.np_dtype_to_tensor_dtype(ours.dtype)
@@ -873,7 +873,7 @@ def test_constants_are_those_of_onnx_runtime(kind, arrays, attributes, tmp_path)
 def test_a_constant_is_split_in_parts(tmp_path):
     parts = [one("Split", ("c",), ("a", "b", "y"), axis=1), one("Concat", ("y", "a", "b"), ("z",), axis=1)]
     made = model(parts, constants={"c": np.arange(10).reshape(2, 5)})
-    reader = Reader(Path("model.onnx"), made, skip=False, fixed=True)
+    reader = Reader(Path("model.onnx"), made)
     reader.nodes()
     np.testing.assert_array_equal(reader.values["z"].read(), [[4, 0, 1, 2, 3], [9, 5, 6, 7, 8]])
 
@@ -924,6 +924,49 @@ def test_the_batch_replaces_fixed_first_dimensions(tmp_path):
                one("Concat", ("n", "-1"), ("to",), axis=0), one("Reshape", ("x", "to"))]  # fmt: skip
     path = saved(tmp_path, model(flatten, constants={"0": np.array([0]), "-1": np.array([-1])}))
     assert costmodel.network(path, batch=4).outputs[0].shape == (4, 192)
+
+
+def along_steps(*sizes):
+    """A layer that takes step after step along the first axis."""
+    weights = {"w": np.ones((1, 16, 7), np.float32), "r": np.ones((1, 16, 4), np.float32)}
+    ahead = one("Mul", ("x", "half"), ("h",))
+    return model([ahead, one("LSTM", ("h", "w", "r"), hidden_size=4)], sizes, {**weights, "half": np.float32(0.5)})
+
+
+def test_the_batch_is_the_second_dimension_where_steps_come_first(tmp_path):
+    path = saved(tmp_path, along_steps(5, 2, 7))
+    as_it_is, more = costmodel.network(path), costmodel.network(path, batch=3)
+    assert (as_it_is.batches, more.batches, more.inputs[0].shape) == ((2,), (3,), (5, 3, 7))
+    assert more.macs == 3 * 5 * 4 * 4 * (7 + 4)  # sequences * steps * gates * hidden * (channels + hidden)
+    assert more.replay(batch=6).inputs[0].shape == (5, 6, 7)
+    assert costmodel.cost(more, "paper-2012").profile.batch == 3
+
+
+def test_the_batch_goes_to_the_open_dimension_that_is_called_so(tmp_path):
+    path = saved(tmp_path, along_steps(5, "batch_size", 7))
+    assert costmodel.network(path).inputs[0].shape == (5, 1, 7)
+    assert costmodel.network(path, batch=4).inputs[0].shape == (5, 4, 7)
+
+
+def test_an_open_number_of_steps_is_no_batch(tmp_path):
+    path = saved(tmp_path, along_steps("s0", 2, 7))
+    with pytest.raises(CostModelError, match=r"dimension 0 open, .* steps, not of images, .* --shape x=\?x2x7"):
+        costmodel.network(path, batch=4)
+    assert costmodel.network(path, shape="x=5x2x7").batches == (2,)
+
+
+def test_a_shape_and_a_batch_must_agree(tmp_path):
+    path = saved(tmp_path, model([one("Relu")]))
+    with pytest.raises(CostModelError, match="--shape gives 'x' 2 images, and --batch says 5"):
+        costmodel.network(path, shape="x=2x3x8x8", batch=5)
+    assert costmodel.network(path, shape="x=1x3x8x8", batch=5).inputs[0].shape == (5, 3, 8, 8)
+
+
+def test_an_input_may_be_a_single_number(tmp_path):
+    made = model([one("Mul", ("x", "s"))])
+    made.graph.input.append(helper.make_tensor_value_info("s", TensorProto.FLOAT, []))
+    graph = costmodel.network(saved(tmp_path, made), batch=2)
+    assert [tensor.shape for tensor in (*graph.inputs, *graph.outputs)] == [(2, 3, 8, 8), (), (2, 3, 8, 8)]
 
 
 def test_an_open_dimension_is_named_with_what_sets_it(tmp_path):

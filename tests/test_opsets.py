@@ -68,7 +68,7 @@ def test_every_version_has_the_shapes_that_onnx_infers(name, version):
     for row in rows:
         model = made(name, version, row)
         inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True).graph
-        reader = Reader(Path("model.onnx"), model, skip=False, fixed=True)
+        reader = Reader(Path("model.onnx"), model)
         reader.inputs({}, 1)
         reader.nodes()
         ours = [reader.values[output.name] for output in inferred.output]

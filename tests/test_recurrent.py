@@ -176,7 +176,7 @@ def read(kind, inputs, outputs, constants=WEIGHTS, *before, results=("y",), opse
     held = [numpy_helper.from_array(value, name) for name, value in constants.items()]
     body = helper.make_graph([*before, node], "net", [X], ends, held)
     made = helper.make_model(body, opset_imports=[helper.make_opsetid("", opset)])
-    reader = Reader("net.onnx", made, skip=False, fixed=True)
+    reader = Reader("net.onnx", made)
     reader.inputs({}, 1)
     reader.nodes()
     return reader.graph("net")

@@ -95,7 +95,7 @@ def read(net, folder, output, **options):
     """The network of a file, after each of its shapes was compared with what onnx infers."""
     path = net.saved(folder / "net.onnx", output)
     model = onnx.load(path, load_external_data=False)
-    reader = Reader(path, model, skip=False, fixed=True)
+    reader = Reader(path, model)
     reader.inputs({}, 1)
     reader.nodes()
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph

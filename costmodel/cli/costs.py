@@ -35,7 +35,7 @@ def compare(
         list[str],
         typer.Option("--hw", help="A machine; repeat it to compare machines.", autocompletion=complete_machine),
     ],
-    batch: BatchOption = 1,
+    batch: BatchOption = None,
     dtype: DtypeOption = None,
     size: SizeOption = None,
     shape: ShapeOption = None,
@@ -83,7 +83,7 @@ def explain(
             help="A layer as 'costmodel profile' names it, or a node fused into one; without it, the total."
         ),
     ] = "total",
-    batch: BatchOption = 1,
+    batch: BatchOption = None,
     dtype: DtypeOption = None,
     size: SizeOption = None,
     classes: ClassesOption = None,
@@ -119,7 +119,7 @@ def memory(
             "--hw", help="A machine: adds where each map lives and what is held there.", autocompletion=complete_machine
         ),
     ] = None,
-    batch: BatchOption = 1,
+    batch: BatchOption = None,
     dtype: DtypeOption = None,
     size: SizeOption = None,
     classes: ClassesOption = None,

@@ -28,7 +28,7 @@ def snapshot(
     networks: NetworksArgument,
     hw: MachineOption,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write; - is standard output.")],
-    batch: BatchOption = 1,
+    batch: BatchOption = None,
     dtype: DtypeOption = None,
     size: SizeOption = None,
     classes: ClassesOption = None,

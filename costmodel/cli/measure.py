@@ -39,7 +39,7 @@ def run(
     threads: ThreadsOption = 1,
     repeat: Annotated[int, typer.Option(min=1, max=10**6, help="Timed runs.")] = 20,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="What weights and inputs are made from.")] = 0,
-    batch: BatchOption = 1,
+    batch: BatchOption = None,
     size: SizeOption = None,
     classes: ClassesOption = None,
     width: WidthOption = None,

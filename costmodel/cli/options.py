@@ -91,7 +91,10 @@ SettingOption = Annotated[
         "--set", help="Change the machine: memories.external.bandwidth='2 GB/s'. May be repeated.", metavar="KEY=VALUE"
     ),
 ]
-BatchOption = Annotated[int, typer.Option("--batch", min=1, max=10**9, help="Images per batch.")]
+BatchOption = Annotated[
+    int | None,
+    typer.Option("--batch", min=1, max=10**9, help="Images per batch; by default those of the file or module, or 1."),
+]
 DtypeOption = Annotated[
     str | None,
     typer.Option(

@@ -85,7 +85,7 @@ def show(
     else:
         _refuse(wanted, {"--set": settings})
         graph = graph_of(
-            wanted, 1, "float32", param=param,
+            wanted, None, None, param=param,
             size=size, classes=classes, width=width, shape=shape, unknown=unknown,
         )  # fmt: skip
         of_file = importers.is_file(wanted)

@@ -26,7 +26,7 @@ def parity(
         list[str] | None,
         typer.Option("--tool", help="Only this tool's number. May be repeated.", autocompletion=complete_convention),
     ] = None,
-    batch: BatchOption = 1,
+    batch: BatchOption = None,
     size: SizeOption = None,
     classes: ClassesOption = None,
     width: WidthOption = None,
@@ -50,7 +50,7 @@ def parity(
     wanted = [convention(name) for name in dict.fromkeys((STANDARD.name, *(tool or CONVENTIONS)))]
     distinct({"--csv": csv, "--json": json}, [network])
     graph = graph_of(
-        network, batch, "float32", param=param, notes="-" in {str(csv), str(json)},
+        network, batch, None, param=param, notes="-" in {str(csv), str(json)},
         size=size, classes=classes, width=width, shape=shape, unknown=unknown,
     )  # fmt: skip
     accounts = counted.accounts(graph, wanted)

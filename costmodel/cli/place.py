@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 def place(
     networks: NetworksArgument,
     hw: MachineOption,
-    batch: BatchOption = 1,
-    dtype: DtypeOption = "float32",
+    batch: BatchOption = None,
+    dtype: DtypeOption = None,
     size: SizeOption = None,
     shape: ShapeOption = None,
     unknown: UnknownOption = None,

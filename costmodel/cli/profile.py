@@ -52,7 +52,7 @@ GROUP_VIEW: Final = {
 def profile(
     network: NetworkArgument,
     hw: MachineOption,
-    batch: BatchOption = 1,
+    batch: BatchOption = None,
     dtype: DtypeOption = None,
     size: SizeOption = None,
     classes: ClassesOption = None,

@@ -36,7 +36,13 @@ def message(error: CostModelError) -> str:
 
 
 def graph_of(
-    network: str, batch: int, dtype: str | None, *, param: Sequence[str] | None, notes: bool = True, **chosen: Any
+    network: str,
+    batch: int | None,
+    dtype: str | None,
+    *,
+    param: Sequence[str] | None,
+    notes: bool = True,
+    **chosen: Any,
 ) -> "Graph":
     """The network that was named, with the parameters that were given; its ``notes`` are warnings."""
     from costmodel import importers

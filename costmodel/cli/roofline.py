@@ -16,7 +16,9 @@ from costmodel.cli.options import (
     ParamOption,
     PlaceOption,
     SettingOption,
+    ShapeOption,
     SizeOption,
+    UnknownOption,
     WidthOption,
 )
 from costmodel.cli.requests import distinct, graph_of, picture_format
@@ -29,12 +31,14 @@ def roofline(
         Path,
         typer.Option("--output", "-o", help="The file to write: .svg, .png or .pdf; - is standard output, as SVG."),
     ],
-    batch: BatchOption = 1,
+    batch: BatchOption = None,
     dtype: DtypeOption = None,
     size: SizeOption = None,
     classes: ClassesOption = None,
     width: WidthOption = None,
     param: ParamOption = None,
+    shape: ShapeOption = None,
+    unknown: UnknownOption = None,
     settings: SettingOption = None,
     overlap: OverlapOption = None,
     place: PlaceOption = None,
@@ -55,7 +59,10 @@ def roofline(
 
     kind = picture_format("--output", output)
     distinct({"--output": output}, [network, hw, measured or ""])
-    graph = graph_of(network, batch, dtype, size=size, classes=classes, width=width, param=param)
+    graph = graph_of(
+        network, batch, dtype, param=param, notes=False,
+        size=size, classes=classes, width=width, shape=shape, unknown=unknown,
+    )  # fmt: skip
     simulation = costmodel.cost(graph, costmodel.machine(hw, settings or ()), overlap=overlap, placement=place)
     took = points.read_measured(measured, simulation) if measured else None
     from costmodel.report import picture  # noqa: F401 - says so if matplotlib is missing

@@ -29,7 +29,7 @@ def verify(
         str | None,
         typer.Option("--hw", help="A machine: fuses what it runs as one pass.", autocompletion=complete_machine),
     ] = None,
-    batch: BatchOption = 1,
+    batch: BatchOption = None,
     dtype: DtypeOption = None,
     size: Annotated[
         int | None,

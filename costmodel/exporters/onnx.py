@@ -354,7 +354,7 @@ def _check(graph: Graph, made: ModelProto) -> None:
         onnx.checker.check_model(made, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise CostModelError(f"{graph.name}: onnx refuses this network: {error}") from None
-    reader = Reader(Path(f"{graph.name} as ONNX"), made, skip=False, fixed=True)
+    reader = Reader(Path(f"{graph.name} as ONNX"), made)
     reader.inputs({}, 1)
     reader.nodes()
     written, again = _wiring(graph), _wiring(reader.graph(graph.name))

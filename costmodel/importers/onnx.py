@@ -5,10 +5,13 @@ shapes are used for nothing but operators that are left out on purpose. A node t
 function, an If, a Loop, a Scan) becomes a block of the layers that these make.
 """
 
+import re
 from collections import ChainMap, Counter
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, Final
 
 from costmodel import document
@@ -18,7 +21,7 @@ from costmodel.importers import plan
 from costmodel.importers.folding import BY_VALUES, COMPUTED, SHAPED, SOURCES, fold, passes
 from costmodel.importers.opaque import UNKNOWN, Opaque, left_out
 from costmodel.importers.protos import element_type, values_of
-from costmodel.importers.shapes import Shapes, given, titled
+from costmodel.importers.shapes import Shapes, agreed, given, titled
 from costmodel.importers.structure import LARGE, without_values
 from costmodel.ops.onnx import TYPES, Constant, OnnxNode, Operand, own
 
@@ -48,6 +51,9 @@ OWN: Final = "costmodel"
 CONSTANTS: Final = frozenset((*COMPUTED, *SHAPED, *BY_VALUES))
 """Operators that are known where their operands are constants, if at all."""
 
+BATCH: Final = re.compile(r"batch|^(n|b|bs)$", re.IGNORECASE)
+"""What files call the dimension of images, wherever it stands."""
+
 OPSET: Final = 18
 """The operator set of nodes that stand in the place of others."""
 
@@ -55,10 +61,13 @@ MALFORMED: Final = (AssertionError, AttributeError, IndexError, KeyError, Overfl
 """What attributes and inputs of wrong types or numbers end in."""
 
 
-def load(path: Path, *, batch: int = 1, shape: Shapes | None = None, unknown: str = "error", **others: Any) -> Graph:
+def load(
+    path: Path, *, batch: int | None = None, shape: Shapes | None = None, unknown: str = "error", **others: Any
+) -> Graph:
     """Read a network; ``shape`` gives inputs theirs, as {"input": (1, 3, 224, 224)} or "input=1x3x224x224".
 
-    A ``batch`` goes to the first dimension of every input that leaves it open, or of all inputs if none does. With
+    A ``batch`` goes to the dimension that an input leaves open under a name such as ``batch`` or ``N``, or else to an
+    open first one, which without it are 1. Where no input leaves one open, it replaces how many images each has. With
     ``unknown="skip"`` operators that are not known are left out, and the graph's notes say which.
     """
     if others:
@@ -68,10 +77,30 @@ def load(path: Path, *, batch: int = 1, shape: Shapes | None = None, unknown: st
         raise CostModelError(f"{path}: unknown must be one of {', '.join(UNKNOWN)}, not {unknown!r}")
     model = read(path)
     shapes = given(path, shape)
-    reader = Reader(path, model, skip=unknown == "skip", fixed=not shapes and batch == 1)
-    reader.inputs(shapes, batch)
+    title = titled(path.stem, {}, shapes, batch)
+    reader = Reader(path, model, skip=unknown == "skip")
+    opened = reader.inputs(shapes, batch or 1)
     reader.nodes()
-    return reader.graph(titled(path.stem, {}, shapes, batch))
+    graph = reader.graph(title)
+    found = graph.batch_axes
+    axes = {name: found[tensor] for name in reader.sizes if (tensor := reader.values[name]) in found}
+    for name, axis in opened.items():
+        if axes.get(name, axis) != axis:
+            sizes = ["?" if place == axis else str(size) for place, size in enumerate(reader.sizes[name])]
+            raise CostModelError(
+                f"{path}: input {name!r} leaves dimension {axis} open, which is one of steps, not of images, to what "
+                f"reads it; set it with --shape {name}={'x'.join(sizes)}"
+            )
+    if batch is None or opened:
+        return graph
+    for name, shape_ in shapes.items():
+        only = name or next(iter(reader.sizes))
+        if only in axes:
+            agreed(path, only, shape_[axes[only]], batch)
+    reader = Reader(path, model, skip=unknown == "skip")
+    reader.inputs(shapes, batch, axes)
+    reader.nodes()
+    return reader.graph(title)
 
 
 def read(path: Path) -> ModelProto:
@@ -113,7 +142,7 @@ class PlacedError(WiringError):
 class Reader:
     """A file on its way to a graph: what each name stands for so far, and what was left out."""
 
-    def __init__(self, path: Path, model: ModelProto, *, skip: bool, fixed: bool) -> None:
+    def __init__(self, path: Path, model: ModelProto, *, skip: bool = False) -> None:
         self.path: Final = path
         self.model: Final = model.graph
         self.skip = skip
@@ -127,7 +156,10 @@ class Reader:
         """Operators that onnx itself said what they stand for."""
         self.behind = 0
         self.nodes_so_far = len(model.graph.node)
-        self.declared: Final[Mapping[str, tuple[Shape, Type]]] = self._declared() if skip and fixed else {}
+        self.sizes: dict[str, list[int | str]] = {}
+        """Those of each input, where a text stands for a dimension that is open."""
+        self.symbols: Final[dict[str, set[int]]] = {}
+        """What stands for a dimension that is open -> its sizes; '' -> those that differ from what is declared."""
         try:
             self.functions: Final = Functions(model, self.dtype)
             body = Body(model.graph, self.dtype)
@@ -138,18 +170,50 @@ class Reader:
         self.common: set[str] = set(self.main.common())
         """The names of constants that several nodes read."""
 
-    def _declared(self) -> dict[str, tuple[Shape, Type]]:
-        """The inner shapes that a file declares and that are whole, with the types."""
+    @cached_property
+    def declared(self) -> Mapping[str, tuple[Shape, Type]]:
+        """The inner shapes that a file declares for inputs like these and that are whole, with the types."""
+        if "" in self.symbols:
+            return {}
+        known = {symbol: sizes.copy().pop() for symbol, sizes in self.symbols.items() if len(sizes) == 1}
         shapes = {}
         for value in (*self.model.value_info, *self.model.output):
-            sizes = tuple([dim.dim_value for dim in value.type.tensor_type.shape.dim])
-            if value.type.tensor_type.HasField("shape") and min(sizes, default=1) > 0:
-                shapes[value.name] = sizes, own(TYPES.get(value.type.tensor_type.elem_type, self.dtype), self.dtype)
+            kind = value.type.tensor_type
+            sizes = tuple([dim.dim_value or known.get(str(dim.dim_param), 0) for dim in kind.shape.dim])
+            if kind.HasField("shape") and min(sizes, default=1) > 0:
+                shapes[value.name] = sizes, own(TYPES.get(kind.elem_type, self.dtype), self.dtype)
         return shapes
 
-    def inputs(self, given: Mapping[str, Shape], batch: int) -> None:
-        """Make the inputs, with the shapes that were given and the batch where the file leaves it open."""
+    def inputs(
+        self, given: Mapping[str, Shape], batch: int, axes: Mapping[str, int] = MappingProxyType({})
+    ) -> dict[str, int]:
+        """Make the inputs, of the shapes that were given -> the dimensions that were open and are the batch now.
+
+        ``axes`` are dimensions that are the batch although they are not open.
+        """
         inputs = [value for value in self.model.input if value.name not in self.values]
+        names = self._named(inputs)
+        if "" in given and len(names) == 1:
+            given = {names[0]: given[""]}
+        for name in given:
+            if name not in names:
+                raise CostModelError(f"{self.path}: it has no input {name!r}; {suggestion(name, names)}")
+        self.sizes = sizes = {value.name: self._sizes(value, given) for value in inputs}
+        opened = {name: axis for name in names if (axis := _batch_axis(sizes[name])) is not None}
+        for value in inputs:
+            name = value.name
+            for axis in (each[name] for each in (opened, axes) if name in each):
+                sizes[name][axis] = batch
+            for dim, size in zip(value.type.tensor_type.shape.dim, sizes[name], strict=False):
+                if isinstance(size, int) and size != dim.dim_value:
+                    self.symbols.setdefault("" if dim.dim_value else str(dim.dim_param), set()).add(size)
+            source = Source("value", name)
+            apart = OnnxNode("Input", 1, {}, (), (True,), name, self.taken, source=source, sources=self.sources)
+            (self.values[name],) = apart.apply(self._input(value, sizes[name]))
+        return opened
+
+    def _named(self, inputs: Sequence[Any]) -> list[str]:
+        """The names of inputs, checked."""
         names = [value.name for value in inputs]
         for name in names:
             if not (isinstance(name, str) and name.isprintable()):
@@ -157,37 +221,21 @@ class Reader:
         for name, count in Counter(names).items():
             if count > 1:
                 raise CostModelError(f"{self.path}: {count} inputs are named {name!r}")
-        if "" in given and len(names) == 1:
-            given = {names[0]: given[""]}
-        for name in given:
-            if name not in names:
-                raise CostModelError(f"{self.path}: it has no input {name!r}; {suggestion(name, names)}")
-        sizes = {value.name: self._sizes(value, given) for value in inputs}
-        unset = [name for name in names if sizes[name] and not isinstance(sizes[name][0], int)]
-        for value in inputs:
-            name = value.name
-            if name in unset or (batch != 1 and not unset and sizes[name]):
-                sizes[name][0] = batch
-            source = Source("value", name)
-            apart = OnnxNode("Input", 1, {}, (), (True,), name, self.taken, source=source, sources=self.sources)
-            (self.values[name],) = apart.apply(self._input(value, sizes[name]))
+        return names
 
     def _input(self, value: Any, sizes: Sequence[int | str]) -> Input:
         """An input whose sizes must all be numbers by now."""
         name = value.name
         whole = [size for size in sizes if isinstance(size, int)]
         if len(whole) < len(sizes):
-            shape = "x".join(str(size) if isinstance(size, int) else "?" for size in sizes)
             number, size = next((number, size) for number, size in enumerate(sizes) if not isinstance(size, int))
             raise CostModelError(
                 f"{self.path}: input {name!r} leaves dimension {number} open ({size or 'without a name'}); set it with "
-                f"--shape {name}={shape}"
+                f"--shape {name}={'x'.join([str(size) if isinstance(size, int) else '?' for size in sizes])}"
             )
         dtype = TYPES.get(value.type.tensor_type.elem_type)
         if not dtype:
             raise CostModelError(f"{self.path}: input {name!r} has an element type that is not supported")
-        if not whole:
-            raise CostModelError(f"{self.path}: input {name!r} is a single number, which is not supported")
         return Input(tuple(whole), own(dtype, self.dtype))
 
     def _sizes(self, value: Any, given: Mapping[str, Shape]) -> list[int | str]:
@@ -403,6 +451,12 @@ class Reader:
             raise CostModelError(f"{self.path}: none of its outputs follows from its inputs")
         notes = [*left_out(self.skipped, self.behind), *unfolded(self.unfolded)]
         return Graph(list(dict.fromkeys(wanted)), title, dtype=self.dtype, notes=notes, sources=self.sources)
+
+
+def _batch_axis(sizes: Sequence[int | str]) -> int | None:
+    """The dimension of an input that is open for a batch: one called so, or else the first."""
+    called = [axis for axis, size in enumerate(sizes) if isinstance(size, str) and BATCH.search(size)]
+    return next(iter(called), 0 if sizes and isinstance(sizes[0], str) else None)
 
 
 def unfolded(found: Mapping[str, int]) -> list[str]:

@@ -23,11 +23,13 @@ OWN: Final = Path(__file__).parents[1]
 """Where code is that is not the user's, beside torch's."""
 
 
-def load(name: str, *, batch: int = 1, shape: Shapes | None = None, unknown: str = "error", **parameters: Any) -> Graph:
+def load(
+    name: str, *, batch: int | None = None, shape: Shapes | None = None, unknown: str = "error", **parameters: Any
+) -> Graph:
     """Run a function and read what it returns; ``parameters`` are its arguments.
 
     ``shape`` makes inputs, as {"input": (1, 3, 224, 224)} or "input=1x3x224x224"; a shape without a name is that of the
-    first. A ``batch`` goes to the first dimension of every input.
+    first. A ``batch`` replaces how many images each input has.
     """
     shapes = given(name, shape)
     source, _, function = name.rpartition(":")
@@ -37,12 +39,12 @@ def load(name: str, *, batch: int = 1, shape: Shapes | None = None, unknown: str
     if isinstance(made, Graph):
         if shapes or unknown != "error":
             raise CostModelError(f"{name}: it returns a Graph, to which --shape and --unknown do not apply")
-        return made.replay(batch=batch if batch != 1 else None, name=title)
+        return made.replay(batch=batch, name=title)
     from costmodel.importers import torch
 
     module, inputs = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
-    examples = torch.examples(name, module, inputs, shapes, batch)
-    return torch.read(title, module, *examples, unknown=unknown)
+    examples = torch.examples(name, module, inputs, shapes)
+    return torch.read(title, module, *examples, unknown=unknown, batch=batch)
 
 
 @contextlib.contextmanager

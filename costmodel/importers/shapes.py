@@ -31,9 +31,15 @@ def _checked(network: object, name: str, sizes: Any, shape: Any) -> Shape:
     raise CostModelError(f"{network}: the shape of {name!r} must be sizes such as 1x3x224x224, not {shape!r:.40}")
 
 
-def titled(name: str, parameters: Mapping[str, Any], shapes: Mapping[str, Shape], batch: int) -> str:
+def agreed(network: object, name: str, size: int, batch: int) -> None:
+    """Refuse a batch beside a shape that says another; 1 says none."""
+    if size not in (1, batch):
+        raise CostModelError(f"{network}: --shape gives {name!r} {size} images, and --batch says {batch}")
+
+
+def titled(name: str, parameters: Mapping[str, Any], shapes: Mapping[str, Shape], batch: int | None) -> str:
     """A network's name with all that was chosen: ``model(input=1x3x96x96, batch=8)``."""
     chosen = [f"{key}={value}" for key, value in parameters.items()]
     chosen += [f"{key or 'input'}={dims(shape)}" for key, shape in shapes.items()]
-    chosen += [f"batch={batch}"] * (batch != 1)
+    chosen += [f"batch={batch}"] * (batch is not None)
     return f"{name}({', '.join(chosen)})" if chosen else name

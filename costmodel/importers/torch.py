@@ -64,23 +64,42 @@ def from_torch(module: Any, *inputs: Any, unknown: str = "error", **keywords: An
     return read(type(module).__name__, module, inputs, keywords, unknown=unknown)
 
 
-def read(name: str, module: Any, inputs: Sequence[Any], keywords: Mapping[str, Any], *, unknown: str) -> Graph:
-    """The same, under a name of one's own."""
+def read(
+    name: str,
+    module: Any,
+    inputs: Sequence[Any],
+    keywords: Mapping[str, Any],
+    *,
+    unknown: str,
+    batch: int | None = None,
+) -> Graph:
+    """The same, under a name of one's own; a ``batch`` replaces how many images each input has."""
     if not isinstance(module, torch.nn.Module):
         raise CostModelError(f"{name}: expected a torch module, such as torch.nn.Linear(3, 4), not {module!r:.80}")
     if unknown not in UNKNOWN:
         raise CostModelError(f"{name}: unknown must be one of {', '.join(UNKNOWN)}, not {unknown!r}")
     reader = Reader(name, module, _exported(name, module, inputs, keywords), skip=unknown == "skip")
     reader.read()
-    return reader.graph()
+    graph = reader.graph()
+    if batch is None or {*graph.batches} <= {batch}:
+        return graph
+    leaves, form = trees.tree_flatten((tuple(inputs), dict(keywords)))
+    axes = graph.batch_axes
+    for place, (leaf, given) in enumerate(zip(leaves, reader.exported.graph_signature.user_inputs, strict=True)):
+        value = reader.values.get(reader.placeholders.get(given))
+        if value in axes:
+            sizes = [batch if axis == axes[value] else size for axis, size in enumerate(leaf.shape)]
+            leaves[place] = torch.empty(sizes, dtype=leaf.dtype, device="meta")
+    again = trees.tree_unflatten(leaves, form)
+    return read(name, module, *again, unknown=unknown)
 
 
 def examples(
-    name: str, module: Any, inputs: Any, shapes: Mapping[str, Shape], batch: int
+    name: str, module: Any, inputs: Any, shapes: Mapping[str, Shape]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """What a module is run on, in order and by name: tensors of the given shapes, or else the ``inputs`` it came with.
 
-    One input, several in a tuple or a list, or by name in a dictionary; a ``batch`` replaces their first dimension.
+    One input, several in a tuple or a list, or by name in a dictionary.
     """
     if not isinstance(module, torch.nn.Module):
         return (), {}
@@ -96,10 +115,7 @@ def examples(
         ordered, named = [made.pop("")] if "" in made else [], made or dict(inputs or {})
     else:
         ordered, named = list(inputs) if isinstance(inputs, tuple | list) else [inputs], {}
-    if batch != 1:
-        batched = lambda x: torch.empty((batch, *x.shape[1:]), dtype=x.dtype, device="meta") if x.dim() else x  # noqa: E731
-        ordered, named = trees.tree_map_only(torch.Tensor, batched, (ordered, named))
-    return tuple(ordered), named
+    return tuple(ordered), {key: named[key] for key in known if key in named} | named
 
 
 def _exported(name: str, module: Any, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
@@ -158,6 +174,8 @@ class Reader:
         self.buffers: Final[Mapping[str, str]] = signature.inputs_to_buffers
         self.merged: Final[dict[str, int]] = {}
         """The parameters that become part of others, such as the lengths of a weight norm, and their elements."""
+        self.steps_first: Final[set[Tensor]] = set()
+        """What attention takes that goes along steps first."""
         self.maps: Final[dict[Any, Tensor]] = {}
         """Constants that are not learned, such as masks and positions, as inputs of the graph."""
 
@@ -169,6 +187,7 @@ class Reader:
                 self.values[node] = weights[node.name] if node.name in weights else self._input(node)
             elif node.op == "call_function":
                 self.values[node] = self._call(node)
+                self.steps_first.update(self._steps_first(node))
             elif node.op == "output":
                 made = [self.values[value] for value in node.args[0] if isinstance(value, torch.fx.Node)]
                 self.outputs.extend([value for value in made if isinstance(value, Tensor)])
@@ -178,7 +197,17 @@ class Reader:
         if not self.outputs:
             raise CostModelError(f"{self.name}: none of its outputs follows from its inputs")
         notes = [*left_out(self.skipped), *self._unused()]
-        return Graph(list(dict.fromkeys(self.outputs)), self.name, dtype=self.dtype, notes=notes)
+        outputs = list(dict.fromkeys(self.outputs))
+        return Graph(outputs, self.name, dtype=self.dtype, notes=notes, steps_first=self.steps_first)
+
+    def _steps_first(self, node: Any) -> list[Tensor]:
+        """What a call takes from outside of a module of attention whose first axis is that of steps."""
+        path = self.places.within(node)
+        module = self.module.get_submodule(path) if path else self.module
+        if not isinstance(module, torch.nn.MultiheadAttention) or module.batch_first:
+            return []
+        taken = [self.values[source] for source in node.all_input_nodes if self.places.within(source) != path]
+        return [value for value in taken if isinstance(value, Tensor) and len(value.shape) == 3]
 
     def _weights(self) -> dict[str, Constant]:
         """Parameters, buffers and constants by the names of their placeholders."""
@@ -216,8 +245,6 @@ class Reader:
         value = node.meta.get("val")
         if not isinstance(value, torch.Tensor):
             return None
-        if not value.shape:
-            raise CostModelError(f"{self.name}: input {node.name!r} is a single number, which is not supported")
         return Input(_sizes(value), self._type(value))(name=unique(node.name, "", self.taken))
 
     def _type(self, tensor: Any) -> Type:
@@ -490,6 +517,10 @@ class Places:
         stack = list((node.meta.get("nn_module_stack") or {"": ("", None)}).items())
         key, (path, _) = stack[-1]
         return key, re.sub(r"@\d+", "", path)
+
+    def within(self, node: Any) -> str | None:
+        """The path of the module that makes a call; None for what is no call."""
+        return self._modules[node][1] if node in self._modules else None
 
     def of(self, node: Any) -> str:
         """The path of a call's layer."""

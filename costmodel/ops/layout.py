@@ -142,6 +142,7 @@ class Transpose(Op):
     axes: tuple[int, ...]
 
     onnx: ClassVar[tuple[str, ...]] = ("Transpose",)
+    permutes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         integers(self, "axes", self.axes)

@@ -97,6 +97,7 @@ class Recurrent(Op, abstract=True):
         for functions in self.functions:
             each = each.plus(per_value(functions, uses, beside))
         object.__setattr__(self, "each", each)
+        object.__setattr__(self, "steps_first", not self.batch_first)
         object.__setattr__(self, "operands", 1 + self.lengths + [*self.sources.values()].count("operand"))
 
     @property
