@@ -7,6 +7,7 @@ be reached backwards from its outputs. Shapes are tuples of positive integers in
 import functools
 import itertools
 import operator
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -605,17 +606,27 @@ class Graph:
         """Equal when the same operators with the same attributes are wired the same way under the same layer names."""
         if not isinstance(other, Graph):
             return NotImplemented
-        return self._wiring() == other._wiring()
+        mine, others = self.wiring(), other.wiring()
+        return mine == others and [*mine] == [*others]
 
     __hash__ = None  # type: ignore[assignment]
 
-    def _wiring(self) -> list[Any]:
+    def wiring(self) -> dict[str, tuple[Any, ...]]:
+        """What makes two networks equal: each layer by name, in order, and under '' what the whole is.
+
+        That one weight alone is shared says nothing.
+        """
         names = {node: name for name, node in self.nodes.items()}
-        wires = [
-            (name, node.block, node.op, [(names[tensor.node], tensor.index) for tensor in node.inputs], node.stored)
-            for name, node in self.nodes.items()
-        ]
-        return [self.dtype, *wires, [(names[tensor.node], tensor.index) for tensor in self.outputs]]
+        several = Counter([how.shared for node in names if node.stored for how in node.stored.values()])
+        wires: dict[str, tuple[Any, ...]] = {}
+        for name, node in self.nodes.items():
+            stored = {
+                weight: how if several[how.shared] > 1 or how.whole else how._replace(shared="")
+                for weight, how in (node.stored or {}).items()
+            }
+            inputs = [(names[tensor.node], tensor.index) for tensor in node.inputs]
+            wires[name] = node.block, node.op, inputs, {weight: how for weight, how in stored.items() if any(how)}
+        return wires | {"": (self.dtype, [(names[tensor.node], tensor.index) for tensor in self.outputs])}
 
     def __repr__(self) -> str:
         return f"Graph({self.name}: {len(self.nodes)} nodes)"

@@ -17,7 +17,7 @@ from costmodel.execute import execute
 from costmodel.execute.weights import seeded_input, seeded_weights
 from costmodel.exporters import onnx as exporter
 from costmodel.exporters.onnx import ALIGNMENT, LIMIT, _since, assembled, encode, encode_weights
-from costmodel.graph import Graph, Input, Op, block
+from costmodel.graph import Graph, Input, Node, Op, Stored, block
 from costmodel.importers.protos import shortest
 from costmodel.ops import (
     Add,
@@ -49,6 +49,13 @@ def saved(folder, model, name="network.onnx"):
     path = folder / name
     path.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
     return path
+
+
+def test_a_weight_that_is_shared_by_one_layer_alone_is_not_shared(tmp_path):
+    layer = Conv(2, 3, bias=False)
+    graph = Graph(Node(layer, [Input((1, 2, 4, 4))()], "one", "", {"weight": Stored(shared="w")}).outputs)
+    assert graph == Graph(Node(layer, [Input((1, 2, 4, 4))()], "one", "").outputs)
+    assert costmodel.network(str(saved(tmp_path, costmodel.to_onnx(graph)))) == graph
 
 
 def test_no_more_nodes_are_written_than_are_read(monkeypatch):

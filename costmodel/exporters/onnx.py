@@ -9,7 +9,7 @@ checked by onnx and read back before it is handed out, so what is written is the
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from costmodel.arrays import Array, np, numpy_type
 from costmodel.errors import CostModelError, UnsupportedError, WiringError
@@ -357,19 +357,9 @@ def _check(graph: Graph, made: ModelProto) -> None:
     reader = Reader(Path(f"{graph.name} as ONNX"), made)
     reader.inputs({}, 1)
     reader.nodes()
-    written, again = _wiring(graph), _wiring(reader.graph(graph.name))
+    written, again = graph.wiring(), reader.graph(graph.name).wiring()  # inputs come first in a file
     for name, layer in written.items():
         if again.get(name) != layer:
             raise CostModelError(
                 f"{graph.name}: an ONNX file cannot hold layer {name!r}: read back, it or its name is another"
             )
-
-
-def _wiring(graph: Graph) -> dict[str, tuple[Any, ...]]:
-    """What makes two networks equal, but for the order of layers: inputs come first in a file."""
-    names = {node: name for name, node in graph.nodes.items()}
-    wires = {
-        name: (node.block, node.op, [(names[tensor.node], tensor.index) for tensor in node.inputs], node.stored)
-        for name, node in graph.nodes.items()
-    }
-    return wires | {"": (graph.dtype, [(names[tensor.node], tensor.index) for tensor in graph.outputs])}
