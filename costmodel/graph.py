@@ -35,6 +35,9 @@ BITS: Final[Mapping[str, int]] = {
 FRACTIONS: Final = frozenset({"float64", "float32", "float16", "bfloat16", "float8", "float4"})
 """The element types of numbers that need not be whole."""
 
+NARROW: Final = frozenset({"float8", "float4", "int8", "int4", "uint8", "uint4"})
+"""Those in which learned values are kept that are computed with in a wider one."""
+
 Type = str | None
 """An element type, a name in :data:`BITS`; None stands for that of the network."""
 

@@ -25,8 +25,11 @@ LIMIT: Final = 4096
 """Constants of more elements have no values."""
 
 
-ARRANGED: Final = frozenset({"Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
+ARRANGED: Final = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 """Operators that make the same values of a constant, in another arrangement."""
+
+KEEPING: Final = ARRANGED | {"Abs", "Cast", "CastLike", "Ceil", "DequantizeLinear", "Floor", "Neg", "Sqrt"}
+"""Operators that make of each value of a constant one of their own: what is stored is still that constant."""
 
 PARTS: Final = frozenset({"Gather", "GatherND", "Slice"})
 """Operators that take a part of a constant, which is stored whole."""
@@ -78,12 +81,12 @@ def _folded(node: OnnxNode, constants: Sequence[Constant]) -> tuple[Constant, ..
             parts = map(np.asarray, made if isinstance(made, list) else [made])
             return tuple([known(values, node.dtype)._replace(name=_name(node)) for values in parts])
     if node.kind == "DequantizeLinear":  # once, ahead of any image: what is kept and read is the whole numbers
-        return (constants[0]._replace(read=lambda: None),)
+        return (constants[0]._replace(read=lambda: None, scaled=True),)
     if node.kind in SHAPED:
         first = constants[0]
         dtype = _cast_to(node) if node.kind == "Cast" else first.dtype
         shape = SHAPED[node.kind](node, first.shape)
-        return (Constant(shape, name=first.name if shape == first.shape else "", dtype=dtype),)
+        return (Constant(shape, name=_name(node), dtype=dtype),)
     return _weights(node)
 
 
@@ -105,9 +108,9 @@ def _weights(node: OnnxNode) -> tuple[Constant, ...]:
 
 
 def _name(node: OnnxNode) -> str:
-    """What is arranged in another way is still the same constant."""
+    """The name of the constant of which a node makes another form."""
     first = node.operand(0)
-    return first.name if isinstance(first, Constant) and node.kind in ARRANGED else ""
+    return first.name if isinstance(first, Constant) and node.kind in KEEPING else ""
 
 
 def _shape(node: OnnxNode) -> Constant:

@@ -304,8 +304,10 @@ class Reader:
                 self.sources, self.common,
             )  # fmt: skip
             made = _own(seen) if place == OWN else _made(seen)
-            if kind in MADE:
-                made = [scope.body.named("".join(outputs[:1]), value) for value in made if isinstance(value, Constant)]
+            made = [
+                scope.body.named(name, value) if isinstance(value, Constant) and _is_new(value, kind) else value
+                for name, value in zip(outputs, made, strict=False)
+            ]
         for name, value in zip(outputs, made, strict=False):
             if name in scope.own:
                 raise WiringError(f"makes {name!r}, which is there already")
@@ -451,6 +453,11 @@ class Reader:
             raise CostModelError(f"{self.path}: none of its outputs follows from its inputs")
         notes = [*left_out(self.skipped, self.behind), *unfolded(self.unfolded)]
         return Graph(list(dict.fromkeys(wanted)), title, dtype=self.dtype, notes=notes, sources=self.sources)
+
+
+def _is_new(value: Constant, kind: str) -> bool:
+    """Whether a constant that a node makes is one of its own, which several may read, and no other's form."""
+    return kind in MADE or (not value.name and value.learned and value.elements > 1)
 
 
 def _batch_axis(sizes: Sequence[int | str]) -> int | None:

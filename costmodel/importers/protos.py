@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from costmodel.arrays import Array, np
 from costmodel.errors import CostModelError, WiringError
-from costmodel.graph import FRACTIONS
+from costmodel.graph import FRACTIONS, NARROW
 from costmodel.importers.folding import LIMIT, attribute
 from costmodel.ops.onnx import TYPES, Constant, own
 
@@ -23,7 +23,10 @@ READABLE: Final[Mapping[int, int]] = dict.fromkeys((1, 6, 7, 9, 10, 11), LIMIT)
 
 
 def element_type(model: ModelProto) -> str:
-    """The element type of a model: the fractions that most of its constants are, or else its inputs."""
+    """The element type of a model: the fractions that most of its constants are, or else its inputs.
+
+    A narrow type counts only where there is no other: it is one to keep weights in.
+    """
     found: Counter[str] = Counter()
     for tensor in model.graph.initializer:
         found[TYPES.get(tensor.data_type, "")] += abs(prod(tensor.dims))
@@ -32,7 +35,8 @@ def element_type(model: ModelProto) -> str:
             found.update({TYPES.get(item.t.data_type, ""): abs(prod(item.t.dims)) for item in node.attribute})
     for value in model.graph.input:
         found[TYPES.get(value.type.tensor_type.elem_type, "")] += 0
-    return next((dtype for dtype, _ in found.most_common() if dtype in FRACTIONS), "float32")
+    fractions = [dtype for dtype, _ in found.most_common() if dtype in FRACTIONS]
+    return next((dtype for dtype in fractions if dtype not in NARROW), next(iter(fractions), "float32"))
 
 
 def constant(tensor: TensorProto, network: str) -> Constant:

@@ -13,7 +13,7 @@ from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto
 from costmodel.arrays import np
 from costmodel.errors import LISTED, UnsupportedError, WiringError
 from costmodel.graph import Shape, Source, Tensor, dims
-from costmodel.importers.folding import ARRANGED, known
+from costmodel.importers.folding import KEEPING, known
 from costmodel.importers.protos import constant
 from costmodel.ops.onnx import Constant, Operand
 
@@ -199,13 +199,15 @@ class Scope:
         return made
 
     def common(self) -> Iterator[str]:
-        """The names of constants that several nodes read, also in other arrangements."""
+        """The names of constants that several nodes read, also in other forms; among them those of maps."""
         reads = self.body.uses
-        readers = {name: reads[name] for name in reads if isinstance(self.values.get(name), Constant)}
-        readers |= {name: reads[name] for node in self.body.nodes if node.op_type in MADE for name in node.output}
+        readers, roots = dict(reads), dict[str, str]()
         for node in self.body.nodes:
-            if node.op_type in ARRANGED and node.output and node.input and node.input[0] in readers:
-                readers[node.input[0]] += reads[node.output[0]] - 1
+            if node.op_type in KEEPING and node.output and node.input:
+                made, root = node.output[0], roots.get(node.input[0], node.input[0])
+                if root in readers:
+                    roots[made] = root
+                    readers[root] += reads[made] - 1
         for name, count in readers.items():
             if count > 1 or self.repeated:
                 value = self.values.get(name)

@@ -47,6 +47,8 @@ class Constant(NamedTuple):
     learned: bool = True
     stored: Shape | None = None
     whole: int = 0
+    scaled: bool = False
+    """Whether it stands for fractions of the network's type, which a scale makes of what is stored."""
     lowest: Callable[[], float | None] = lambda: None
     """Its least value, None where that is not known; asked for only where it may be a mask."""
 
@@ -118,7 +120,8 @@ class OnnxNode:
     def _stored(self, op: Op, operands: tuple[Tensor, ...]) -> dict[str, Stored]:
         """How an operator's weights are stored: in the types of these constants, and shared as these are."""
         constants = [operand for operand in self.inputs if isinstance(operand, Constant)]
-        if not any(constant.dtype or constant.whole or constant.name in self.common for constant in constants):
+        typed = any([operand.dtype for operand in (*constants, *operands)])
+        if not typed and not any(constant.whole or constant.name in self.common for constant in constants):
             return {}
         stored = {}
         try:
@@ -126,14 +129,15 @@ class OnnxNode:
             usual, *_ = op.types(*[tensor.dtype for tensor in operands])
         except WiringError:
             return {}  # the node that it makes says so
-        usual = operands[0].dtype if usual == "bool" else usual
+        usual = (operands[0].dtype if usual == "bool" else usual) or self.dtype
         for weight in weights:
             for constant in constants:
                 if sorted(constant.shape) == sorted(weight.shape):
                     constants.remove(constant)
                     several = constant.whole or (constant.name in self.common and constant.elements > 1)
+                    kept = constant.dtype or self.dtype
                     how = Stored(
-                        None if constant.dtype == (weight.dtype or usual) else constant.dtype,
+                        None if kept == (weight.dtype or usual) else kept,
                         constant.name if several else "",
                         constant.whole,
                     )
