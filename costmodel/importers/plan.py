@@ -270,7 +270,8 @@ def _fed(layer: Layer) -> Layer:
     item, kind, takes, inputs = layer.item, layer.op.kind, layer.op.operands, len(layer.inputs or ())
     if not inputs and takes not in (0, 1):
         several = "any number of" if takes is None else takes
-        item.fail(f"{kind} takes {several} inputs; name them, such as {{op: {kind}, inputs: [a, b]}}")
+        example = ", ".join("abcdefgh"[: takes or 2])
+        item.fail(f"{kind} takes {several} inputs; name them, such as {{op: {kind}, inputs: [{example}]}}")
     if inputs and takes not in (None, inputs):
         item.fail(f"{kind} takes {takes} input{'s' * (takes != 1)}, not {inputs}")
     return layer

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final
 
 from costmodel.arrays import Array, np, numpy_type
 from costmodel.errors import UnsupportedError, WiringError
-from costmodel.graph import Loops, Op, Shape, Tensor, Type, Weight, Work, dims
+from costmodel.graph import Loops, Op, Shape, Tensor, Type, Varying, Weight, Work, dims
 from costmodel.ops.checks import axis_of, broadcast, channels_and_spatial
 from costmodel.ops.convolution import Conv
 from costmodel.ops.linear import MatMul
@@ -389,6 +389,8 @@ class ConvInteger(Conv):
     weight_zero_point: bool = False
 
     onnx: ClassVar[tuple[str, ...]] = ("ConvInteger",)
+    operands: ClassVar[int | None] = 1
+    varying: ClassVar[tuple[Varying, ...]] = (Varying("x_zero_point", 1, ("operand",)),)
     each: ClassVar[Work] = Work(add=1)
     unit: ClassVar[str] = "input element"
     why: ClassVar[str] = "subtract the zero point, if there is one"
@@ -399,7 +401,7 @@ class ConvInteger(Conv):
             wrong = "it has no bias" if self.bias else f"x_zero_point must be one of {', '.join(ZEROS)}"
             raise WiringError(f"{self.kind}: {wrong}")
         super().__post_init__()
-        object.__setattr__(self, "operands", 2 if self.x_zero_point == "operand" else 1)
+        self.count_operands()
 
     def types(self, x: Type, zero: Type = None) -> tuple[Type, ...]:  # noqa: ARG002
         """Whole numbers -> their sums."""
@@ -481,6 +483,7 @@ class MatMulInteger(MatMul):
     b_zero_point: bool = False
 
     onnx: ClassVar[tuple[str, ...]] = ("MatMulInteger",)
+    varying: ClassVar[tuple[Varying, ...]] = (*MatMul.varying, Varying("a_zero_point", 1, ("operand",)))
     each: ClassVar[Work] = Work(add=1)
     unit: ClassVar[str] = "element that flows and has a zero point"
     why: ClassVar[str] = "subtract the zero point"
@@ -490,7 +493,6 @@ class MatMulInteger(MatMul):
         if self.a_zero_point not in ZEROS:
             raise WiringError(f"{self.kind}: a_zero_point must be one of {', '.join(ZEROS)}, not {self.a_zero_point!r}")
         super().__post_init__()
-        object.__setattr__(self, "operands", (1 if self.held else 2) + (self.a_zero_point == "operand"))
 
     def maps(self, inputs: Sequence[Any]) -> Sequence[Any]:
         """The operands without the zero point that flows."""

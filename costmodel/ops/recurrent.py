@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Final
 
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError, suggestion
-from costmodel.graph import NO_WORK, Loops, Op, Shape, Tensor, Type, Weight, Work, dims
+from costmodel.graph import NO_WORK, Loops, Op, Shape, Tensor, Type, Varying, Weight, Work, dims
 from costmodel.ops.activation import Elu, HardSigmoid, LeakyRelu, Relu, Sigmoid, Softplus, Tanh
 from costmodel.ops.checks import positive
 from costmodel.ops.onnx import Constant, OnnxForm, OnnxNode
@@ -73,6 +73,8 @@ class Recurrent(Op, abstract=True):
     beside: ClassVar[Work] = NO_WORK
     """What else is done for a value of the state."""
     unit: ClassVar[str] = "step's state value"
+    operands: ClassVar[int | None] = 1
+    varying: ClassVar[tuple[Varying, ...]] = (Varying("lengths", 1, (True,)), Varying("initial_h", 1, ("operand",)))
 
     def __post_init__(self) -> None:
         positive(self, hidden=self.hidden)
@@ -97,7 +99,7 @@ class Recurrent(Op, abstract=True):
         for functions in self.functions:
             each = each.plus(per_value(functions, uses, beside))
         object.__setattr__(self, "each", each)
-        object.__setattr__(self, "operands", 1 + self.lengths + [*self.sources.values()].count("operand"))
+        self.count_operands()
 
     @property
     def results(self) -> tuple[str, ...]:
@@ -432,6 +434,7 @@ class LSTM(Recurrent):
     onnx: ClassVar[tuple[str, ...]] = ("LSTM",)
     gates: ClassVar[int] = 4
     states: ClassVar[tuple[str, ...]] = ("h", "c")
+    varying: ClassVar[tuple[Varying, ...]] = (*Recurrent.varying, Varying("initial_c", 1, ("operand",)))
     usual: ClassVar[tuple[str, ...]] = ("Sigmoid", "Tanh", "Tanh")
     uses: ClassVar[tuple[int, ...]] = (3, 1, 1)
     beside: ClassVar[Work] = Work(add=1, multiply=3)
