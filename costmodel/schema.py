@@ -16,6 +16,7 @@ from costmodel.errors import CostModelError, suggestion
 from costmodel.graph import Input, Op, Varying
 from costmodel.hardware import Hardware
 from costmodel.importers.attributes import attributes
+from costmodel.importers.meanings import MEANINGS, entry
 from costmodel.importers.plan import BlockKeys, File, LayerKeys, StoredKeys
 from costmodel.ops.held import Several
 from costmodel.place import POLICIES
@@ -65,6 +66,7 @@ def operator(cls: type[Op]) -> Schema:
         del common["inputs"]
     own = {
         attribute.key: {
+            "description": MEANINGS[entry(cls, attribute.key)],
             **attribute.form.accepts,
             **({} if attribute.required else {"default": attribute.default}),
         }

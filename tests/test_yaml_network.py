@@ -22,6 +22,7 @@ from costmodel.exporters.layers import compact, encode
 from costmodel.graph import BITS, Graph, Input, Node, Op, Tensor, block
 from costmodel.importers import layers
 from costmodel.importers.attributes import NUMBERS, attributes, form
+from costmodel.importers.meanings import MEANINGS, entry
 from costmodel.importers.plan import KEYS, LIMIT, LONGEST, File
 from costmodel.ops import (
     Add,
@@ -750,7 +751,7 @@ def test_a_broken_network_is_neither_valid_nor_read(body):
     error(f"{HEAD}{body}\n")
 
 
-SOME = {case.op: compact(case.op) for case in CASES if not isinstance(case.op, Input)}
+STATED = {case.op: compact(case.op) for case in CASES if not isinstance(case.op, Input)}
 """Operators with the attributes that each states."""
 
 
@@ -769,10 +770,9 @@ def test_the_schema_takes_as_many_inputs_as_the_reader(kind):
     layer = Draft202012Validator({"$ref": f"#/$defs/{kind}", "$defs": NETWORK.schema["$defs"]})
     bare = Draft202012Validator(NETWORK.schema["$defs"]["bare"])
     assert planned(kind) == (broken(bare, kind) == [])
-    stated = [attributes for op, attributes in SOME.items() if op.kind == kind]
-    for attributes in stated:
+    for own in [own for op, own in STATED.items() if op.kind == kind]:
         for names in ("", "x", "[x]", *[f"[{', '.join('x' * count)}]" for count in range(2, 8)]):
-            pairs = [("op", kind), *attributes, *([("inputs", names)] if names else [])]
+            pairs = [("op", kind), *own, *([("inputs", names)] if names else [])]
             entry = f"{{{', '.join(f'{name}: {value}' for name, value in pairs)}}}"
             assert planned(entry) == (broken(layer, plain(entry)) == []), entry
 
@@ -782,17 +782,21 @@ def test_the_schema_takes_as_many_inputs_as_the_reader(kind):
     [
         "{op: LSTM, hidden: 4}", "{op: LSTM, hidden: 4, lengths: true}", "{op: GRU, hidden: 4, initial_h: operand}",
         "{op: LSTM, hidden: 4, initial_h: operand, initial_c: operand, inputs: [a, b, c]}",
-        "{op: Einsum, equation: 'ij,jk->ik', held: [null, [2, 3]]}", "{op: Einsum, equation: 'ij,jk->ik', held: [null]}",
-        "{op: Einsum, equation: 'ij,jk->ik', held: []}", "{op: Einsum, equation: 'ij,jk->ik', held: [], inputs: [a, b]}",
+        "{op: Einsum, equation: 'ij,jk->ik', held: [null, [2, 3]]}",
+        "{op: Einsum, equation: 'ij,jk->ik', held: [null]}",
+        "{op: Einsum, equation: 'ij,jk->ik', held: []}",
+        "{op: Einsum, equation: 'ij,jk->ik', held: [], inputs: [a, b]}",
         "{op: Concat, held: [[1, 2], null]}", "{op: Concat, held: [null, null]}", "{op: Concat, held: [[1, 2]]}",
         "{op: Concat, held: [null, null], inputs: [a, b]}", "{op: Concat, held: []}", "{op: Concat, inputs: a}",
         "{op: Gather, held: [[4, 2]]}", "{op: Gather, held: [[4, 2], null]}", "{op: Where}", "Where", "Gather", "Pow",
         "{op: Where, held: [[2], null, null], inputs: [a, b]}", "{op: Where, held: [[2], null, null]}",
-        "{op: Pow, exponent: 2}", "{op: Pow, held: null}", "{op: Pow, exponent: 2, inputs: [a, b]}", "{op: Add, held: []}",
+        "{op: Pow, exponent: 2}", "{op: Pow, held: null}", "{op: Pow, exponent: 2, inputs: [a, b]}",
+        "{op: Add, held: []}",
         "{op: Attention, mask: true, inputs: [a, b, c]}", "{op: Attention, mask: true, held: [1], inputs: [a, b, c]}",
         "{op: LinearAttention, heads: 1, key_heads: 1, inner: 1, size: 1, rule: linear, inputs: [a, b, c]}",
         "{op: LinearAttention, heads: 1, key_heads: 1, inner: 1, size: 1, inputs: [a, b, c]}", "AffineGrid", "LSTM",
-        "{op: CausalConv, kernel: 2, past: true}", "{op: CausalConv, kernel: 2}", "{op: CausalConv, kernel: 2, past: null}",
+        "{op: CausalConv, kernel: 2, past: true}", "{op: CausalConv, kernel: 2}",
+        "{op: CausalConv, kernel: 2, past: null}",
     ],
 )  # fmt: skip
 def test_how_many_inputs_a_layer_takes_may_depend_on_its_attributes(entry):
@@ -866,6 +870,11 @@ def test_the_schema_says_what_each_key_means():
     assert convolution["required"] == ["op", "filters", "kernel"]
     assert convolution["properties"]["stride"]["default"] == 1
     assert schema.network()["$defs"]["Input"]["properties"]["dtype"]["anyOf"][0]["enum"] == list(BITS)
+
+
+def test_every_attribute_of_every_operator_has_a_meaning_and_every_meaning_an_attribute():
+    used = {entry(cls, key) for cls in map(Op.registry.get, [*OPERATORS, "Input"]) for key in attributes(cls)}
+    assert used == set(MEANINGS)
 
 
 # The command line
