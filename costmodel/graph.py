@@ -229,6 +229,12 @@ class Op:
     why: ClassVar[str] = ""
     """What the operations in :attr:`each` are, in words."""
 
+    row: ClassVar[str] = "output element"
+    """What :meth:`rows` counts, in words."""
+
+    row_why: ClassVar[str] = ""
+    """What the operations in :attr:`per_row` are, in words, where they are more than those whose place they take."""
+
     def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.kind = cls.__name__

@@ -246,8 +246,10 @@ class DynamicQuantizeLinear(Op):
     unit: ClassVar[str] = "element"
     why: ClassVar[str] = (
         "compare with the smallest and the largest so far; divide by the scale, round, add the zero point, compare "
-        "with both ends; once: the range, divided by 255; the smallest by the scale, rounded, compared with both ends"
+        "with both ends"
     )
+    row: ClassVar[str] = "map"
+    row_why: ClassVar[str] = "the range, divided by 255; the smallest by the scale, rounded, compared with both ends"
 
     def shape(self, x: Shape) -> Shape:
         """Any -> the same."""
@@ -300,7 +302,9 @@ class QLinearConv(Conv):
     onnx: ClassVar[tuple[str, ...]] = ("QLinearConv",)
     each: ClassVar[Work] = REQUANTISE
     per_row: ClassVar[Work] = Work(add=1)
-    why: ClassVar[str] = f"{WHY}; subtract the zero point from each input element"
+    why: ClassVar[str] = WHY
+    row: ClassVar[str] = "input element"
+    row_why: ClassVar[str] = "subtract the zero point"
 
     def __post_init__(self) -> None:
         _whole(self, dtype=self.dtype, x_dtype=self.x_dtype, weight_dtype=self.weight_dtype)
@@ -581,7 +585,9 @@ class QLinearMatMul(MatMul):
     onnx: ClassVar[tuple[str, ...]] = ("QLinearMatMul",)
     each: ClassVar[Work] = REQUANTISE
     per_row: ClassVar[Work] = Work(add=1)
-    why: ClassVar[str] = f"{WHY}; subtract the zero point from each element that flows"
+    why: ClassVar[str] = WHY
+    row: ClassVar[str] = "flowing element"
+    row_why: ClassVar[str] = "subtract the zero point"
 
     def __post_init__(self) -> None:
         _whole(self, dtype=self.dtype, a_dtype=self.a_dtype, b_dtype=self.b_dtype)
@@ -749,9 +755,10 @@ class QLinearGlobalAveragePool(Op):
     each: ClassVar[Work] = Work(add=1)
     per_row: ClassVar[Work] = Work(add=2, multiply=1, compare=2)
     unit: ClassVar[str] = "input element"
-    why: ClassVar[str] = (
-        "add to the sum; once per mean, in the place of the first addition: subtract the zero point, multiply by the "
-        "quotient of the scales and the size, round, add the zero point, compare with both ends"
+    why: ClassVar[str] = "add to the sum"
+    row_why: ClassVar[str] = (
+        "in the place of the first addition: subtract the zero point, multiply by the quotient of the scales and the "
+        "size, round, add the zero point, compare with both ends"
     )
 
     def __post_init__(self) -> None:
