@@ -804,6 +804,12 @@ def test_how_many_inputs_a_layer_takes_may_depend_on_its_attributes(entry):
     assert planned(entry) == (broken(entries, plain(entry)) == [])
 
 
+def test_what_an_attribute_means_is_said_where_its_value_is_refused():
+    message = error(f"{HEAD}  - {{op: Pad, pads: 1}}\n")
+    assert "expected a list" in message
+    assert message.endswith(f"; pads: {MEANINGS['Pad.pads']}")
+
+
 @pytest.mark.parametrize(
     ("kind", "example"),
     [

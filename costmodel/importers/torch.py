@@ -67,7 +67,8 @@ def from_torch(module: Any, *inputs: Any, unknown: str = "error", **keywords: An
 def read(name: str, module: Any, inputs: Sequence[Any], keywords: Mapping[str, Any], *, unknown: str) -> Graph:
     """The same, under a name of one's own."""
     if not isinstance(module, torch.nn.Module):
-        raise CostModelError(f"{name}: expected a torch module, such as torch.nn.Linear(3, 4), not {module!r:.80}")
+        given, *_ = repr(module).splitlines() or [""]
+        raise CostModelError(f"{name}: expected a torch module, such as torch.nn.Linear(3, 4), not {given[:80]}")
     if unknown not in UNKNOWN:
         raise CostModelError(f"{name}: unknown must be one of {', '.join(UNKNOWN)}, not {unknown!r}")
     reader = Reader(name, module, _exported(name, module, inputs, keywords), skip=unknown == "skip")
