@@ -171,6 +171,18 @@ class Work(NamedTuple):
         return Work(*map(operator.add, self, other))
 
 
+class Varying(NamedTuple):
+    """An attribute that gives its operator ``more`` inputs where it has one of ``values``, or without these any."""
+
+    attribute: str
+    more: int
+    values: tuple[Any, ...] = ()
+
+    def holds(self, value: Any) -> bool:
+        """Whether it does so with a value of the attribute."""
+        return value in self.values if self.values else value is not None
+
+
 NO_LOOPS: Final = Loops()
 NO_WORK: Final = Work()
 
@@ -195,7 +207,10 @@ class Op:
     """The operator's registered name: that of its class."""
 
     operands: ClassVar[int | None] = None
-    """How many inputs it takes, read off the signature of :meth:`shape`; None for any number."""
+    """How many inputs it takes, read off the signature of :meth:`shape` unless declared; None for any number."""
+
+    varying: ClassVar[tuple[Varying, ...]] = ()
+    """The attributes with which it takes more or fewer; :meth:`count_operands` adds them up."""
 
     view: ClassVar[bool] = False
     """True if the output is the input's memory under another shape: no work, no traffic."""
@@ -224,13 +239,20 @@ class Op:
     why: ClassVar[str] = ""
     """What the operations in :attr:`each` are, in words."""
 
+    row: ClassVar[str] = "output element"
+    """What :meth:`rows` counts, in words."""
+
+    row_why: ClassVar[str] = ""
+    """What the operations in :attr:`per_row` are, in words, where they are more than those whose place they take."""
+
     def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.kind = cls.__name__
         if abstract:
             return
         signature = cls.shape.__code__
-        cls.operands = None if signature.co_flags & VARIADIC else signature.co_argcount - 1
+        if "operands" not in cls.__dict__ and not signature.co_flags & VARIADIC:
+            cls.operands = signature.co_argcount - 1
         if cls.__name__ in Op.registry:
             raise TypeError(
                 f"operator {cls.__name__!r} is registered already, by {Op.registry[cls.__name__].__module__}"
@@ -254,6 +276,11 @@ class Op:
         if not self.onnx or type(self).from_onnx.__func__ is not Op.from_onnx.__func__:  # type: ignore[attr-defined]
             raise UnsupportedError(f"{self.kind} has no form in ONNX")
         return form.apply(self.onnx[0])
+
+    def count_operands(self) -> None:
+        """Set :attr:`operands` to what the attributes make of it."""
+        more = sum([each.more for each in self.varying if each.holds(getattr(self, each.attribute))])
+        object.__setattr__(self, "operands", (type(self).operands or 0) + more)
 
     @property
     def window(self) -> Window | None:

@@ -16,6 +16,7 @@ from costmodel.graph import Op
 from costmodel.hardware import Engine, Hardware, Memory
 from costmodel.importers import layers
 from costmodel.importers.attributes import attributes
+from costmodel.importers.meanings import MEANINGS, entry
 from costmodel.importers.plan import LIMIT, LONGEST, BlockKeys, File, LayerKeys, StoredKeys
 from costmodel.papers import ledger
 from costmodel.place import POLICIES, check, lives, placement
@@ -64,6 +65,20 @@ def operators() -> str:
             [f"`{name}`", given, (cls.__doc__ or "").strip().split("\n\n")[0].replace("\n", " "), ", ".join(cls.onnx)]
         )
     return grid(["operator", "attributes", "equation", "from ONNX's"], rows)
+
+
+def meanings() -> str:
+    """What operators' attributes mean; those that mean the same in one row."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for name, cls in sorted(Op.registry.items()):
+        for key in attributes(cls):
+            found.setdefault(key, {}).setdefault(MEANINGS[entry(cls, key)], []).append(name)
+    rows = [
+        [f"`{key}`", meaning, ", ".join(names)]
+        for key, several in sorted(found.items())
+        for meaning, names in several.items()
+    ]
+    return grid(["attribute", "meaning", "of"], rows)
 
 
 def counted() -> str:
@@ -137,6 +152,7 @@ def page() -> str:
         ("Machine file: each entry of memories", keys(Memory)),
         ("Units", spelled),
         ("Operators", operators()),
+        ("Operators: what their attributes mean", meanings()),
         ("What the standard convention counts", counted()),
     ]
     return INTRODUCTION + "".join(f"\n## {title}\n\n{body}\n" for title, body in sections)

@@ -697,15 +697,43 @@ def test_columns_of_the_environment_hold_in_a_pipe(columns, text):
     assert title == parts(text)[0]
     assert all(len(line) <= columns for line in (*heads, *rows, footer))
     assert len(rows) == 61
-    hidden = rest[0].removeprefix("left out for width: ").split(", ")
+    assert all(len(line) <= columns for line in rest)
+    listed = next(number for number, line in enumerate(rest) if line.startswith("latency"))
+    hidden = " ".join(line.strip() for line in rest[:listed]).removeprefix("left out for width: ").split(", ")
     assert len(hidden) > 2
     shown = words(heads[-1])
     assert {"layer", "total"} <= set(shown)
     # every column is either shown or named as left out
     assert len(shown) + len(hidden) == len(words(parts(text)[1][-1]))
-    assert " ".join(rest[1:]).split() == " ".join(parts(text)[4]).split()  # the same words, wrapped
-    assert all(len(line) <= columns for line in rest[1:])
+    assert " ".join(rest[listed:]).split() == " ".join(parts(text)[4]).split()  # the same words, wrapped
     assert words(footer)[-1] == "100.0%"
+
+
+def test_one_layer_and_one_band_are_said_in_the_singular(tmp_path):
+    (tmp_path / "net.yaml").write_text(
+        "name: net\ninputs: {x: [1, 64, 128, 128]}\nlayers:\n  - {op: Conv, filters: 64, kernel: 3, pads: 1}\n"
+    )
+    shown = ok("profile", str(tmp_path / "net.yaml"), "--hw", "paper-2012", "--place", "tiled")
+    assert "1 layer in 1 fused band of rows;" in shown
+
+
+@pytest.mark.parametrize(
+    ("args", "rows"),
+    [
+        (("compare", "lenet5", "--hw", "paper-2012"), "--csv"),
+        (("memory", "lenet5"), "--json"),
+        (("memory", "lenet5", "--hw", "paper-2012"), "--csv"),
+        (("place", "lenet5", "--hw", "paper-2012", "--place", "reuse"), "--json"),
+        (("parity", "lenet5"), "--json"),
+        (("profile", "lenet5", "--hw", "paper-2012"), "--csv"),
+        (("size", "lenet5", "--hw", "paper-2012", "--target", "latency=1 s"), "--csv"),
+    ],
+)
+def test_a_quiet_command_writes_its_file_and_prints_no_page(args, rows, tmp_path):
+    assert ok(*args, rows, str(tmp_path / "loud"))
+    for quiet in ("-q", "--quiet"):
+        assert ok(*args, quiet, rows, str(tmp_path / "quiet")) == ""
+        assert (tmp_path / "quiet").read_bytes() == (tmp_path / "loud").read_bytes()
 
 
 @pytest.mark.parametrize("name", ["paper-2012", "standard", "hairnet"])

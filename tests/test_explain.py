@@ -7,9 +7,24 @@ from dataclasses import replace
 import pytest
 
 import costmodel
+from costmodel.counting import standard_table
 from costmodel.errors import CostModelError
 from costmodel.graph import Graph, Input
-from costmodel.ops import Add, AveragePool, BatchNorm, Conv, Flatten, Linear, MatMul, MaxPool, Relu, Softmax
+from costmodel.ops import (
+    LSTM,
+    RNN,
+    Add,
+    AveragePool,
+    BatchNorm,
+    Conv,
+    Flatten,
+    LayerNorm,
+    Linear,
+    MatMul,
+    MaxPool,
+    Relu,
+    Softmax,
+)
 from costmodel.report.explain import explain, explain_total, find
 from costmodel.report.term import Term, constant, number
 from costmodel.table import Table
@@ -28,6 +43,12 @@ def mixed():
     )
 
 
+def recurrent():
+    x = Input((5, 2, 4))()
+    each = (LSTM(3, "bidirectional"), RNN(3, "bidirectional", activations=("Tanh", "HardSigmoid")), LayerNorm())
+    return Graph([op(x) for op in each])
+
+
 def worked_out(text):
     """``(128 B + 512 B) / 1 GB/s`` by plain Python."""
 
@@ -41,7 +62,7 @@ def worked_out(text):
 
 
 @pytest.mark.parametrize("overlap", ["none", "layer"])
-@pytest.mark.parametrize("build", [mixed, lambda: costmodel.network("hairnet", dense_head=True)])
+@pytest.mark.parametrize("build", [mixed, recurrent, lambda: costmodel.network("hairnet", dense_head=True)])
 def test_each_figure_follows_from_its_numbers(build, overlap):
     graph = build()
     run = costmodel.cost(graph, "paper-2012", overlap=overlap)
@@ -54,6 +75,20 @@ def test_each_figure_follows_from_its_numbers(build, overlap):
         shown = {figure.quantity: figure for figure in figures}
         assert float(shown["total"].result.split()[0]) == run.layers["total_seconds"][row]
         assert shown["bound by"].result == run.layers["bound"][row]
+
+
+def test_a_layer_of_both_directions_counts_for_each_what_the_reference_says():
+    run = costmodel.cost(recurrent(), "paper-2012")
+    reference = {row["operator"]: row for row in standard_table().rows()}
+    shown = {figure.quantity: figure for figure in explain(run, recurrent(), find(run, recurrent(), "lstm"))}
+    of_one, unit = reference["LSTM"]["operations"], reference["LSTM"]["per"]
+    assert shown["elementwise"].term.symbols == f"LSTM per {unit} * {unit}s"
+    assert shown["elementwise"].term.numbers == f"{of_one} * {5 * 2 * 3 * 2}"
+    shown = {figure.quantity: figure for figure in explain(run, recurrent(), find(run, recurrent(), "layernorm"))}
+    # 7 for each of 5 * 2 * 4 values, 3 for each of 5 * 2 rows of 4
+    assert shown["elementwise"].term.numbers == "7 * 40 + 3 * 10"
+    assert shown["elementwise"].note.endswith(f"; and 3 per {LayerNorm.row}: {LayerNorm.row_why}")
+    assert shown["elementwise"].note == f"LayerNorm: {reference['LayerNorm']['why']}"
 
 
 def test_a_weight_of_one_value_is_explained():

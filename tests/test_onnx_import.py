@@ -701,7 +701,7 @@ def _other_size(draw, x, shape, y):
     if draw(st.booleans()):
         sizes = np.array([*shape[:2], *[draw(st.integers(1, 12)) for _ in "hw"]])
         return [one("Resize", (x, "", "", f"{y}.n"), (y,), **how)], {f"{y}.n": sizes}
-    scales = np.array([1, 1, *[draw(st.sampled_from([0.5, 0.6, 1, 1.5, 2])) for _ in "hw"]], np.float32)
+    scales = np.array([1, 1, *[draw(st.sampled_from([0.5, 0.625, 1, 1.5, 2])) for _ in "hw"]], np.float32)
     return [one("Resize", (x, "", f"{y}.n"), (y,), **how)], {f"{y}.n": scales}
 
 
@@ -1118,15 +1118,31 @@ def test_data_in_other_files_is_never_opened(tmp_path):
     assert (graph.parameters, graph.macs) == (108, 4 * 6 * 6 * 27)
 
 
-def test_without_the_extra_it_is_named():
+def test_values_that_a_node_needs_and_another_file_has_are_named(tmp_path):
+    scales = np.array([1, 1, 2, 2], np.float32)
+    made = model([one("Resize", ("x", "", "s"), mode="nearest")], constants={"s": scales})
+    (tensor,) = made.graph.initializer
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="weights.bin")
+    with pytest.raises(CostModelError, match=r"its input 2 are in the file 'weights\.bin', which is not read"):
+        costmodel.network(saved(tmp_path, made))
+
+
+def test_without_the_extra_it_is_named_unless_there_is_no_file(tmp_path):
     code = (
         "import sys; sys.modules['onnx'] = None\n"
         "import costmodel\n"
-        "try: costmodel.network('model.onnx')\n"
-        "except costmodel.CostModelError as error: print(error)"
+        "for name in ('model.onnx', 'gone.onnx'):\n"
+        "    try: costmodel.network(name)\n"
+        "    except costmodel.CostModelError as error: print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout == "reading ONNX files needs the extra 'onnx': pip install 'costmodel[onnx]'\n"
+    (tmp_path / "model.onnx").touch()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout == (
+        "reading ONNX files needs the extra 'onnx': pip install 'costmodel[onnx]'\n"
+        "gone.onnx: cannot read it: No such file or directory\n"
+    )
 
 
 @pytest.mark.parametrize(

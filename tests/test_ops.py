@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pytest
 
-from costmodel.counting import standard_table
+from costmodel.counting import standard_table, stated
 from costmodel.graph import Op, Shape, Work
 from costmodel.ops import (
     GRU,
@@ -1387,6 +1387,13 @@ def test_the_table_of_the_standard_convention():
 
 def test_operators_that_compute_say_what():
     assert not [name for name, op in Op.registry.items() if bool(op.each.elementwise) != bool(op.why)]
+    assert not [name for name, op in Op.registry.items() if op.per_row.elementwise and not op.row_why]
+
+
+def test_a_bias_is_free_where_it_starts_a_sum_of_products_and_not_where_beta_is_added():
+    free = {name for name, op in Op.registry.items() if "bias starts the sum" in stated(op)}
+    assert {"Conv", "Linear", "CausalConv", "LSTM"} <= free
+    assert not free & {"LayerNorm", "GroupNorm", "InstanceNorm", "TrainingBatchNorm", "Shrink", "MatMul"}
 
 
 def test_a_mean_has_as_many_operations_as_values():

@@ -124,6 +124,16 @@ def test_the_page_adds_up_and_fits(columns):
     assert "no rule:  convnet-burden: none known for Lrn" in done.stdout
 
 
+def test_no_heading_stands_without_what_it_is_of(tmp_path):
+    (tmp_path / "net.yaml").write_text(
+        "name: net\ninputs: {x: [1, 3, 8, 8]}\nlayers:\n  - {op: Conv, filters: 4, kernel: 3, bias: false}\n"
+    )
+    page = run("parity", "net.yaml", "--tool", "flop_counter", cwd=tmp_path).stdout
+    assert "2 FLOPs per MAC" in page  # a statement, but none about an operator
+    assert "what standard counts for these operators" not in page
+    assert "what standard counts for these operators" in run("parity", "lenet5", "--tool", "ptflops").stdout
+
+
 def test_rows_add_up_in_files(tmp_path):
     done = run(
         "parity",

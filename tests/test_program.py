@@ -38,6 +38,13 @@ def number():
 
 def indirectly():
     return raises()
+
+class Long:
+    def __repr__(self):
+        return "Long(\\n" * 100
+
+def three():
+    return Long(), 1, 2
 """
 
 
@@ -113,6 +120,15 @@ def test_code_is_not_overwritten_and_data_runs_no_code(folder):
     assert done.returncode == 2
     assert "a snapshot is data and runs no code" in done.stderr
     assert not (folder / "ran").exists()
+
+
+def test_a_tuple_of_several_inputs_is_told_where_they_belong(folder):
+    with pytest.raises(CostModelError) as error:
+        costmodel.network("model.py:three")
+    assert str(error.value) == (
+        "model.py:three: expected a torch module or (module, example inputs), not a tuple of 3; "
+        "several inputs are a tuple of their own: (module, (x, y))"
+    )
 
 
 def test_a_module_needs_torch(folder, monkeypatch):

@@ -100,7 +100,7 @@ MISFITS = {
     ),
     "slice-stops": (Slice((0, 1), (None,)), [(1, 8)], "needs a start and a stop for each axis of 1x8"),
     "slice-nothing": (Slice((0, 3), (None, 3)), [(1, 8)], "would make an empty map 1x0"),
-    "pad-axes": (Pad((0, 1, 0, 1)), [(1, 8, 4)], "needs 6 pads for 1x8x4, not (0, 1, 0, 1)"),
+    "pad-axes": (Pad((0, 1, 0, 1)), [(1, 8, 4)], "then the end of every axis, not (0, 1, 0, 1)"),
     "shuffle": (ChannelShuffle(3), [(1, 8, 4, 4)], "cannot deal the channels of 1x8x4x4 out to 3 groups"),
     "shuffle-vector": (ChannelShuffle(2), [(8,)], "cannot deal the channels of 8 out to 2 groups"),
     "lrn-vector": (Lrn(), [(3,)], "needs batch x channels, not 3"),

@@ -22,7 +22,8 @@ from costmodel.exporters.layers import compact, encode
 from costmodel.graph import BITS, Graph, Input, Node, Op, Tensor, block
 from costmodel.importers import layers
 from costmodel.importers.attributes import NUMBERS, attributes, form
-from costmodel.importers.plan import KEYS, LIMIT, LONGEST
+from costmodel.importers.meanings import MEANINGS, entry
+from costmodel.importers.plan import KEYS, LIMIT, LONGEST, File
 from costmodel.ops import (
     Add,
     AveragePool,
@@ -750,6 +751,82 @@ def test_a_broken_network_is_neither_valid_nor_read(body):
     error(f"{HEAD}{body}\n")
 
 
+STATED = {case.op: compact(case.op) for case in CASES if not isinstance(case.op, Input)}
+"""Operators with the attributes that each states."""
+
+
+def planned(entry):
+    """Whether the reader takes an entry as it stands there; whether it fits what it reads comes later."""
+    text = f"name: net\ninputs: {{x: [1]}}\nlayers:\n  - {entry}\n"
+    try:
+        document.record(File, document.parse(text, "net.yaml"))
+    except CostModelError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("kind", OPERATORS)
+def test_the_schema_takes_as_many_inputs_as_the_reader(kind):
+    layer = Draft202012Validator({"$ref": f"#/$defs/{kind}", "$defs": NETWORK.schema["$defs"]})
+    bare = Draft202012Validator(NETWORK.schema["$defs"]["bare"])
+    assert planned(kind) == (broken(bare, kind) == [])
+    for own in [own for op, own in STATED.items() if op.kind == kind]:
+        for names in ("", "x", "[x]", *[f"[{', '.join('x' * count)}]" for count in range(2, 8)]):
+            pairs = [("op", kind), *own, *([("inputs", names)] if names else [])]
+            entry = f"{{{', '.join(f'{name}: {value}' for name, value in pairs)}}}"
+            assert planned(entry) == (broken(layer, plain(entry)) == []), entry
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "{op: LSTM, hidden: 4}", "{op: LSTM, hidden: 4, lengths: true}", "{op: GRU, hidden: 4, initial_h: operand}",
+        "{op: LSTM, hidden: 4, initial_h: operand, initial_c: operand, inputs: [a, b, c]}",
+        "{op: Einsum, equation: 'ij,jk->ik', held: [null, [2, 3]]}",
+        "{op: Einsum, equation: 'ij,jk->ik', held: [null]}",
+        "{op: Einsum, equation: 'ij,jk->ik', held: []}",
+        "{op: Einsum, equation: 'ij,jk->ik', held: [], inputs: [a, b]}",
+        "{op: Concat, held: [[1, 2], null]}", "{op: Concat, held: [null, null]}", "{op: Concat, held: [[1, 2]]}",
+        "{op: Concat, held: [null, null], inputs: [a, b]}", "{op: Concat, held: []}", "{op: Concat, inputs: a}",
+        "{op: Gather, held: [[4, 2]]}", "{op: Gather, held: [[4, 2], null]}", "{op: Where}", "Where", "Gather", "Pow",
+        "{op: Where, held: [[2], null, null], inputs: [a, b]}", "{op: Where, held: [[2], null, null]}",
+        "{op: Pow, exponent: 2}", "{op: Pow, held: null}", "{op: Pow, exponent: 2, inputs: [a, b]}",
+        "{op: Add, held: []}",
+        "{op: Attention, mask: true, inputs: [a, b, c]}", "{op: Attention, mask: true, held: [1], inputs: [a, b, c]}",
+        "{op: LinearAttention, heads: 1, key_heads: 1, inner: 1, size: 1, rule: linear, inputs: [a, b, c]}",
+        "{op: LinearAttention, heads: 1, key_heads: 1, inner: 1, size: 1, inputs: [a, b, c]}", "AffineGrid", "LSTM",
+        "{op: CausalConv, kernel: 2, past: true}", "{op: CausalConv, kernel: 2}",
+        "{op: CausalConv, kernel: 2, past: null}",
+    ],
+)  # fmt: skip
+def test_how_many_inputs_a_layer_takes_may_depend_on_its_attributes(entry):
+    entries = Draft202012Validator({"$ref": "#/$defs/entry", "$defs": NETWORK.schema["$defs"]})
+    assert planned(entry) == (broken(entries, plain(entry)) == [])
+
+
+def test_what_an_attribute_means_is_said_where_its_value_is_refused():
+    message = error(f"{HEAD}  - {{op: Pad, pads: 1}}\n")
+    assert "expected a list" in message
+    assert message.endswith(f"; pads: {MEANINGS['Pad.pads']}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "example"),
+    [
+        ("Attention", "takes 3 inputs; name them, such as {op: Attention, inputs: [a, b, c]}"),
+        ("Where", "takes 3 inputs; name them, such as {op: Where, inputs: [a, b, c]}"),
+        ("Concat", "takes any number of inputs; name them, such as {op: Concat, inputs: [a, b]}"),
+        ("{op: CausalConv, kernel: 2, past: true}", "CausalConv takes 2 inputs; name them"),
+        ("{op: CausalConv, kernel: 2, inputs: [image, image]}", "CausalConv takes 1 input, not 2"),
+        ("{op: LinearAttention, heads: 1, key_heads: 1, inner: 1, size: 1}", "takes 5 inputs"),
+        ("TensorScatter", "takes 2 inputs"),
+        ("{op: DeformConv, filters: 1, kernel: 1, mask: true}", "takes 3 inputs"),
+    ],
+)
+def test_a_layer_without_its_inputs_is_told_how_many_it_takes(kind, example):
+    assert example in error(f"{HEAD}  - {kind}\n")
+
+
 MACHINE = """\
 name: toy
 engines:
@@ -799,6 +876,11 @@ def test_the_schema_says_what_each_key_means():
     assert convolution["required"] == ["op", "filters", "kernel"]
     assert convolution["properties"]["stride"]["default"] == 1
     assert schema.network()["$defs"]["Input"]["properties"]["dtype"]["anyOf"][0]["enum"] == list(BITS)
+
+
+def test_every_attribute_of_every_operator_has_a_meaning_and_every_meaning_an_attribute():
+    used = {entry(cls, key) for cls in map(Op.registry.get, [*OPERATORS, "Input"]) for key in attributes(cls)}
+    assert used == set(MEANINGS)
 
 
 # The command line

@@ -17,6 +17,7 @@ from costmodel.cli.options import (
     OverlapOption,
     ParamOption,
     PlaceOption,
+    QuietOption,
     SettingOption,
     ShapeOption,
     SizeOption,
@@ -44,6 +45,7 @@ def compare(
     overlap: OverlapOption = None,
     place: PlaceOption = None,
     csv: CsvOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Networks and machines side by side.
 
@@ -70,7 +72,7 @@ def compare(
     table = side_by_side(runs)
     if csv:
         files.write(csv, formats.to_csv(table))
-    if str(csv) != "-":
+    if not quiet and str(csv) != "-":
         pages.comparison(table)
 
 
@@ -146,6 +148,7 @@ def memory(
     addresses: Annotated[
         Path | None, typer.Option(help="With --hw: write where each tensor lies, and for how long, as CSV.")
     ] = None,
+    quiet: QuietOption = False,
 ) -> None:
     """What a network keeps: maps, filters, a training step, a file; and where it lies.
 
@@ -188,7 +191,7 @@ def memory(
         files.write(csv, formats.to_csv(table))
     if json:
         files.write(json, formats.memory_to_json(kept, table, simulation))
-    if "-" not in {str(csv), str(json), str(plot), str(addresses)}:
+    if not quiet and "-" not in {str(csv), str(json), str(plot), str(addresses)}:
         pages.kept(kept, simulation, table)
         return
     for alert in warnings(simulation) if simulation else ():

@@ -15,6 +15,7 @@ from costmodel.cli.options import (
     OverlapOption,
     ParamOption,
     PlaceOption,
+    QuietOption,
     SettingOption,
     ShapeOption,
     SizeOption,
@@ -82,6 +83,7 @@ def check(
         ),
     ] = None,
     csv: CsvOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Compare today's figures with a snapshot.
 
@@ -96,7 +98,7 @@ def check(
     changes = guard.check(file, rtol or (), limit or ())
     if csv:
         files.write(csv, formats.to_csv(changes))
-    if str(csv) != "-":
+    if not quiet and str(csv) != "-":
         pages.changes(changes, str(file), budgets=bool(limit))
     if len(changes):
         raise typer.Exit(1)

@@ -13,6 +13,7 @@ from costmodel.cli.options import (
     NetworkArgument,
     ParamOption,
     PlaceOption,
+    QuietOption,
     SettingOption,
     ShapeOption,
     SizeOption,
@@ -50,6 +51,7 @@ def run(
     place: PlaceOption = None,
     csv: CsvOption = None,
     json: Annotated[Path | None, typer.Option(help="Write rows and verdict as JSON; - is standard output.")] = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Run a network here, layer by layer, beside its prediction.
 
@@ -85,7 +87,7 @@ def run(
         files.write(csv, formats.to_csv(table))
     if json:
         files.write(json, formats.run_to_json(table, graph.name, threads, repeat, simulation, verdict))
-    if "-" not in {str(csv), str(json)}:
+    if not quiet and "-" not in {str(csv), str(json)}:
         pages.run_measured(table, graph.name, threads, repeat, simulation, verdict)
 
 

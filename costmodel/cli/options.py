@@ -146,4 +146,5 @@ PlaceOption = Annotated[
 SteadyOption = Annotated[
     bool, typer.Option("--steady-state", help="Image follows image, so weights may stay in nearer memories.")
 ]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no table and no summary, only warnings.")]
 CsvOption = Annotated[Path | None, typer.Option("--csv", help="Write the rows as CSV; - is standard output.")]

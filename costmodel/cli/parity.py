@@ -11,6 +11,7 @@ from costmodel.cli.options import (
     CsvOption,
     NetworkArgument,
     ParamOption,
+    QuietOption,
     ShapeOption,
     SizeOption,
     UnknownOption,
@@ -35,6 +36,7 @@ def parity(
     unknown: UnknownOption = None,
     csv: CsvOption = None,
     json: Annotated[Path | None, typer.Option(help="Write numbers and terms as JSON; - is standard output.")] = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Why tools disagree about a network.
 
@@ -50,7 +52,7 @@ def parity(
     wanted = [convention(name) for name in dict.fromkeys((STANDARD.name, *(tool or CONVENTIONS)))]
     distinct({"--csv": csv, "--json": json}, [network])
     graph = graph_of(
-        network, batch, None, param=param, notes="-" in {str(csv), str(json)},
+        network, batch, None, param=param, notes=quiet or "-" in {str(csv), str(json)},
         size=size, classes=classes, width=width, shape=shape, unknown=unknown,
     )  # fmt: skip
     accounts = counted.accounts(graph, wanted)
@@ -58,5 +60,5 @@ def parity(
         files.write(csv, formats.to_csv(counted.table(accounts)))
     if json:
         files.write(json, page.to_json(graph, accounts))
-    if "-" not in {str(csv), str(json)}:
+    if not quiet and "-" not in {str(csv), str(json)}:
         page.parity(graph, accounts)

@@ -14,6 +14,7 @@ from costmodel.cli.options import (
     MachineOption,
     NetworksArgument,
     OverlapOption,
+    QuietOption,
     SettingOption,
     ShapeOption,
     SizeOption,
@@ -56,6 +57,7 @@ def place(
     tiles: Annotated[
         Path | None, typer.Option(help="Write how 'tiled' runs each layer, beside two floors, as CSV.")
     ] = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Placement policies side by side: time, traffic, what must fit, and whether it does.
 
@@ -89,7 +91,7 @@ def place(
         files.write(traffic, formats.to_csv(placements.traffic(runs)))
     if tiles:
         files.write(tiles, formats.to_csv(placements.tiles(runs)))
-    if "-" not in {str(csv), str(json), str(traffic), str(tiles)}:
+    if not quiet and "-" not in {str(csv), str(json), str(traffic), str(tiles)}:
         pages.show_placements(table, machine, remarks, steady_state=steady_state)
         if len(runs) == 1 and chosen == ["tiled"]:
             pages.show_tiles(placements.tiles(runs))

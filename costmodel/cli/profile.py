@@ -18,6 +18,7 @@ from costmodel.cli.options import (
     OverlapOption,
     ParamOption,
     PlaceOption,
+    QuietOption,
     SettingOption,
     ShapeOption,
     SizeOption,
@@ -88,7 +89,7 @@ def profile(
         ),
     ] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the table as Markdown; - is standard output.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no table and no summary, only warnings.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """What each layer of a network costs on a machine.
 

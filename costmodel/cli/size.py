@@ -16,6 +16,7 @@ from costmodel.cli.options import (
     OverlapOption,
     ParamOption,
     PlaceOption,
+    QuietOption,
     SettingOption,
     ShapeOption,
     SizeOption,
@@ -56,6 +57,7 @@ def size_(
     plot: Annotated[
         Path | None, typer.Option(help="Draw the curve: a .svg, .png or .pdf file. Needs the extra 'plot'.")
     ] = None,
+    quiet: QuietOption = False,
 ) -> None:
     """The smallest memory, or the slowest, with which a network reaches a target, and the curve.
 
@@ -88,7 +90,7 @@ def size_(
         from costmodel.report import picture, size_curve
 
         files.write(plot, picture.render(size_curve.draw(curve, needs.network, machine), kind))
-    if "-" not in {str(csv), str(plot)}:
+    if not quiet and "-" not in {str(csv), str(plot)}:
         pages.show_curve(curve, needs.network, machine)
     if curve.found is None:
         raise typer.Exit(1)

@@ -13,6 +13,7 @@ from costmodel.cli.options import (
     DtypeOption,
     NetworksArgument,
     ParamOption,
+    QuietOption,
     SettingOption,
     ShapeOption,
     UnknownOption,
@@ -46,6 +47,7 @@ def verify(
     settings: SettingOption = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32, help="What inputs and weights follow from.")] = 0,
     csv: CsvOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Run a network, and compare it with the model.
 
@@ -86,7 +88,7 @@ def verify(
         runs = together([run(graph, patterns, seed=seed, progress=named(graph.name)) for graph in graphs])
     if csv:
         files.write(csv, formats.to_csv(runs.layers))
-    if str(csv) != "-":
+    if not quiet and str(csv) != "-":
         pages.verified(runs.summary, runs.differences, hw)
     if len(runs.differences):
         raise typer.Exit(1)

@@ -83,19 +83,25 @@ def standard_table() -> Table:
         "macs": ["batch*groups*pixels*filters*reduction" if op.loops is not Op.loops else "" for op in operators],
         "operations": [op.each.elementwise for op in operators],
         "per": [op.unit if op.each.elementwise else "" for op in operators],
-        "why": [op.why for op in operators],
+        "why": [reason(op) for op in operators],
     }
     for kind in Work._fields[1:]:
         data[kind] = [getattr(op.each, kind) for op in operators]
     return Table(COLUMNS, data)
 
 
+def reason(op: type[Op] | Op) -> str:
+    """What the elementwise operations of an operator are, and how many come once per row beside them."""
+    count = op.per_row.elementwise
+    return f"{op.why}; and {count} per {op.row}: {op.row_why}" if count else op.why
+
+
 def stated(op: type[Op]) -> str:
     """What ``standard`` counts for an operator, in words, read off its own declaration."""
     words = ["its MACs" if op.loops is not Op.loops else "no MACs"]
-    if "bias" in {field.name for field in fields(op)}:
+    if op.loops is not Op.loops and "bias" in {field.name for field in fields(op)}:
         words.append("a bias starts the sum and is free")
     if op.each.elementwise:
         several = "s" * (op.each.elementwise > 1)
-        words.append(f"beside MACs {op.each.elementwise} operation{several} per {op.unit}: {op.why}")
+        words.append(f"beside MACs {op.each.elementwise} operation{several} per {op.unit}: {reason(op)}")
     return "; ".join(words)

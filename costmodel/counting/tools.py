@@ -114,7 +114,7 @@ STEPS: Final = Count(
 
 def _states(node: Node) -> int:
     """Values of a recurrent layer's state, at every step, of one direction."""
-    return node.op.units(*node.input_shapes)
+    return node.op.units(*node.input_shapes) // _directions(node)
 
 
 def _directions(node: Node) -> int:

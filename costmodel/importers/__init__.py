@@ -56,5 +56,9 @@ def load(name: str, **options: Any) -> Graph:
     path = Path(name)
     if path.suffix.lower() not in FORMATS:
         raise CostModelError(f"{name}: a network's file ends in one of these; {suggestion(path.suffix, FORMATS)}")
+    try:
+        path.stat()  # before the format's module is asked for, which may need what is not installed
+    except OSError as error:
+        raise CostModelError(f"{path}: cannot read it: {error.strerror}") from None
     format_: Format = importlib.import_module(FORMATS[path.suffix.lower()])
     return format_.load(path, **options)

@@ -13,7 +13,7 @@ import costmodel.ops  # noqa: F401 - the operators register themselves
 from costmodel.document import SHOWN, Item, accepts, key, one_of, record
 from costmodel.errors import CostModelError, suggestion
 from costmodel.graph import BITS, Input, Op, Stored
-from costmodel.importers.attributes import attributes, whole
+from costmodel.importers.attributes import Attribute, attributes, whole
 
 LIMIT: Final = 100_000
 """How many layers a file may stand for, repeats included; a layer of several inputs counts as many times."""
@@ -270,7 +270,8 @@ def _fed(layer: Layer) -> Layer:
     item, kind, takes, inputs = layer.item, layer.op.kind, layer.op.operands, len(layer.inputs or ())
     if not inputs and takes not in (0, 1):
         several = "any number of" if takes is None else takes
-        item.fail(f"{kind} takes {several} inputs; name them, such as {{op: {kind}, inputs: [a, b]}}")
+        example = ", ".join("abcdefgh"[: takes or 2])
+        item.fail(f"{kind} takes {several} inputs; name them, such as {{op: {kind}, inputs: [{example}]}}")
     if inputs and takes not in (None, inputs):
         item.fail(f"{kind} takes {takes} input{'s' * (takes != 1)}, not {inputs}")
     return layer
@@ -285,6 +286,17 @@ def _input(item: Item, name: str) -> Layer:
     return Layer(item, name, made(item, Input, given, ["block"]), (), _home(home) if home else None)
 
 
+def _read(cls: type[Op], attribute: Attribute, item: Item) -> Any:
+    """The value of an attribute; an error says what it means."""
+    try:
+        return attribute.form.read(item)
+    except CostModelError as error:
+        from costmodel.importers.meanings import MEANINGS, entry
+
+        meaning = MEANINGS.get(entry(cls, attribute.key), "")
+        raise CostModelError(f"{error}{f'; {attribute.key}: ' if meaning else ''}{meaning}") from None
+
+
 def made(item: Item, cls: type[Op], given: Mapping[str, Item], others: Sequence[str] = KEYS) -> Op:
     """The operator of a layer, from its attributes."""
     known = attributes(cls)
@@ -294,7 +306,7 @@ def made(item: Item, cls: type[Op], given: Mapping[str, Item], others: Sequence[
     missing = [attribute.key for attribute in known.values() if attribute.required and attribute.key not in given]
     if missing:
         item.fail(f"{cls.kind} needs {' and '.join(map(repr, missing))}; it has {', '.join(map(str, known.values()))}")
-    values: dict[str, Any] = {known[word].field: known[word].form.read(value) for word, value in given.items()}
+    values: dict[str, Any] = {known[word].field: _read(cls, known[word], value) for word, value in given.items()}
     try:
         return cls(**values)
     except CostModelError as error:

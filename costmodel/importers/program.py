@@ -40,6 +40,11 @@ def load(
         if shapes or unknown != "error":
             raise CostModelError(f"{name}: it returns a Graph, to which --shape and --unknown do not apply")
         return made.replay(batch=batch, name=title)
+    if isinstance(made, tuple) and len(made) != 2:
+        raise CostModelError(
+            f"{name}: expected a torch module or (module, example inputs), not a tuple of {len(made)}; "
+            "several inputs are a tuple of their own: (module, (x, y))"
+        )
     from costmodel.importers import torch
 
     module, inputs = made if isinstance(made, tuple) and len(made) == 2 else (made, None)

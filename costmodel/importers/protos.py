@@ -46,7 +46,8 @@ def constant(tensor: TensorProto, network: str) -> Constant:
         raise WiringError(f"constant {tensor.name!r} has the shape {shape}")
     dtype = own(TYPES.get(tensor.data_type, network), network)
     learned = dtype is None or dtype in FRACTIONS
-    return Constant(shape, _Values(tensor), tensor.name, dtype, learned, lowest=partial(_lowest, tensor))
+    file = next((item.value for item in tensor.external_data if item.key == "location"), "")
+    return Constant(shape, _Values(tensor), tensor.name, dtype, learned, lowest=partial(_lowest, tensor), file=file)
 
 
 def _lowest(tensor: TensorProto) -> float | None:

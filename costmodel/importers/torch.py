@@ -75,7 +75,8 @@ def read(
 ) -> Graph:
     """The same, under a name of one's own; a ``batch`` replaces how many images each input has."""
     if not isinstance(module, torch.nn.Module):
-        raise CostModelError(f"{name}: expected a torch module, such as torch.nn.Linear(3, 4), not {module!r:.80}")
+        given, *_ = repr(module).splitlines() or [""]
+        raise CostModelError(f"{name}: expected a torch module, such as torch.nn.Linear(3, 4), not {given[:80]}")
     if unknown not in UNKNOWN:
         raise CostModelError(f"{name}: unknown must be one of {', '.join(UNKNOWN)}, not {unknown!r}")
     reader = Reader(name, module, _exported(name, module, inputs, keywords), skip=unknown == "skip")

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
-from costmodel.graph import Loops, Op, Reach, Shape, Tensor, Type, Weight, Work, dims
+from costmodel.graph import Loops, Op, Reach, Shape, Tensor, Type, Varying, Weight, Work, dims
 from costmodel.ops.checks import broadcast, positive
 from costmodel.ops.layout import Concat, Reshape, Transpose
 from costmodel.ops.onnx import Constant, OnnxForm, OnnxNode
@@ -53,6 +53,8 @@ class Attention(Op):
     scale: float | None = None
 
     onnx: ClassVar[tuple[str, ...]] = ("Attention", "com.microsoft.MultiHeadAttention")
+    operands: ClassVar[int | None] = 3
+    varying: ClassVar[tuple[Varying, ...]] = (Varying("mask", 1, (True,)), Varying("held", -1))
     each: ClassVar[Work] = Work(multiply=1, special=1, add=1, divide=1)
     unit: ClassVar[str] = "score"
     why: ClassVar[str] = "by the scale; exp, add to the sum, divide by the sum; with a mask, add it"
@@ -61,7 +63,7 @@ class Attention(Op):
         positive(self, heads=self.heads, key_heads=self.key_heads)
         if self.held is not None and not self.mask:
             raise WiringError(f"{self.kind}: held {self.held} is the shape of a mask, but there is none")
-        object.__setattr__(self, "operands", 4 if self.mask and self.held is None else 3)
+        self.count_operands()
         if self.mask:
             object.__setattr__(self, "each", self.each.plus(Work(add=1)))
 
@@ -196,13 +198,15 @@ class RotaryEmbedding(Op):
     held: Shape | None = None
 
     onnx: ClassVar[tuple[str, ...]] = ("RotaryEmbedding",)
+    operands: ClassVar[int | None] = 3
+    varying: ClassVar[tuple[Varying, ...]] = (Varying("held", -2), Varying("positions", 1, (True,)))
     each: ClassVar[Work] = Work(multiply=2, add=1)
     unit: ClassVar[str] = "rotated element"
     why: ClassVar[str] = "multiply by the cosine, the other of the pair by the sine, add both"
 
     def __post_init__(self) -> None:
         positive(self, heads=self.heads, rotated=self.rotated)
-        object.__setattr__(self, "operands", 1 + 2 * (self.held is None) + self.positions)
+        self.count_operands()
 
     def sizes(self, x: Shape) -> tuple[int, int, int, int, int]:
         """Shape -> (N, H, L, E, R), checked."""

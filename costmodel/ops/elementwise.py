@@ -8,7 +8,7 @@ from typing import ClassVar, Final, Self, TypeVar
 
 from costmodel.arrays import Array, np
 from costmodel.errors import WiringError
-from costmodel.graph import Op, Shape, Tensor, Type, Weight, Work
+from costmodel.graph import Op, Shape, Tensor, Type, Varying, Weight, Work
 from costmodel.ops.checks import broadcast, integers, whole_numbers
 from costmodel.ops.held import Several, held_by
 from costmodel.ops.layout import Cast
@@ -31,11 +31,13 @@ class Pair(Op, abstract=True):
 
     weight: ClassVar[str] = "constant"
     """What the weight is called."""
+    operands: ClassVar[int | None] = 2
+    varying: ClassVar[tuple[Varying, ...]] = (Varying("held", -1),)
 
     def __post_init__(self) -> None:
         if self.held is not None:
             integers(self, "held", self.held, least=1)
-        object.__setattr__(self, "operands", 2 if self.held is None else 1)
+        self.count_operands()
 
     def __repr__(self) -> str:
         values = [(field, getattr(self, field.name)) for field in fields(self)]
@@ -411,6 +413,7 @@ class Pow(Binary):
     exponent: float | None = None
 
     onnx: ClassVar[tuple[str, ...]] = ("Pow",)
+    varying: ClassVar[tuple[Varying, ...]] = (*Binary.varying, Varying("exponent", -1))
     function: ClassVar[str] = "power"
     each: ClassVar[Work] = Work(special=1)
     why: ClassVar[str] = "power; a square is one multiplication, a cube two"
@@ -421,7 +424,6 @@ class Pow(Binary):
             return
         if self.held is not None:
             raise WiringError(f"{self.kind}: exponent {self.exponent} is stated, so that nothing can be held")
-        object.__setattr__(self, "operands", 1)
         object.__setattr__(self, "each", PRODUCTS.get(self.exponent, self.each))
 
     def shape(self, *inputs: Shape) -> Shape:

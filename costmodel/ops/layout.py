@@ -307,7 +307,8 @@ class Pad(Op):
         """Shape -> the padded shape."""
         rank = len(x)
         if len(self.pads) != 2 * rank:
-            raise WiringError(f"needs {2 * rank} pads for {dims(x)}, not {self.pads}")
+            both = f"{2 * rank} pads for {dims(x)}, the begin of every axis and then the end of every axis"
+            raise WiringError(f"needs {both}, not {self.pads}")
         return tuple(sum(sizes) for sizes in zip(x, self.pads[:rank], self.pads[rank:], strict=True))
 
     def reach(self, *inputs: Shape) -> Reach:  # noqa: ARG002

@@ -11,7 +11,7 @@ from costmodel.ops.checks import along, axes_of, axis_of, channels_and_spatial, 
 from costmodel.ops.elementwise import Add, Mul
 from costmodel.ops.layout import Reshape
 from costmodel.ops.onnx import Constant, OnnxForm, OnnxNode
-from costmodel.ops.order import ROOT, SQUARES, WHY, norm, of_order
+from costmodel.ops.order import ROOT, ROOT_WHY, SQUARES, WHY, norm, of_order
 from costmodel.ops.patches import along_channels
 
 
@@ -90,6 +90,9 @@ class Norm(Op, abstract=True):
     each: ClassVar[Work] = Work(add=4, multiply=3)
     per_row: ClassVar[Work] = Work(add=-1, multiply=2, divide=1, special=1)
     why: ClassVar[str] = "add to the sum, subtract mean, square, add to the sum, by 1/sigma, by gamma, add beta"
+    row_why: ClassVar[str] = (
+        "add epsilon, root, 1 by it; for both sums a multiplication by 1/size takes the place of the first addition"
+    )
 
     def __post_init__(self) -> None:
         lacking = Work(multiply=-int(not self.scale), add=-int(not getattr(self, "bias", True)))
@@ -130,6 +133,8 @@ class OfLastAxes(Norm, abstract=True):
     """A norm over the axes from ``axis`` on, of which gamma and beta have the shape."""
 
     axis: int
+
+    row: ClassVar[str] = "normalised row"
 
     def shape(self, x: Shape) -> Shape:
         """Any shape -> the same."""
@@ -209,6 +214,9 @@ class RMSNorm(OfLastAxes):
     each: ClassVar[Work] = Work(add=1, multiply=3)
     per_row: ClassVar[Work] = Work(multiply=1, divide=1, special=1)
     why: ClassVar[str] = "square, add to the sum, by 1/root, by gamma"
+    row_why: ClassVar[str] = (
+        "add epsilon, root, 1 by it; a multiplication by 1/size takes the place of the first addition"
+    )
 
     def run(self, x: Array, gamma: Array | None = None) -> Array:
         """With the root of each row's mean square."""
@@ -240,6 +248,8 @@ class MeanVarianceNorm(Op):
     each: ClassVar[Work] = Work(add=3, multiply=2)
     per_row: ClassVar[Work] = Norm.per_row
     why: ClassVar[str] = "add to the sum, subtract mean, square, add to the sum, by 1/sigma"
+    row: ClassVar[str] = "normalised row"
+    row_why: ClassVar[str] = Norm.row_why
 
     def __post_init__(self) -> None:
         integers(self, "axes", self.axes)
@@ -289,6 +299,8 @@ class LpNorm(Op):
     each: ClassVar[Work] = SQUARES.plus(Work(divide=1))
     per_row: ClassVar[Work] = ROOT
     why: ClassVar[str] = f"divide by the norm; for it {WHY}"
+    row: ClassVar[str] = "sum"
+    row_why: ClassVar[str] = ROOT_WHY
 
     def __post_init__(self) -> None:
         of_order(self, self.p, Work(divide=1))
@@ -334,6 +346,7 @@ class GroupNorm(Norm):
     bias: bool = True
 
     onnx: ClassVar[tuple[str, ...]] = ("GroupNormalization",)
+    row: ClassVar[str] = "image's group"
 
     def __post_init__(self) -> None:
         positive(self, groups=self.groups)
@@ -383,6 +396,7 @@ class InstanceNorm(Norm):
     bias: bool = True
 
     onnx: ClassVar[tuple[str, ...]] = ("InstanceNormalization",)
+    row: ClassVar[str] = "image's channel"
 
     def shape(self, x: Shape) -> Shape:
         """N x C x spatial -> the same."""
@@ -429,6 +443,8 @@ class TrainingBatchNorm(Norm):
     epsilon: float = 1e-5
     scale: bool = True
     bias: bool = True
+
+    row: ClassVar[str] = "channel"
 
     def shape(self, x: Shape) -> Shape:
         """N x C x any -> the same."""
@@ -593,7 +609,9 @@ class LogSoftmax(Distribution):
     onnx: ClassVar[tuple[str, ...]] = ("LogSoftmax",)
     each: ClassVar[Work] = Work(special=1, add=2)
     per_row: ClassVar[Work] = Work(special=1)
-    why: ClassVar[str] = "exp, add to the sum, subtract its log; for each sum a log"
+    why: ClassVar[str] = "exp, add to the sum, subtract its log"
+    row: ClassVar[str] = "sum"
+    row_why: ClassVar[str] = "log"
 
     def rows(self, x: Shape) -> int:
         """Sums."""

@@ -51,6 +51,8 @@ class Constant(NamedTuple):
     """Whether it stands for fractions of the network's type, which a scale makes of what is stored."""
     lowest: Callable[[], float | None] = lambda: None
     """Its least value, None where that is not known; asked for only where it may be a mask."""
+    file: str = ""
+    """Where its values are, if that is another file, which is not read."""
 
     @property
     def elements(self) -> int:
@@ -195,7 +197,9 @@ class OnnxNode:
             return None
         values = None if isinstance(operand, Tensor) else operand.read()
         if values is None:
-            raise UnsupportedError(f"the values of its input {index} are not known from the file")
+            other = operand.file if isinstance(operand, Constant) else ""
+            where = f"in the file {other!r}, which is not read" if other else "not known from the file"
+            raise UnsupportedError(f"the values of its input {index} are {where}")
         return values
 
     def integers(self, index: int, attribute: str = "") -> tuple[int, ...] | None:

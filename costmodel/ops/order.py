@@ -12,7 +12,9 @@ SQUARES: Final = Work(multiply=1, add=1)
 ROOT: Final = Work(special=1)
 """The work per sum of a norm of order 2."""
 
-WHY: Final = "square, or with p = 1 compare with 0, add to the sum; for each sum a root, with p = 1 none"
+WHY: Final = "square, or with p = 1 compare with 0, add to the sum"
+
+ROOT_WHY: Final = "root; with p = 1 none"
 
 
 def of_order(op: Op, p: int, beside: Work = NO_WORK) -> None:

@@ -9,7 +9,7 @@ from costmodel.errors import UnsupportedError, WiringError
 from costmodel.graph import Op, Reach, Shape, Tensor, Type, Work
 from costmodel.ops.checks import channels_and_spatial
 from costmodel.ops.onnx import OnnxForm, OnnxNode
-from costmodel.ops.order import ROOT, SQUARES, WHY, norm, of_order
+from costmodel.ops.order import ROOT, ROOT_WHY, SQUARES, WHY, norm, of_order
 from costmodel.ops.patches import patches
 from costmodel.ops.windowed import Axes, Windowed
 
@@ -188,6 +188,7 @@ class LpPool(Pool):
     each: ClassVar[Work] = SQUARES
     per_row: ClassVar[Work] = ROOT
     why: ClassVar[str] = WHY
+    row_why: ClassVar[str] = ROOT_WHY
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -272,6 +273,7 @@ class GlobalLpPool(Global):
     each: ClassVar[Work] = SQUARES
     per_row: ClassVar[Work] = ROOT
     why: ClassVar[str] = WHY
+    row_why: ClassVar[str] = ROOT_WHY
 
     def __post_init__(self) -> None:
         of_order(self, self.p)

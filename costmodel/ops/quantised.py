@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final
 
 from costmodel.arrays import Array, np, numpy_type
 from costmodel.errors import UnsupportedError, WiringError
-from costmodel.graph import Loops, Op, Shape, Tensor, Type, Weight, Work, dims
+from costmodel.graph import Loops, Op, Shape, Tensor, Type, Varying, Weight, Work, dims
 from costmodel.ops.checks import axis_of, broadcast, channels_and_spatial
 from costmodel.ops.convolution import Conv
 from costmodel.ops.linear import MatMul
@@ -246,8 +246,10 @@ class DynamicQuantizeLinear(Op):
     unit: ClassVar[str] = "element"
     why: ClassVar[str] = (
         "compare with the smallest and the largest so far; divide by the scale, round, add the zero point, compare "
-        "with both ends; once: the range, divided by 255; the smallest by the scale, rounded, compared with both ends"
+        "with both ends"
     )
+    row: ClassVar[str] = "map"
+    row_why: ClassVar[str] = "the range, divided by 255; the smallest by the scale, rounded, compared with both ends"
 
     def shape(self, x: Shape) -> Shape:
         """Any -> the same."""
@@ -300,7 +302,9 @@ class QLinearConv(Conv):
     onnx: ClassVar[tuple[str, ...]] = ("QLinearConv",)
     each: ClassVar[Work] = REQUANTISE
     per_row: ClassVar[Work] = Work(add=1)
-    why: ClassVar[str] = f"{WHY}; subtract the zero point from each input element"
+    why: ClassVar[str] = WHY
+    row: ClassVar[str] = "input element"
+    row_why: ClassVar[str] = "subtract the zero point"
 
     def __post_init__(self) -> None:
         _whole(self, dtype=self.dtype, x_dtype=self.x_dtype, weight_dtype=self.weight_dtype)
@@ -389,6 +393,8 @@ class ConvInteger(Conv):
     weight_zero_point: bool = False
 
     onnx: ClassVar[tuple[str, ...]] = ("ConvInteger",)
+    operands: ClassVar[int | None] = 1
+    varying: ClassVar[tuple[Varying, ...]] = (Varying("x_zero_point", 1, ("operand",)),)
     each: ClassVar[Work] = Work(add=1)
     unit: ClassVar[str] = "input element"
     why: ClassVar[str] = "subtract the zero point, if there is one"
@@ -399,7 +405,7 @@ class ConvInteger(Conv):
             wrong = "it has no bias" if self.bias else f"x_zero_point must be one of {', '.join(ZEROS)}"
             raise WiringError(f"{self.kind}: {wrong}")
         super().__post_init__()
-        object.__setattr__(self, "operands", 2 if self.x_zero_point == "operand" else 1)
+        self.count_operands()
 
     def types(self, x: Type, zero: Type = None) -> tuple[Type, ...]:  # noqa: ARG002
         """Whole numbers -> their sums."""
@@ -481,6 +487,7 @@ class MatMulInteger(MatMul):
     b_zero_point: bool = False
 
     onnx: ClassVar[tuple[str, ...]] = ("MatMulInteger",)
+    varying: ClassVar[tuple[Varying, ...]] = (*MatMul.varying, Varying("a_zero_point", 1, ("operand",)))
     each: ClassVar[Work] = Work(add=1)
     unit: ClassVar[str] = "element that flows and has a zero point"
     why: ClassVar[str] = "subtract the zero point"
@@ -490,7 +497,6 @@ class MatMulInteger(MatMul):
         if self.a_zero_point not in ZEROS:
             raise WiringError(f"{self.kind}: a_zero_point must be one of {', '.join(ZEROS)}, not {self.a_zero_point!r}")
         super().__post_init__()
-        object.__setattr__(self, "operands", (1 if self.held else 2) + (self.a_zero_point == "operand"))
 
     def maps(self, inputs: Sequence[Any]) -> Sequence[Any]:
         """The operands without the zero point that flows."""
@@ -579,7 +585,9 @@ class QLinearMatMul(MatMul):
     onnx: ClassVar[tuple[str, ...]] = ("QLinearMatMul",)
     each: ClassVar[Work] = REQUANTISE
     per_row: ClassVar[Work] = Work(add=1)
-    why: ClassVar[str] = f"{WHY}; subtract the zero point from each element that flows"
+    why: ClassVar[str] = WHY
+    row: ClassVar[str] = "flowing element"
+    row_why: ClassVar[str] = "subtract the zero point"
 
     def __post_init__(self) -> None:
         _whole(self, dtype=self.dtype, a_dtype=self.a_dtype, b_dtype=self.b_dtype)
@@ -747,9 +755,10 @@ class QLinearGlobalAveragePool(Op):
     each: ClassVar[Work] = Work(add=1)
     per_row: ClassVar[Work] = Work(add=2, multiply=1, compare=2)
     unit: ClassVar[str] = "input element"
-    why: ClassVar[str] = (
-        "add to the sum; once per mean, in the place of the first addition: subtract the zero point, multiply by the "
-        "quotient of the scales and the size, round, add the zero point, compare with both ends"
+    why: ClassVar[str] = "add to the sum"
+    row_why: ClassVar[str] = (
+        "in the place of the first addition: subtract the zero point, multiply by the quotient of the scales and the "
+        "size, round, add the zero point, compare with both ends"
     )
 
     def __post_init__(self) -> None:

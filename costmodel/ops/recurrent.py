@@ -13,6 +13,7 @@ read once for all steps. With ``lengths`` the number of steps of each sequence i
 and the state stays, while the cost is that of all T steps.
 """
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,7 +21,7 @@ from typing import Any, ClassVar, Final
 
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError, suggestion
-from costmodel.graph import NO_WORK, Loops, Op, Shape, Tensor, Type, Weight, Work, dims
+from costmodel.graph import NO_WORK, Loops, Op, Shape, Tensor, Type, Varying, Weight, Work, dims
 from costmodel.ops.activation import Elu, HardSigmoid, LeakyRelu, Relu, Sigmoid, Softplus, Tanh
 from costmodel.ops.checks import positive
 from costmodel.ops.onnx import Constant, OnnxForm, OnnxNode
@@ -36,6 +37,10 @@ FUNCTIONS: Final[Mapping[str, tuple[type[Op], tuple[float, ...]]]] = {
     "Relu": (Relu, ()), "Sigmoid": (Sigmoid, ()), "Softplus": (Softplus, ()), "Tanh": (Tanh, ()),
 }  # fmt: skip
 """The activations that are known by ONNX's names, each with its usual alpha and beta, if it has these."""
+
+
+MORE: Final = "; with clip 2 comparisons more for each activation"
+"""What every recurrent layer may do besides, in words."""
 
 
 def per_value(functions: Iterable[Op | type[Op]], uses: Sequence[int], beside: Work) -> Work:
@@ -72,7 +77,11 @@ class Recurrent(Op, abstract=True):
     """How often each of these is taken for a value of the state."""
     beside: ClassVar[Work] = NO_WORK
     """What else is done for a value of the state."""
-    unit: ClassVar[str] = "step's state value"
+    unit: ClassVar[str] = "step's and direction's state value"
+    row: ClassVar[str] = "step's state value"
+    row_why: ClassVar[str] = "what the other direction's activations do more"
+    operands: ClassVar[int | None] = 1
+    varying: ClassVar[tuple[Varying, ...]] = (Varying("lengths", 1, (True,)), Varying("initial_h", 1, ("operand",)))
 
     def __post_init__(self) -> None:
         positive(self, hidden=self.hidden)
@@ -93,12 +102,12 @@ class Recurrent(Op, abstract=True):
         uses, beside = self.tally()
         if self.clip is not None:
             beside = beside.plus(Work(compare=2 * sum(uses)))
-        each = NO_WORK
-        for functions in self.functions:
-            each = each.plus(per_value(functions, uses, beside))
-        object.__setattr__(self, "each", each)
+        first, *others = [per_value(functions, uses, beside) for functions in self.functions]
+        object.__setattr__(self, "each", first)
+        for other in others:
+            object.__setattr__(self, "per_row", Work(*map(operator.sub, other, first)))
         object.__setattr__(self, "steps_first", not self.batch_first)
-        object.__setattr__(self, "operands", 1 + self.lengths + [*self.sources.values()].count("operand"))
+        self.count_operands()
 
     @property
     def results(self) -> tuple[str, ...]:
@@ -200,7 +209,11 @@ class Recurrent(Op, abstract=True):
         return Loops(n, len(self.steps), t, self.products * self.hidden, c + self.hidden)
 
     def units(self, *inputs: Shape) -> int:
-        """Values of the state, at every step; :attr:`each` is for all directions."""
+        """Values of the state, at every step of every direction."""
+        return self.rows(*inputs) * len(self.steps)
+
+    def rows(self, *inputs: Shape) -> int:
+        """Values of one direction's state, at every step."""
         x, *_ = inputs
         t, n, _ = self.sizes(x)
         return t * n * self.hidden
@@ -350,7 +363,7 @@ class RNN(Recurrent):
 
     onnx: ClassVar[tuple[str, ...]] = ("RNN",)
     each: ClassVar[Work] = per_value([Tanh], (1,), NO_WORK)
-    why: ClassVar[str] = "tanh"
+    why: ClassVar[str] = f"tanh{MORE}"
 
     def step(
         self,
@@ -383,7 +396,10 @@ class GRU(Recurrent):
     uses: ClassVar[tuple[int, ...]] = (2, 1)
     beside: ClassVar[Work] = Work(add=2, multiply=3)
     each: ClassVar[Work] = per_value([Sigmoid, Tanh], uses, beside)
-    why: ClassVar[str] = "2 sigmoids, tanh, multiply by r, subtract z from 1, multiply by both, add"
+    why: ClassVar[str] = (
+        "2 sigmoids, tanh, multiply by r, subtract z from 1, multiply by both, add; "
+        f"with linear_before_reset an addition more{MORE}"
+    )
 
     def tally(self) -> tuple[tuple[int, ...], Work]:
         """Behind the product the reset gate's own is added to what comes of x."""
@@ -433,11 +449,15 @@ class LSTM(Recurrent):
     onnx: ClassVar[tuple[str, ...]] = ("LSTM",)
     gates: ClassVar[int] = 4
     states: ClassVar[tuple[str, ...]] = ("h", "c")
+    varying: ClassVar[tuple[Varying, ...]] = (*Recurrent.varying, Varying("initial_c", 1, ("operand",)))
     usual: ClassVar[tuple[str, ...]] = ("Sigmoid", "Tanh", "Tanh")
     uses: ClassVar[tuple[int, ...]] = (3, 1, 1)
     beside: ClassVar[Work] = Work(add=1, multiply=3)
     each: ClassVar[Work] = per_value([Sigmoid, Tanh, Tanh], uses, beside)
-    why: ClassVar[str] = "3 sigmoids, 2 tanh, multiply c by f and g by i, add, multiply by o"
+    why: ClassVar[str] = (
+        "3 sigmoids, 2 tanh, multiply c by f and g by i, add, multiply by o; with peepholes a multiplication and an "
+        f"addition more for each gate; with input_forget a subtraction in the place of a sigmoid{MORE}"
+    )
 
     @property
     def products(self) -> int:

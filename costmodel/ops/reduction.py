@@ -152,7 +152,8 @@ class ReduceL2(Reduce):
     onnx: ClassVar[tuple[str, ...]] = ("ReduceL2",)
     each: ClassVar[Work] = Work(multiply=1, add=1)
     per_row: ClassVar[Work] = Work(special=1)
-    why: ClassVar[str] = "square, add to the sum; for each sum a square root"
+    why: ClassVar[str] = "square, add to the sum"
+    row_why: ClassVar[str] = "root"
 
     def reduced(self, x: Array, axis: tuple[int, ...], *, keepdims: bool) -> Array:
         """The root of the sum of squares."""
@@ -177,7 +178,8 @@ class ReduceLogSum(Reduce):
     onnx: ClassVar[tuple[str, ...]] = ("ReduceLogSum",)
     each: ClassVar[Work] = Work(add=1)
     per_row: ClassVar[Work] = Work(special=1)
-    why: ClassVar[str] = "add to the sum; for each sum a log"
+    why: ClassVar[str] = "add to the sum"
+    row_why: ClassVar[str] = "log"
 
     def reduced(self, x: Array, axis: tuple[int, ...], *, keepdims: bool) -> Array:
         """The log of the sum."""
@@ -193,7 +195,8 @@ class ReduceLogSumExp(Reduce):
     onnx: ClassVar[tuple[str, ...]] = ("ReduceLogSumExp",)
     each: ClassVar[Work] = Work(special=1, add=1)
     per_row: ClassVar[Work] = Work(special=1)
-    why: ClassVar[str] = "exp, add to the sum; for each sum a log"
+    why: ClassVar[str] = "exp, add to the sum"
+    row_why: ClassVar[str] = "log"
 
     def reduced(self, x: Array, axis: tuple[int, ...], *, keepdims: bool) -> Array:
         """The largest value is subtracted first, so that no power overflows."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from costmodel.arrays import Array, np, numpy_type
 from costmodel.errors import UnsupportedError, WiringError
-from costmodel.graph import FRACTIONS, Op, Reach, Shape, Tensor, Type, Work, dims, known_type
+from costmodel.graph import FRACTIONS, Op, Reach, Shape, Tensor, Type, Varying, Work, dims, known_type
 from costmodel.ops.checks import along, axis_of, positive
 from costmodel.ops.held import Several, held_by
 from costmodel.ops.indexing import whole
@@ -204,11 +204,14 @@ class TensorScatter(Op):
     circular: bool = False
 
     onnx: ClassVar[tuple[str, ...]] = ("TensorScatter",)
+    operands: ClassVar[int | None] = 2
+    varying: ClassVar[tuple[Varying, ...]] = (Varying("placed", 1, (True,)),)
+
+    def __post_init__(self) -> None:
+        self.count_operands()
 
     def shape(self, *inputs: Shape) -> Shape:
         """Shapes of past, update and first -> that of past."""
-        if len(inputs) != 2 + self.placed:
-            raise WiringError(f"takes {2 + self.placed} inputs, not {len(inputs)}")
         past, update, *first = inputs
         axis = axis_of(self.axis, past)
         shorter = len(update) == len(past) and update[axis] <= past[axis]

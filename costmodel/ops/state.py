@@ -6,7 +6,7 @@ from typing import ClassVar, Final
 
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
-from costmodel.graph import Loops, Op, Shape, Tensor, Weight, Work, dims
+from costmodel.graph import Loops, Op, Shape, Tensor, Varying, Weight, Work, dims
 from costmodel.ops.activation import Silu
 from costmodel.ops.checks import positive
 from costmodel.ops.onnx import OnnxForm, OnnxNode
@@ -26,9 +26,12 @@ class CausalConv(Op):
     silu: bool = False
 
     onnx: ClassVar[tuple[str, ...]] = ("CausalConvWithState",)
+    operands: ClassVar[int | None] = 1
+    varying: ClassVar[tuple[Varying, ...]] = (Varying("past", 1, (True,)),)
 
     def __post_init__(self) -> None:
         positive(self, kernel=self.kernel)
+        self.count_operands()
         if self.kernel == 1:
             raise WiringError("CausalConv: kernel must be at least 2, else there is no state")
         if self.silu:
@@ -42,8 +45,6 @@ class CausalConv(Op):
 
     def shape(self, *inputs: Shape) -> Shape:
         """N x C x T, and perhaps N x C x (kernel - 1) -> N x C x T."""
-        if len(inputs) != 1 + self.past:
-            raise WiringError(f"takes {1 + self.past} inputs, not {len(inputs)}")
         x, *past = inputs
         if len(x) != 3 or any(shape != (*x[:2], self.kernel - 1) for shape in past):
             raise WiringError(f"needs batch x channels x length, and {self.kernel - 1} of these before, not {dims(x)}")
@@ -115,6 +116,12 @@ class LinearAttention(Op):
     each_key: bool = False
 
     onnx: ClassVar[tuple[str, ...]] = ("LinearAttention",)
+    operands: ClassVar[int | None] = 3
+    varying: ClassVar[tuple[Varying, ...]] = (
+        Varying("past", 1, (True,)),
+        Varying("rule", 1, ("gated", "gated_delta")),
+        Varying("rule", 1, ("delta", "gated_delta")),
+    )
     each: ClassVar[Work] = Work(multiply=1)
     unit: ClassVar[str] = "token and key head"
     why: ClassVar[str] = (
@@ -127,6 +134,7 @@ class LinearAttention(Op):
             raise WiringError(f"LinearAttention: rule must be one of {', '.join(RULES)}, not {self.rule!r}")
         if self.heads % self.key_heads:
             raise WiringError(f"LinearAttention: {self.key_heads} key heads do not divide {self.heads} heads")
+        self.count_operands()
         work = Work(multiply=self.heads // self.key_heads * self.size)
         if self.gated:
             work = work.plus(Work(special=self.inner if self.each_key else 1, multiply=self.inner * self.size))
@@ -146,9 +154,6 @@ class LinearAttention(Op):
 
     def shapes(self, *inputs: Shape) -> tuple[Shape, ...]:
         """Shapes of the operands -> that of the output and of the state."""
-        wanted = 3 + self.past + self.gated + self.delta
-        if len(inputs) != wanted:
-            raise WiringError(f"takes {wanted} inputs, not {len(inputs)}")
         q, k, v, *more = inputs
         if len(q) != 3:
             raise WiringError(f"needs batch x length x (heads * {self.inner}), not {dims(q)}")

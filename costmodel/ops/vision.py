@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final
 
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
-from costmodel.graph import NO_WORK, Loops, Op, Shape, Tensor, Type, Window, Work, dims
+from costmodel.graph import NO_WORK, Loops, Op, Shape, Tensor, Type, Varying, Window, Work, dims
 from costmodel.ops.checks import channels_and_spatial, integers, positive
 from costmodel.ops.convolution import Conv
 from costmodel.ops.indexing import whole
@@ -257,6 +257,8 @@ class DeformConv(Conv):
     mask: bool = False
 
     onnx: ClassVar[tuple[str, ...]] = ("DeformConv",)
+    operands: ClassVar[int | None] = 2
+    varying: ClassVar[tuple[Varying, ...]] = (Varying("mask", 1, (True,)),)
     formed: ClassVar[bool] = False
     each: ClassVar[Work] = Work(multiply=4, add=4)
     unit: ClassVar[str] = "element under the window"
@@ -265,13 +267,12 @@ class DeformConv(Conv):
     def __post_init__(self) -> None:
         super().__post_init__()
         positive(self, offset_groups=self.offset_groups)
+        self.count_operands()
         if self.mask:
             object.__setattr__(self, "each", Work(multiply=5, add=4))
 
     def shape(self, *inputs: Shape) -> Shape:
         """N x C x H x W, offsets and perhaps a mask -> N x M x positions."""
-        if len(inputs) != 2 + self.mask:
-            raise WiringError(f"takes {2 + self.mask} inputs, not {len(inputs)}")
         x, *beside = inputs
         n, m, *positions = super().shape(x)
         if len(x) != 4 or x[1] % self.offset_groups:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from costmodel.counting import reason
 from costmodel.errors import CostModelError, suggestion
 from costmodel.fuse import Kernel, fuse
 from costmodel.graph import Graph, Loops, Node, Window
@@ -272,11 +273,11 @@ def _work(simulation: Simulation, kernel: Kernel, row: int) -> Iterator[Figure]:
         if each:
             units = node.op.units(*node.input_shapes)
             parts.append(number(f"{node.op.kind} per {node.op.unit}", each) * number(f"{node.op.unit}s", units))
-            notes.append(f"{node.op.kind}: {node.op.why}")
+            notes.append(f"{node.op.kind}: {reason(node.op)}")
         beside = node.op.per_row.elementwise
         if beside:
             rows = node.op.rows(*node.input_shapes)
-            parts.append(number(f"{node.op.kind} per row", beside) * number("rows", rows))
+            parts.append(number(f"{node.op.kind} per {node.op.row}", beside) * number(f"{node.op.row}s", rows))
     if parts:
         yield _checked("elementwise", total(parts), layers["elementwise"][row], "OP", "; ".join(notes))
     amount = constant(2) * number("MACs", layers["macs"][row]) + number("elementwise", layers["elementwise"][row])

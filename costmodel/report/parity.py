@@ -49,10 +49,10 @@ def parity(graph: Graph, accounts: Sequence[Account]) -> None:
     cells, wrong = _statements(accounts)
     if cells.rows:
         table, hidden = layout(cells, drop=STATEMENT, marked=wrong, available=room())
-        lines += [(), *table, *left_out(hidden), (), plain("what standard counts for these operators", "bold")]
-        lines += _paragraphs(
-            sorted({(term.operator, term.standard) for made in accounts for term in made.terms[1:] if term.operator})
-        )
+        lines += [(), *table, *left_out(hidden)]
+    operators = {(term.operator, term.standard) for made in accounts for term in made.terms[1:] if term.operator}
+    if operators:
+        lines += [(), plain("what standard counts for these operators", "bold"), *_paragraphs(sorted(operators))]
     show([*lines, *_remarks(accounts), *_paragraphs([("warning:", note) for note in graph.notes], "yellow")])
 
 

@@ -165,8 +165,10 @@ def page(table: Table, drop: Mapping[str, int]) -> list[Line]:
 
 
 def left_out(hidden: Sequence[str]) -> list[Line]:
-    """One line that names the columns which did not fit; none if all did."""
-    return [plain(f"left out for width: {', '.join(hidden)}", "dim")] if hidden else []
+    """A sentence that names the columns which did not fit; none if all did."""
+    heading = "left out for width: "
+    lines = paragraph(heading, ", ".join(hidden), indent=len(heading)) if hidden else []
+    return [[Span(span.text, "dim") for span in line] for line in lines]
 
 
 def run(

@@ -54,10 +54,12 @@ def bound(simulation: Simulation) -> str:
 def in_parts(plan: "Plan") -> str:
     """How many layers run how, and what crosses for them."""
     ways = [(kind, [run for run in plan.runs if run.kind == kind]) for kind in ("band", "tiles", "whole")]
-    words = {"band": "in {} fused bands of rows", "tiles": "in tiles", "whole": "on whole maps"}
-    counts = [
-        f"{sum(len(run.layers) for run in runs)} layers {words[kind].format(len(runs))}" for kind, runs in ways if runs
-    ]
+    counts = []
+    for kind, runs in ways:
+        count = sum(len(run.layers) for run in runs)
+        bands = f"in {len(runs)} fused band{'s' * (len(runs) != 1)} of rows"
+        words = {"band": bands, "tiles": "in tiles", "whole": "on whole maps"}
+        counts += [f"{count} layer{'s' * (count != 1)} {words[kind]}"] if runs else []
     alone = human(sum(plan.table["alone_bytes"]), "B")
     crossing = f"{human(plan.external_bytes, 'B')} cross; {alone} if each layer ran alone"
     return f"{', '.join(counts)}; {crossing}; {human(plan.compulsory_bytes, 'B')} with every byte once"
