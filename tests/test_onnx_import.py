@@ -909,6 +909,70 @@ def test_layers_have_unique_names(tmp_path):
     assert graph.nodes["deep.n"].block == "deep"
 
 
+# Constants in other forms, and of other types
+
+
+def tied(dtype, *form, constants=()):
+    """A table of 1000 x 64 in another form, of which rows are taken and which is the matrix of the last layer too."""
+    nodes = [*form, one("Gather", ("form", "x"), ("h",)), one("Transpose", ("form",), ("t",), perm=[1, 0]),
+             one("MatMul", ("h", "t"))]  # fmt: skip
+    return model(nodes, (2, 7), {"w": np.ones((1000, 64), dtype), **dict(constants)}, dtype=TensorProto.INT64)
+
+
+@pytest.mark.parametrize(
+    ("made", "bits"),
+    [
+        (tied("f4", one("Identity", ("w",), ("form",))), 32),
+        (tied("f2", one("Cast", ("w",), ("form",), to=TensorProto.FLOAT)), 32),
+        (tied("f2", one("Cast", ("w",), ("c",), to=TensorProto.FLOAT), one("Neg", ("c",), ("form",))), 32),
+        (tied("i1", one("DequantizeLinear", ("w", "s"), ("form",)), constants={"s": np.float32(0.1)}), 8),
+        (tied("f4", one("Mul", ("w", "v"), ("form",)), constants={"v": np.ones((1000, 1), "f4")}), 32),
+    ],
+    ids=["identity", "cast", "negative of a cast", "scaled", "product"],
+)  # fmt: skip
+def test_what_several_read_in_another_form_counts_once(tmp_path, made, bits):
+    layers = profile(costmodel.network(saved(tmp_path, made))).layers
+    assert layers.total("parameters") == 1000 * 64
+    assert layers["weight_bytes"][-1] == 1000 * 64 * bits // 8
+    assert layers.total("output_bytes") == 2 * 7 * (64 + 1000) * 4
+
+
+@pytest.mark.parametrize(("number", "bits"), [(2, 8), (3, 8), (17, 8), (19, 8), (21, 4), (22, 4), (23, 4)])
+def test_weights_are_kept_in_few_bits_until_they_are_scaled(tmp_path, number, bits):
+    nodes = [one("DequantizeLinear", ("w", "s"), ("d",), axis=0, block_size=16), one("MatMul", ("x", "d"))]
+    made = model(nodes, (2, 64), {"s": np.ones((4, 32), np.float32)}, opset=25)
+    made.graph.initializer.add(name="w", data_type=number, dims=[64, 32], raw_data=bytes(64 * 32 * bits // 8))
+    graph = costmodel.network(saved(tmp_path, made))
+    layers = profile(graph).layers
+    assert (graph.dtype, layers.total("weight_bytes")) == ("float32", 64 * 32 * bits // 8)
+    assert layers.total("output_bytes") == 2 * 32 * 4
+    assert graph.notes == ("not counted: 128 scales and zero points of weights that are dequantized ahead",)
+
+
+@pytest.mark.parametrize(
+    ("node", "operand", "held", "learned"),
+    [
+        (("Gather", ("a", "x")), (TensorProto.INT64, (200,)), {"a": np.ones(1000, np.int64)}, 0),
+        (("Gather", ("a", "x")), (TensorProto.INT64, (200,)), {"a": np.ones((1000, 64), np.uint8)}, 64000),
+        (("GatherND", ("a", "x")), (TensorProto.INT64, (200, 1)), {"a": np.ones(1000, np.int64)}, 0),
+        (("GatherElements", ("a", "x")), (TensorProto.INT64, (200,)), {"a": np.ones(1000, np.int32)}, 0),
+        (("Where", ("x", "a", "b")), (TensorProto.BOOL, (10,)), dict.fromkeys("ab", np.ones(10, np.int64)), 0),
+    ],
+)  # fmt: skip
+def test_a_constant_gives_its_type_to_what_is_taken_of_it(tmp_path, node, operand, held, learned):
+    kind, inputs = node
+    dtype, sizes = operand
+    made = model([one(kind, inputs)], sizes, {**held, "other": np.ones(10**6, np.float32)}, dtype=dtype)
+    path = saved(tmp_path, made)
+    graph = costmodel.network(path)
+    assert graph.outputs[0].dtype == held["a"].dtype.name  # ONNX: the result has the type of the data
+    assert graph.parameters == learned
+    for suffix in (".yaml", ".onnx"):
+        again = tmp_path / f"again{suffix}"
+        again.write_bytes(exporters.format_of(again).encode(graph))
+        assert profile(costmodel.network(str(again))).tensors == profile(graph).tensors
+
+
 # Open dimensions
 
 

@@ -154,6 +154,8 @@ class Reader:
         self.skipped: Final[Counter[str]] = Counter()
         self.unfolded: Final[Counter[str]] = Counter()
         """Operators that onnx itself said what they stand for."""
+        self.scales = 0
+        """Scales and zero points of weights that are dequantized ahead of any image."""
         self.behind = 0
         self.nodes_so_far = len(model.graph.node)
         self.sizes: dict[str, list[int | str]] = {}
@@ -308,6 +310,8 @@ class Reader:
                 scope.body.named(name, value) if isinstance(value, Constant) and _is_new(value, kind) else value
                 for name, value in zip(outputs, made, strict=False)
             ]
+            if kind == "DequantizeLinear" and isinstance(made[0], Constant):
+                self.scales += sum([each.elements for each in operands[1:] if isinstance(each, Constant)])
         for name, value in zip(outputs, made, strict=False):
             if name in scope.own:
                 raise WiringError(f"makes {name!r}, which is there already")
@@ -452,6 +456,8 @@ class Reader:
         if not wanted:
             raise CostModelError(f"{self.path}: none of its outputs follows from its inputs")
         notes = [*left_out(self.skipped, self.behind), *unfolded(self.unfolded)]
+        if self.scales:
+            notes.append(f"not counted: {self.scales} scales and zero points of weights that are dequantized ahead")
         return Graph(list(dict.fromkeys(wanted)), title, dtype=self.dtype, notes=notes, sources=self.sources)
 
 

@@ -7,7 +7,7 @@ from math import prod
 from typing import ClassVar, Final, Self, TypeVar
 
 from costmodel.arrays import Array, np
-from costmodel.errors import WiringError
+from costmodel.errors import UnsupportedError, WiringError
 from costmodel.graph import Op, Shape, Tensor, Type, Varying, Weight, Work
 from costmodel.ops.checks import broadcast, integers, whole_numbers
 from costmodel.ops.held import Several, held_by
@@ -447,7 +447,9 @@ class Pow(Binary):
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
         """One number as the exponent is stated, where the file tells it."""
-        exponent = node.operand(1)
+        base, exponent = node.operand(0), node.operand(1)
+        if isinstance(base, Constant) and isinstance(exponent, Tensor) and base.values_dtype != exponent.dtype:
+            raise UnsupportedError("a constant base of another element type than the exponent's is not supported")
         if isinstance(exponent, Constant) and exponent.elements == 1:
             values = exponent.read()
             if values is not None:

@@ -6,7 +6,7 @@ from math import prod
 from typing import Any, ClassVar
 
 from costmodel.errors import WiringError
-from costmodel.graph import Op, Shape, Type, Weight
+from costmodel.graph import FRACTIONS, NARROW, Op, Shape, Type, Weight, known_type
 from costmodel.ops.checks import integers
 from costmodel.ops.onnx import Constant, OnnxForm, OnnxNode
 
@@ -15,7 +15,7 @@ class Several(Op, abstract=True):
     """An operator on several operands; ``held`` has the shape of each that is a weight, and None for one that flows.
 
     Without ``held`` all of them flow. A weight of several values is learned, unless it is in ``fixed``; a single number
-    is a buffer.
+    is a buffer. Where no operand of its type flows, the result has the ``dtype`` that some operators state of a weight.
     """
 
     held: tuple[Shape | None, ...]
@@ -26,6 +26,8 @@ class Several(Op, abstract=True):
     """Of these, the ones of an element type of their own, which are never learned: conditions and indices."""
 
     def __post_init__(self) -> None:
+        if (dtype := getattr(self, "dtype", None)) is not None:
+            known_type(dtype)
         for shape in self.held:
             if shape is not None:
                 integers(self, "held", shape, least=1)
@@ -73,16 +75,18 @@ class Several(Op, abstract=True):
             for name, shape in zip(self.names, self.held or (None,) * len(self.names), strict=True)
             if shape is None
         ]
-        return super().types(*[dtype for name, dtype in zip(flowing, inputs, strict=True) if name not in self.fixed])
+        alike = [dtype for name, dtype in zip(flowing, inputs, strict=True) if name not in self.fixed]
+        return super().types(*alike) if alike else (getattr(self, "dtype", None),)
 
     def weights(self, *inputs: Shape) -> tuple[Weight, ...]:  # noqa: ARG002
         """The weights, in the order of their places."""
+        dtype = getattr(self, "dtype", None)
         return tuple(
             [
                 Weight(
                     name,
                     shape,
-                    "parameter" if prod(shape) > 1 and name not in self.fixed else "buffer",
+                    "parameter" if prod(shape) > 1 and name not in self.fixed and learnable(dtype) else "buffer",
                     self.fixed.get(name),
                 )
                 for place, shape in enumerate(self.held)
@@ -94,6 +98,17 @@ class Several(Op, abstract=True):
         """The names of the operands and the weights in ONNX, each in its place."""
         given, weights = iter(form.operands), iter(form.weights)
         return tuple([next(given if shape is None else weights) for shape in self.held or [None] * len(form.operands)])
+
+
+def learnable(dtype: Type) -> bool:
+    """Whether several values of an element type may be learned: fractions, and what stands for them in fewer bits."""
+    return dtype is None or dtype in FRACTIONS or dtype in NARROW
+
+
+def values_dtype(node: OnnxNode, *places: int) -> Type:
+    """The element type of what constants in these places stand for, None for the network's or where none is."""
+    held = [operand for place in places if isinstance(operand := node.operand(place), Constant)]
+    return held[0].values_dtype if held else None
 
 
 def held_by(node: OnnxNode, count: int | None = None) -> tuple[Shape | None, ...]:

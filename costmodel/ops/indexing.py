@@ -10,9 +10,9 @@ from typing import ClassVar, Final
 
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
-from costmodel.graph import NO_WORK, Op, Reach, Shape, Tensor, Type, Weight, Work, dims
+from costmodel.graph import NO_WORK, Op, Reach, Shape, Tensor, Type, Weight, Work, dims, known_type
 from costmodel.ops.checks import axis_of, broadcast, positive
-from costmodel.ops.held import Several, held_by
+from costmodel.ops.held import Several, held_by, learnable, values_dtype
 from costmodel.ops.layout import Reshape, Slice
 from costmodel.ops.onnx import Constant, OnnxForm, OnnxNode
 
@@ -31,9 +31,12 @@ class Embedding(Op):
 
     count: int
     features: int
+    dtype: Type = None
 
     def __post_init__(self) -> None:
         positive(self, count=self.count, features=self.features)
+        if self.dtype is not None:
+            known_type(self.dtype)
 
     def shape(self, x: Shape) -> Shape:
         """Any -> any x M."""
@@ -48,12 +51,12 @@ class Embedding(Op):
         return "copy"
 
     def types(self, x: Type) -> tuple[Type, ...]:  # noqa: ARG002
-        """Numbers of rows -> the network's type."""
-        return (None,)
+        """Numbers of rows -> the table's type."""
+        return (self.dtype,)
 
     def weights(self, x: Shape) -> tuple[Weight, ...]:  # noqa: ARG002
         """w: rows x M."""
-        return (Weight("weight", (self.count, self.features)),)
+        return (Weight("weight", (self.count, self.features), "parameter" if learnable(self.dtype) else "buffer"),)
 
     def run(self, x: Array, weight: Array) -> Array:
         """The rows by their numbers."""
@@ -73,6 +76,7 @@ class Gather(Several):
 
     axis: int = 0
     held: tuple[Shape | None, ...] = ()
+    dtype: Type = None
 
     names: ClassVar[tuple[str, ...]] = ("data", "indices")
     fixed: ClassVar[Mapping[str, str]] = {"indices": "int64"}
@@ -105,7 +109,7 @@ class Gather(Several):
             raise WiringError("takes 2 inputs")
         axis = node.axis(0, len(x.shape))
         if isinstance(x, Constant) and isinstance(indices, Tensor) and len(x.shape) == 2 and axis == 0:
-            return node.apply(Embedding(*x.shape), indices)
+            return node.apply(Embedding(*x.shape, x.values_dtype), indices)
         known = indices.read() if isinstance(indices, Constant) else None
         if isinstance(x, Tensor) and known is not None:
             places = [int(place) for place in known.reshape(-1)]
@@ -117,7 +121,7 @@ class Gather(Several):
                 if known.ndim:
                     return (taken,)
                 return node.apply(Reshape((*x.shape[:axis], *x.shape[axis + 1 :])), taken, part="reshape")
-        return node.apply(cls(int(node.get("axis", 0)), held_by(node, 2)))
+        return node.apply(cls(int(node.get("axis", 0)), held_by(node, 2), values_dtype(node, 0)))
 
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
         """Along the axis."""
@@ -133,6 +137,7 @@ class GatherElements(Several):
 
     axis: int = 0
     held: tuple[Shape | None, ...] = ()
+    dtype: Type = None
 
     names: ClassVar[tuple[str, ...]] = ("data", "indices")
     fixed: ClassVar[Mapping[str, str]] = {"indices": "int64"}
@@ -158,7 +163,7 @@ class GatherElements(Several):
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
         """Of its operands constants are weights."""
-        return node.apply(cls(int(node.get("axis", 0)), held_by(node, 2)))
+        return node.apply(cls(int(node.get("axis", 0)), held_by(node, 2), values_dtype(node, 0)))
 
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
         """Along the axis."""
@@ -175,6 +180,7 @@ class GatherND(Several):
 
     batch: int = 0
     held: tuple[Shape | None, ...] = ()
+    dtype: Type = None
 
     names: ClassVar[tuple[str, ...]] = ("data", "indices")
     fixed: ClassVar[Mapping[str, str]] = {"indices": "int64"}
@@ -209,7 +215,7 @@ class GatherND(Several):
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
         """With its ``batch_dims``."""
-        return node.apply(cls(int(node.get("batch_dims", 0)), held_by(node, 2)))
+        return node.apply(cls(int(node.get("batch_dims", 0)), held_by(node, 2), values_dtype(node, 0)))
 
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
         """With the batch's axes."""
@@ -361,6 +367,7 @@ class Where(Several):
     """y = a where the condition is not 0, else b; the three shapes broadcast."""
 
     held: tuple[Shape | None, ...] = ()
+    dtype: Type = None
 
     names: ClassVar[tuple[str, ...]] = ("condition", "chosen", "other")
     fixed: ClassVar[Mapping[str, str]] = {"condition": "bool"}
@@ -386,7 +393,7 @@ class Where(Several):
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
         """Of its operands constants are weights."""
-        return node.apply(cls(held_by(node, 3)))
+        return node.apply(cls(held_by(node, 3), values_dtype(node, 1, 2)))
 
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
         """Of its operands."""

@@ -60,6 +60,11 @@ class Constant(NamedTuple):
         return prod(self.shape)
 
     @property
+    def values_dtype(self) -> Type:
+        """The element type of what it stands for, None for the network's."""
+        return None if self.scaled else self.dtype
+
+    @property
     def is_mask(self) -> bool:
         """Whether some of its values keep what they are added to out of a softmax."""
         lowest = self.lowest()
@@ -122,8 +127,8 @@ class OnnxNode:
     def _stored(self, op: Op, operands: tuple[Tensor, ...]) -> dict[str, Stored]:
         """How an operator's weights are stored: in the types of these constants, and shared as these are."""
         constants = [operand for operand in self.inputs if isinstance(operand, Constant)]
-        typed = any([operand.dtype for operand in (*constants, *operands)])
-        if not typed and not any(constant.whole or constant.name in self.common for constant in constants):
+        typed = any(tensor.dtype for tensor in operands)
+        if not typed and not any(each.dtype or each.whole or each.name in self.common for each in constants):
             return {}
         stored = {}
         try:
