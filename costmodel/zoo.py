@@ -18,6 +18,9 @@ PACKAGE: Final = "costmodel.architectures"
 SMALL: Final = 32
 """Below this size most windows of most networks lie in the padding."""
 
+DEEPEST: Final = 1024
+"""How many blocks a network may be built of where that is a parameter."""
+
 _REGISTRY: Final[dict[str, "Architecture"]] = {}
 
 
@@ -103,6 +106,8 @@ class Architecture:
         if read is None or (wanted is not bool and not 0 < read < math.inf):
             kind = {int: "a positive integer", float: "a positive number", bool: "true or false"}[wanted]
             raise CostModelError(f"network {self.name!r}: {name} must be {kind}, not {value!r}")
+        if name == "depth" and read > DEEPEST:
+            raise CostModelError(f"network {self.name!r}: {name} must be at most {DEEPEST}, not {value!r}")
         return read
 
 

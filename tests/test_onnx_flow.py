@@ -16,6 +16,7 @@ from costmodel.errors import CostModelError
 from costmodel.execute import execute
 from costmodel.graph import Op, Source
 from costmodel.importers import onnx as importer
+from costmodel.importers import sequences
 
 
 def saved(folder, made, name="model.onnx"):
@@ -709,11 +710,23 @@ SEQUENCE = {
     "too many": ("w = Expand(h, much)\n y = SplitToSequence<axis = 0, keepdims = 0>(w)", "more than 150000 nodes"),
     "far too many": ("w = Expand(h, more)\n y = SplitToSequence<axis = 0>(w)", "more than 150000 nodes"),
     "size": ("y = SplitToSequence<axis = 1>(x, none)", "cannot split 6 into parts of 0"),
+    "grows": (
+        "".join(
+            [
+                f"{name} = SequenceInsert({'s' if name == 'q0' else f'q{number - 1}'}, x)\n "
+                for number in range(4)
+                for name in [f"q{number}"]
+            ]
+        )
+        + "y = ConcatFromSequence<axis = 0>(q3)",
+        r"node 'q3' \(SequenceInsert\): changes a sequence of 5; at most 4",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", SEQUENCE)
-def test_a_wrong_sequence_is_refused(name, tmp_path):
+def test_a_wrong_sequence_is_refused(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(sequences, "LONGEST", 4)
     nodes, message = SEQUENCE[name]
     made = text(f"net (float[2, 6] x) => (y) {{ h = Relu(x)\n s = SequenceConstruct(x, h)\n {nodes} }}")
     values = {"five": 5, "none": 0, "parts": [5, 5], "much": [10**6, 2, 6], "more": [10**12, 2, 6]}

@@ -63,6 +63,18 @@ def test_cells_have_four_digits_and_their_unit():
     assert cells(rows()).rows[3][2:6] == ["0 B", "0 B", "0", "0 s"]
 
 
+def test_a_long_text_is_shown_without_its_middle():
+    columns = (Column("layer", str, "", "name"), Column("input_shape", str, "", "shapes"))
+    table = Table.of(columns, [("concat", ", ".join(["1x3x8x8"] * 8000)), ("relu", "1x3x8x8")])
+    (_, cell), short = cells(table).rows
+    assert len(cell) == 100
+    assert cell.startswith("1x3x8x8, 1x3x8x8, ")
+    assert "..." in cell
+    assert cell.endswith(", 1x3x8x8")
+    assert short == ["relu", "1x3x8x8"]
+    assert to_csv(table).count("1x3x8x8") == 8001
+
+
 def test_heads_leave_the_unit_to_the_cells():
     assert cells(rows()).heads == ["layer", "kernel\nheight", "input", "live", "macs", "total", "bound", "share"]
 

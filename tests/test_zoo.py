@@ -344,3 +344,9 @@ def test_a_parameter_without_a_usable_default_is_refused(registry):
 )
 def test_width_scales_channels_to_a_whole_number(channels, width, count):
     assert scaled(channels, width) == count
+
+
+def test_no_network_is_built_deeper_than_any_is():
+    assert len(zoo.get("mixer_b_16")(depth=13).nodes) > len(zoo.get("mixer_b_16")().nodes)
+    with pytest.raises(CostModelError, match=r"network 'vit_b_16': depth must be at most 1024, not '1000000000'"):
+        zoo.get("vit_b_16")(depth="1000000000")

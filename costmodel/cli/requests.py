@@ -32,7 +32,8 @@ _FILE: Final[ContextVar[str]] = ContextVar("file", default="")
 
 def message(error: CostModelError) -> str:
     """What an error says, with the network's file in front if it is not named: some come up long after it was read."""
-    return str(error) if _FILE.get() in str(error) else f"{_FILE.get()}: {error}"
+    file = _FILE.get()
+    return str(error) if file in str(error) or str(Path(file)) in str(error) else f"{file}: {error}"
 
 
 def graph_of(

@@ -13,11 +13,20 @@ from costmodel.importers.scopes import Call, Items, Value
 from costmodel.ops.onnx import checked_axis
 
 
+LONGEST: Final = 4096
+"""Of how many a sequence may be that grows or shrinks one by one, since each time is another sequence."""
+
+
 def _items(call: Call) -> tuple[Value, ...]:
     sequence = call.operand(0)
     if not isinstance(sequence, Items):
         raise WiringError("its input 0 is not a sequence")
     return sequence.operands
+
+
+def _changeable(items: Sequence[Value]) -> None:
+    if len(items) > LONGEST:
+        raise WiringError(f"changes a sequence of {len(items)}; at most {LONGEST}")
 
 
 def _place(call: Call, index: int, count: int, usual: int) -> int:
@@ -38,6 +47,7 @@ def _at(call: Call) -> Value:
 def _insert(call: Call) -> Value:
     items = _items(call)
     place = _place(call, 2, len(items) + 1, len(items))
+    _changeable(items)
     return Items((*items[:place], call.operand(1), *items[place:]))
 
 
@@ -46,6 +56,7 @@ def _erase(call: Call) -> Value:
     place = _place(call, 1, len(items), len(items) - 1)
     if not items:
         raise WiringError("cannot erase anything of an empty sequence")
+    _changeable(items)
     return Items((*items[:place], *items[place + 1 :]))
 
 

@@ -1,12 +1,15 @@
 """Table -> cells as people read them: four digits and a prefix, a bar for shares, a footer that adds up."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from costmodel.table import Column, Table
 from costmodel.units import human
 
-BAR_WIDTH = 10
+BAR_WIDTH: Final = 10
+
+WIDEST: Final = 100
+"""Characters of a text in a cell, so that one layer of many inputs does not make every row as long."""
 
 
 class Cells(NamedTuple):
@@ -49,6 +52,14 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join([c if c.isprintable() else "?" for c in text])
 
 
+def shortened(text: str, most: int) -> str:
+    """A long text without its middle."""
+    if len(text) <= most:
+        return text
+    kept = most - len("...")
+    return f"{text[: kept - kept // 2]}...{text[len(text) - kept // 2 :]}"
+
+
 def _sums(table: Table, columns: Sequence[Column], label: str, bar: str) -> list[str]:
     line = [_cell(column, table.total(column.name), 0.0, bar) if column.total else "" for column in columns]
     return line if columns[0].total else [label, *line[1:]]
@@ -64,7 +75,7 @@ def _cell(column: Column, value: Any, widest: float, bar: str) -> str:
     if column.name == "share":
         return f"{value:6.1%} {bar * round(BAR_WIDTH * value / widest) if widest else ''}".rstrip()
     if column.dtype is str:
-        return printable(value)
+        return printable(shortened(value, WIDEST))
     if column.dtype is bool:
         return "yes" if value else ""
     if value == 0 and not column.unit and not column.total:
