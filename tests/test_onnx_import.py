@@ -1100,6 +1100,22 @@ def test_an_unknown_operator_is_left_out_on_request(tmp_path):
     assert graph.replay(dtype="int8").notes == graph.notes
 
 
+@pytest.mark.parametrize(
+    ("given", "behind"),
+    [
+        ({}, [(1, 3, 4, 4)]),
+        ({"batch": 5}, [(5, 3, 4, 4)]),
+        ({"shape": "x=2x3x8x8"}, [(2, 3, 4, 4)]),
+        ({"shape": "x=2x3x9x9"}, []),
+    ],
+)
+def test_declared_shapes_hold_for_the_sizes_that_open_dimensions_have(tmp_path, given, behind):
+    nodes = [one("Relu", outputs=("a",)), one("Strange", ("a",), ("b",)), one("Relu", ("b",))]
+    inner = [helper.make_tensor_value_info("b", TensorProto.FLOAT, ("N", 3, 4, 4))]
+    graph = costmodel.network(saved(tmp_path, model(nodes, ("N", 3, 8, 8), value_info=inner)), unknown="skip", **given)
+    assert [node.outputs[0].shape for node in graph.nodes.values() if node.op.kind == "Opaque"] == behind
+
+
 def test_what_is_behind_an_unknown_shape_is_left_out_too(tmp_path):
     graph = costmodel.network(saved(tmp_path, skipping(False)), unknown="skip")
     assert [node.op.kind for node in graph.nodes.values()] == ["Input", "Relu"]

@@ -12,7 +12,6 @@ from costmodel.importers.folding import known
 from costmodel.importers.scopes import Call, Items, Value
 from costmodel.ops.onnx import checked_axis
 
-
 LONGEST: Final = 4096
 """Of how many a sequence may be that grows or shrinks one by one, since each time is another sequence."""
 
