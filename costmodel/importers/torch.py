@@ -22,11 +22,13 @@ from costmodel.arrays import Array, np
 from costmodel.errors import CostModelError, UnsupportedError, WiringError, suggestion
 from costmodel.graph import BITS, Graph, Input, Shape, Tensor, Type, dims
 from costmodel.importers.calls import (
+    ALIASES,
     CALLS,
     CHOOSING,
     COMPARING,
     CONSTANT,
     KEEPS_BUFFERS,
+    OF_VECTORS,
     PROMOTING,
     UNCHANGED,
     ZEROS,
@@ -258,7 +260,8 @@ class Reader:
             return None
         fixed = [source for source in node.all_input_nodes if self._outside(source)]
         flows = bool(_flowing(taken)) and kind not in CONSTANT
-        if not flows and not (fixed and kind in CALLS and CALLS[kind] not in UNCHANGED and self._learned(taken)):
+        layer = kind in CALLS and kind not in OF_VECTORS and CALLS[kind] not in UNCHANGED
+        if not flows and not (fixed and layer and self._learned(taken)):
             return self._constants(node, taken, shapes)
         if late := self.memory.read_later(node):
             raise UnsupportedError(f"it writes into a part of a map that {late} reads later")
@@ -323,7 +326,9 @@ class Reader:
     def _constants(self, node: Any, taken: Any, shapes: Sequence[Shape]) -> Any:
         """What is made of constants: learned values under another shape or by a function stay as many as they are."""
         learned, makes = self._learned(taken), sum(map(prod, shapes))
-        sizes = {value.name: value.elements for value in learned}
+        sizes: dict[str, int] = {}
+        for value in learned:  # of several that follow from a parameter the largest
+            sizes[value.name] = max(value.elements, sizes.get(value.name, 0))
         if learned and makes > sum(sizes.values()):
             return self._spread(node, learned[0], shapes[0])
         name = max(sizes, key=lambda each: sizes[each], default="")
@@ -460,7 +465,7 @@ def kind_of(node: Any) -> str:
         return str(node.target)
     library, _, name = schema.name.partition("::")
     own = name if name.endswith("__") else name.removesuffix("_")
-    return own if library == "aten" else f"{library}::{own}"
+    return ALIASES.get(own, own) if library == "aten" else f"{library}::{own}"
 
 
 def _schema(node: Any) -> Any:
