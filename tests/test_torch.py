@@ -12,8 +12,10 @@ from torch.nn import functional  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 import costmodel  # noqa: E402
+from costmodel.counting.tools import CONVENTIONS  # noqa: E402
 from costmodel.errors import CostModelError  # noqa: E402
 from costmodel.execute import execute  # noqa: E402
+from costmodel.parity import accounts  # noqa: E402
 from costmodel.profile import profile  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -418,6 +420,22 @@ def test_recurrent_layers_that_run_again_have_their_weights_once(sequences):
     assert graph.parameters == sum(weight.numel() for weight in module.parameters())
     assert graph.parameters == profile(graph).layers.total("parameters")
     assert graph.macs == sequences * 12 * 6 * (4 * 2 * 2 * 3 + 3)
+
+
+def test_what_flop_counter_counts_on_the_cpu_is_remarked():
+    fast = torch.backends.mha.get_fastpath_enabled()
+    try:
+        torch.backends.mha.set_fastpath_enabled(True)
+        encoder = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True).eval()
+        for module, operator in ((nn.LSTM(3, 4), "LSTM"), (encoder, "Attention"), (nn.GRU(3, 4), None)):
+            x = torch.zeros(2, 5, 16 if module is encoder else 3)
+            graph = costmodel.from_torch(module, x)
+            (made,) = accounts(graph, [CONVENTIONS["flop_counter"]])
+            printed = flops(module, x), flops(module.to("meta"), x.to("meta"))
+            assert made.number == printed[1]
+            assert list(made.remarks) == [operator] * (printed[0] != printed[1])
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def test_projections_are_refused():
