@@ -557,6 +557,11 @@ COMPOSED = [
     (lambda x: functional.pixel_shuffle(x.reshape(1, 2, 4, 3, 4), 2), []),
     (lambda x: functional.max_unpool1d(*functional.max_pool1d(x[:, :1], 2, return_indices=True), 2)[:1], []),
     (lambda x: functional.adaptive_max_pool1d(x, 4, return_indices=True)[0], []),
+    (lambda x: functional.adaptive_avg_pool2d(x[:, :, :1, None], 3), []), (lambda x: x[0].T.exp(), []),
+    (lambda x: functional.avg_pool2d(x, 2, divisor_override=3), [4 / 3]),
+    (lambda x: functional.threshold(x, 0.5, 20), [0.5, 20]), (functional.rrelu, []),
+    (lambda x: functional.pairwise_distance(x, x.square()), [1e-6]),
+    (lambda x: functional.pairwise_distance(x, x.square(), p=1), [1e-6]),
 ]  # fmt: skip
 
 
@@ -629,6 +634,104 @@ def test_a_weight_with_a_spectral_norm_is_a_weight(norm):
     assert graph.parameters == sum(weight.numel() for weight in module.parameters())
     assert [node.op.kind for node in graph.nodes.values()] == ["Input", "Conv"]
     assert graph.macs == 2 * 7 * 8 * 4 * 3
+
+
+class Masked(nn.Module):
+    """Weights of which a mask keeps a part, and a layer whose map is learned."""
+
+    def __init__(self):
+        super().__init__()
+        self.kernel = nn.Parameter(torch.zeros(6, 4, 3, 3))
+        self.matrix = nn.Linear(6, 5)
+        self.register_buffer("mask", torch.ones(6, 4, 3, 3))
+        self.register_buffer("below", torch.ones(5, 6).tril())
+
+    def forward(self, x):
+        y = functional.conv2d(x, self.kernel * self.mask, padding=1).mean((2, 3))
+        return functional.linear(y, self.matrix.weight * self.below, self.matrix.bias)
+
+
+def test_weights_under_a_mask_are_weights():
+    module, x = Masked().eval(), torch.zeros(2, 4, 5, 7)
+    graph = costmodel.from_torch(module, x)
+    assert graph.parameters == sum(weight.numel() for weight in module.parameters())
+    assert 2 * graph.macs == flops(module, x)
+    assert [node.op.kind for node in graph.nodes.values() if node.weights] == ["Conv", "Linear"]
+
+
+class Queries(nn.Module):
+    """A decoder that reads learned queries, the same for all images, as DETR and Perceiver do."""
+
+    def __init__(self):
+        super().__init__()
+        self.queries = nn.Embedding(4, 8)
+        self.norm = nn.LayerNorm(8)
+        layer = nn.TransformerDecoderLayer(8, 2, 16, batch_first=True)
+        self.decoder = nn.TransformerDecoder(layer, 2)
+
+    def forward(self, x):
+        queries = self.norm(self.queries.weight)[None].repeat(len(x), 1, 1)
+        return self.decoder(torch.zeros_like(queries) + queries, x)
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_a_map_that_is_learned_flows(images):
+    with torch.device("meta"):
+        module, x = Queries().eval(), torch.zeros(images, 6, 8)
+    graph = costmodel.from_torch(module, x)
+    assert graph.parameters == sum(weight.numel() for weight in module.parameters())
+    assert 2 * graph.macs == flops(module, x)
+    assert [tensor.shape for tensor in graph.outputs] == [tuple(module(x).shape)]
+
+
+class Table(nn.Module):
+    """Learned queries that attention projects without anything before it."""
+
+    def __init__(self):
+        super().__init__()
+        self.queries = nn.Parameter(torch.zeros(4, 8), requires_grad=False)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, x):
+        queries = torch.zeros_like(self.queries)[None].repeat(len(x), 1, 1) + self.queries
+        return queries + self.attention(self.queries[None].repeat(len(x), 1, 1), x, x, need_weights=False)[0]
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_a_table_of_queries_counts_once(images):
+    with torch.device("meta"):
+        module, x = Table().eval(), torch.zeros(images, 6, 8)
+    graph = costmodel.from_torch(module, x)
+    assert graph.parameters == sum(weight.numel() for weight in module.parameters())
+    assert 2 * graph.macs == flops(module, x)
+
+
+def test_a_parameter_of_one_value_is_noted():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones([]))
+            self.layers = nn.Sequential(nn.Linear(4, 4), nn.PReLU())
+
+        def forward(self, x):
+            return x + self.scale.exp() * self.layers(x)
+
+    graph = costmodel.from_torch(Scaled(), torch.zeros(2, 4))
+    assert graph.parameters == 4 * 4 + 4 + 1
+    assert graph.notes == ("1 parameter is held as a buffer of one value and not counted, 1 values: scale",)
+
+
+def test_several_factors_and_places_along_neighbouring_axes():
+    class Chained(nn.Module):
+        def forward(self, x, y, z):
+            rows, columns = torch.tril_indices(4, 4, -1, device=x.device)
+            pairs = torch.bmm(x, x.transpose(1, 2))[:, rows, columns]
+            return torch.einsum("bij, bjk, bkl -> bil", x, y, z), pairs, x[0].T @ x[0]
+
+    x, y, z = torch.rand(2, 4, 3), torch.rand(2, 3, 5), torch.rand(2, 5, 6)
+    graph = costmodel.from_torch(Chained(), x, y, z)
+    assert 2 * graph.macs == flops(Chained(), x, y, z)
+    assert [tensor.shape for tensor in graph.outputs] == [tuple(made.shape) for made in Chained()(x, y, z)]
 
 
 def test_keys_that_are_repeated_for_their_heads():

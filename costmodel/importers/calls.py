@@ -239,19 +239,20 @@ def _pool(kind: str) -> Rule:
     def rule(call: Call) -> Made:
         x: Tensor = call.first
         rank = len(x.shape) - 2
-        if call.arguments.get("divisor_override") is not None:
-            raise UnsupportedError("divisor_override is not supported")
+        divisor = call.arguments.get("divisor_override")
         further: dict[str, Any] = {}
         if "dilation" in call.arguments:
             further["dilations"] = call.several("dilation", rank)
         if "count_include_pad" in call.arguments:
-            further["count_include_pad"] = int(call["count_include_pad"])
+            further["count_include_pad"] = int(call["count_include_pad"] or divisor is not None)
         made = call.onnx(
             kind, x, outputs=(True, *call.used[1:]), kernel_shape=call.several("kernel_size", rank),
             pads=call.several("padding", rank) * 2,
             strides=call.several("stride" if call["stride"] else "kernel_size", rank),
             ceil_mode=int(call["ceil_mode"]), **further,
         )  # fmt: skip
+        if divisor is not None:
+            return call.one("Mul", made[0], numbers(prod(call.several("kernel_size", rank)) / divisor))
         return _with_places(call, made)
 
     return rule
@@ -273,6 +274,8 @@ def _adaptive(kind: str) -> Rule:
             return _with_places(call, (x,))
         if set(wanted) == {1} and not placed:
             return _with_places(call, call.onnx(f"Global{kind}", x))
+        if set(spatial) == {1} and not placed:
+            return _with_places(call, (call.one("Expand", x, numbers(call.shape)),))
         if any(size % parts for size, parts in zip(spatial, wanted, strict=True)):
             raise UnsupportedError(f"a pool of {dims(spatial)} to {dims(wanted)} has windows of several sizes")
         kernel = tuple(size // parts for size, parts in zip(spatial, wanted, strict=True))
@@ -363,6 +366,12 @@ def _turn(call: Call) -> Made:
         one, two = [call.axis(name, rank) for name in call.plain[1:]] or (-2 % rank, -1 % rank)
         axes[one], axes[two] = axes[two], axes[one]
     return x if axes == sorted(axes) else call.one("Transpose", x, perm=tuple(axes))
+
+
+def _backwards(call: Call) -> Made:
+    """The axes in reverse."""
+    rank = len(call.first.shape)
+    return call.one("Transpose", call.first, perm=tuple(range(rank)[::-1])) if rank > 1 else call.first
 
 
 def _slice(call: Call) -> Made:
@@ -542,8 +551,11 @@ def _index(call: Call) -> Made:
     if len(given) == 1:
         ((axis, indices),) = given
         return call.one("Gather", call.first, indices, axis=axis)
-    if any(axis != number for number, (axis, _) in enumerate(given)):
-        raise UnsupportedError("indices along several axes but the first ones are not supported")
+    start = given[0][0]
+    if any(axis != start + number for number, (axis, _) in enumerate(given)):
+        raise UnsupportedError("indices along several axes that are apart are not supported")
+    if start:
+        return _index_behind(call, given)
     places = reduce(broadcast, [indices.shape for _, indices in given])
     parts = []
     for _, indices in given:
@@ -553,6 +565,16 @@ def _index(call: Call) -> Made:
         whole = flows if flows.shape == places else call.one("Expand", flows, numbers(places))
         parts.append(call.reshaped(whole, (*places, 1)))
     return call.one("GatherND", call.first, call.one("Concat", *parts, axis=len(places)))
+
+
+def _index_behind(call: Call, given: Sequence[tuple[int, Any]]) -> Made:
+    """Places along neighbouring axes behind others, which are viewed as one axis."""
+    x, start, stop = call.first, given[0][0], given[-1][0] + 1
+    flat = given[0][1]
+    for axis, indices in given[1:]:
+        flat = call.one("Add", call.one("Mul", flat, numbers(x.shape[axis])), indices)
+    whole = call.reshaped(x, (*x.shape[:start], prod(x.shape[start:stop]), *x.shape[stop:]))
+    return call.one("Gather", whole, flat, axis=start)
 
 
 def _embedding(call: Call) -> Made:
@@ -756,6 +778,19 @@ def _outer(call: Call) -> Made:
     return call.one("Mul", call.reshaped(rows, (*rows.shape, 1)), call.reshaped(columns, (1, *columns.shape)))
 
 
+def _distance(call: Call) -> Made:
+    if call["p"] not in (1, 2):
+        raise UnsupportedError(f"a distance of order {call['p']} is not supported; known: 1, 2")
+    away = call.one("Add", call.one("Sub", call["x1"], call["x2"]), numbers(call["eps"]))
+    return call.one(f"ReduceL{int(call['p'])}", away, axes=(len(away.shape) - 1,), keepdims=int(call["keepdim"]))
+
+
+def _random_slope(call: Call) -> Made:
+    if call["training"]:
+        raise UnsupportedError("slopes that are drawn at random are not supported; call eval() on the module")
+    return call.one("LeakyRelu", call.first, alpha=(float(call["lower"]) + float(call["upper"])) / 2)
+
+
 def _cosine(call: Call) -> Made:
     pair = call["x1"], call["x2"]
     axes = (call.axis("dim", len(pair[0].shape)),)
@@ -846,7 +881,8 @@ def _shrink(*, soft: bool) -> Rule:
 
 def _threshold(call: Call) -> Made:
     if call["value"]:
-        raise UnsupportedError(f"a value of {call['value']} below the threshold is not supported; known: 0")
+        above = call.one("Greater", call.first, numbers(call["threshold"]))
+        return call.one("Where", above, call.first, numbers(call["value"]))
     return call.one("ThresholdedRelu", call.first, alpha=float(call["threshold"]))
 
 
@@ -906,7 +942,18 @@ def _triangle(*, upper: bool) -> Rule:
 
 
 def _einsum(call: Call) -> Made:
-    return call.one("Einsum", *call["tensors"], equation=call["equation"].replace(" ", ""))
+    """Several operands one after the other, with the axes that are still needed between."""
+    terms, _, made = call["equation"].replace(" ", "").partition("->")
+    parts, tensors = terms.split(","), list(call["tensors"])
+    if len(parts) > 2 and "." in terms:
+        raise UnsupportedError("an ellipsis in an equation of more than 2 operands is not supported")
+    while len(parts) > 2:
+        first, second, *others = parts
+        left = "".join(dict.fromkeys([name for name in first + second if name in "".join(others) + made]))
+        tensors[:2] = [call.one("Einsum", *tensors[:2], equation=f"{first},{second}->{left}")]
+        parts = [left, *others]
+    arrow = "->" if "->" in call["equation"] else ""
+    return call.one("Einsum", *tensors, equation=",".join(parts) + arrow + made)
 
 
 def _added_product(call: Call) -> Made:
@@ -1068,8 +1115,10 @@ CALLS: Final[Mapping[str, Rule]] = {
          "view_as"), _view,
     ),
     **dict.fromkeys(
-        ("adjoint", "mH", "mT", "moveaxis", "movedim", "permute", "swapaxes", "swapdims", "t", "transpose"), _turn
+        ("adjoint", "mH", "mT", "moveaxis", "movedim", "permute", "swapaxes", "swapdims", "t", "transpose"),
+        _turn,
     ),
+    "numpy_T": _backwards,
     **{name.format(axes): _of_images(2 + axes, rule) for axes in (1, 2, 3) for name, rule in {
         "conv{}d": _convolution, "conv_transpose{}d": _transposed_convolution,
         "avg_pool{}d": _pool("AveragePool"), "max_pool{}d": _pool("MaxPool"),
@@ -1128,7 +1177,8 @@ CALLS: Final[Mapping[str, Rule]] = {
     "log1p": _with_number("Add", 1.0, "Log"), "expm1": _then_number("Exp", "Sub", 1.0), "exp2": _power_of(2.0),
     "log2": _then_number("Log", "Mul", 1 / log(2)), "log10": _then_number("Log", "Mul", 1 / log(10)),
     "log_sigmoid": _chain("Neg", "Softplus", "Neg"), "addcmul": _added("Mul"), "addcdiv": _added("Div"),
-    "lerp": _between, "outer": _outer, "cosine_similarity": _cosine, "bilinear": _bilinear,
+    "lerp": _between, "outer": _outer, "cosine_similarity": _cosine,
+    "pairwise_distance": _distance, "rrelu": _random_slope, "bilinear": _bilinear,
     "embedding_bag": _embedding_bag, "var": _variance(), "std": _variance("Sqrt"), "var_mean": _variance(),
     "floor_divide": _floor_divide,
     "softmax": _softmax("Softmax"), "batch_norm": _batch_norm, "linear": _of_images(2, _linear), "addmm": _addmm,
@@ -1152,6 +1202,9 @@ ALIASES: Final[Mapping[str, str]] = {
 
 OF_VECTORS: Final = frozenset({"dot", "mv", "vdot"})
 """Products of vectors, by which a parametrization such as a spectral norm makes one weight of another."""
+
+OF_MAPS: Final = frozenset({"layer_norm", "linear"})
+"""Layers, which compute on their map also where that is learned."""
 
 CONSTANT: Final = frozenset(
     {
