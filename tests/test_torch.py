@@ -734,6 +734,33 @@ def test_several_factors_and_places_along_neighbouring_axes():
     assert [tensor.shape for tensor in graph.outputs] == [tuple(made.shape) for made in Chained()(x, y, z)]
 
 
+class Outer(nn.Module):
+    """Equations that sum over nothing, of maps and of a weight, as selective scans have them."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3, 5))
+
+    def forward(self, x, y):
+        return (
+            torch.einsum("ba,bc->cab", x, y),
+            torch.einsum("ba,ac->bac", x, self.weight),
+            torch.einsum("ba,ba,bc->bac", x, x, y),
+        )
+
+
+def test_an_equation_without_a_sum_has_no_macs():
+    torch.manual_seed(0)
+    x, y = torch.rand(2, 3), torch.rand(2, 5)
+    graph = costmodel.from_torch(Outer(), x, y)
+    assert 2 * graph.macs == flops(Outer(), x, y) == 0
+    assert graph.parameters == 15
+    ours = execute(graph, [x.numpy(), y.numpy()], held(graph, [np.ones((3, 5))]))
+    with torch.no_grad():
+        for own, other in zip(ours, Outer()(x, y), strict=True):
+            np.testing.assert_allclose(own, other, rtol=1e-5)
+
+
 def test_keys_that_are_repeated_for_their_heads():
     class Grouped(nn.Module):
         def forward(self, q, kv):

@@ -950,10 +950,29 @@ def _einsum(call: Call) -> Made:
     while len(parts) > 2:
         first, second, *others = parts
         left = "".join(dict.fromkeys([name for name in first + second if name in "".join(others) + made]))
-        tensors[:2] = [call.one("Einsum", *tensors[:2], equation=f"{first},{second}->{left}")]
+        tensors[:2] = [_product(call, tensors[:2], (first, second), left)]
         parts = [left, *others]
-    arrow = "->" if "->" in call["equation"] else ""
-    return call.one("Einsum", *tensors, equation=",".join(parts) + arrow + made)
+    if "->" not in call["equation"]:
+        return call.one("Einsum", *tensors, equation=",".join(parts))
+    return _product(call, tensors, parts, made)
+
+
+def _product(call: Call, tensors: Sequence[Operand], terms: Sequence[str], made: str) -> Tensor:
+    """An equation that sums over nothing is values times values, as torch does it, and no matrix product."""
+    summed = {*"".join(terms)} - {*made}
+    if len(terms) != 2 or summed or "." in made or any(len({*term}) < len(term) for term in terms):
+        return call.one("Einsum", *tensors, equation=f"{','.join(terms)}->{made}")
+    return call.one("Mul", *[_aligned(call, x, term, made) for x, term in zip(tensors, terms, strict=True)])
+
+
+def _aligned(call: Call, x: Any, term: str, made: str) -> Operand:
+    """An operand with its axes in the order of the result's, and 1 for those that it has not."""
+    order = sorted(range(len(term)), key=lambda axis: made.index(term[axis]))
+    shape = tuple([x.shape[term.index(name)] if name in term else 1 for name in made])
+    if isinstance(x, Constant):
+        return x._replace(shape=shape)
+    turned = x if order == sorted(order) else call.one("Transpose", x, perm=tuple(order))
+    return call.reshaped(turned, shape)
 
 
 def _added_product(call: Call) -> Made:
