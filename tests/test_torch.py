@@ -560,6 +560,7 @@ COMPOSED = [
     (lambda x: functional.adaptive_avg_pool2d(x[:, :, :1, None], 3), []), (lambda x: x[0].T.exp(), []),
     (lambda x: functional.avg_pool2d(x, 2, divisor_override=3), [4 / 3]),
     (lambda x: functional.threshold(x, 0.5, 20), [0.5, 20]), (functional.rrelu, []),
+    (lambda x: (x > x[:1]).any(-1), []), (lambda x: (x < x[:1] + x).all(1, keepdim=True), []), (lambda x: x.any(2), []),
     (lambda x: functional.pairwise_distance(x, x.square()), [1e-6]),
     (lambda x: functional.pairwise_distance(x, x.square(), p=1), [1e-6]),
 ]  # fmt: skip

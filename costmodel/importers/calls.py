@@ -13,6 +13,7 @@ from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError
 from costmodel.graph import Input, Op, Shape, Tensor, dims
 from costmodel.ops import (
+    Cast,
     ChannelShuffle,
     Concat,
     GroupNorm,
@@ -427,6 +428,17 @@ def _reduce(kind: str) -> Rule:
         axes = [given] if isinstance(given, int) else list(given or range(len(x.shape)))
         kept = int(bool(call.arguments.get("keepdim")))
         return call.one(kind, x, axes=tuple(axis % len(x.shape) for axis in axes), keepdims=kept)
+
+    return rule
+
+
+def _truth(kind: str) -> Rule:
+    """The largest or smallest of what is true or false."""
+
+    def rule(call: Call) -> Made:
+        x: Tensor = call.first
+        truths = x if x.dtype == "bool" else call.node.then(Cast("bool"), x, part="cast")
+        return _reduce(kind)(replace(call, arguments={**call.arguments, call.plain[0]: truths}))
 
     return rule
 
@@ -1205,6 +1217,7 @@ CALLS: Final[Mapping[str, Rule]] = {
     "hstack": _side_by_side, "broadcast_tensors": _to_one_shape,
     "broadcast_to": _expand, "expand": _expand, "expand_as": _expand, "flatten": _flatten, "pad": _pad,
     "constant_pad_nd": _pad, "narrow": _narrow,
+    "any": _truth("ReduceMax"), "all": _truth("ReduceMin"),
     "linalg_vector_norm": _norm, "norm": _norm, "mean": _reduce("ReduceMean"),
 }  # fmt: skip
 """aten's name of a function, which its form in place shares -> how it is read."""
