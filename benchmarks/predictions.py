@@ -36,10 +36,14 @@ def main() -> None:
         graph = costmodel.network(name)
         simulation = costmodel.cost(graph, machine)
         program = Program(graph, patterns=machine.fuse, threads=arguments.threads)
-        table = measure.compared(measure.measured(program.profile, program.times(arguments.repeat)), simulation)
+        compiled = [step.compiled for step in program.steps]
+        table = measure.measured(program.profile, program.times(arguments.repeat), compiled)
+        table = measure.compared(table, simulation)
         both = zip(table["measured_seconds"], table["predicted_seconds"], strict=True)
         pairs += [(took, said) for took, said in both if said]
         verdict = measure.verdict(table)
+        if verdict is None:
+            continue
         holds = verdict.median_error <= LAYER_LIMIT and abs(verdict.total_error) <= TOTAL_LIMIT
         print(
             f"{name:13} measured {table.total('measured_seconds') * 1e3:7.2f} ms, "

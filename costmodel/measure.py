@@ -15,6 +15,7 @@ MEASURED: Final = (
     Column("operator", str, "", "operators in the order they run, fused ones joined by +"),
     Column("output_shape", str, "", "shape of each result"),
     Column("macs", int, "MAC", "multiply-accumulates", "sum"),
+    Column("kernel", str, "", "compiled; or NumPy, where no kernel is compiled for it, and a prediction does not hold"),
     Column("measured_seconds", float, "s", "median of the runs", "sum"),
     Column("best_seconds", float, "s", "the fastest run", "sum"),
     Column("measured_share", float, "", "part of the network's measured time", "sum"),
@@ -28,6 +29,11 @@ PREDICTED: Final = (
 )
 
 
+COMPILED: Final = "compiled"
+NUMPY: Final = "NumPy"
+"""What a layer runs as: a compiled kernel, or in the operators' own NumPy. A view runs as neither."""
+
+
 class Verdict(NamedTuple):
     """How good a prediction is, over the layers that the model gives any time."""
 
@@ -39,8 +45,8 @@ class Verdict(NamedTuple):
     """Spearman's: 1 if the layers come in the same order."""
 
 
-def measured(profile: "Profile", times: Sequence[Sequence[float]]) -> Table:
-    """The times of every layer in every run -> one row per layer."""
+def measured(profile: "Profile", times: Sequence[Sequence[float]], compiled: Sequence[bool | None]) -> Table:
+    """The times of every layer in every run, and whether compiled code did it -> one row per layer."""
     middle = [median(runs) for runs in times]
     whole = sum(middle)
     layers = profile.layers
@@ -48,6 +54,7 @@ def measured(profile: "Profile", times: Sequence[Sequence[float]]) -> Table:
         MEASURED,
         {
             **{name: layers[name] for name in ("layer", "operator", "output_shape", "macs")},
+            "kernel": [{True: COMPILED, False: NUMPY, None: ""}[each] for each in compiled],
             "measured_seconds": middle,
             "best_seconds": [min(runs) for runs in times],
             "measured_share": [seconds / whole for seconds in middle],
@@ -70,13 +77,20 @@ def compared(table: Table, simulation: Simulation) -> Table:
     )
 
 
-def verdict(table: Table) -> Verdict:
-    """How far the predictions are from what was measured."""
+def without_numpy(table: Table) -> Table:
+    """The layers that did not run in NumPy."""
+    return table.take([row for row, kernel in enumerate(table["kernel"]) if kernel != NUMPY])
+
+
+def verdict(table: Table) -> Verdict | None:
+    """How far the predictions are from what was measured; None if there is none of any time."""
     pairs = [
         (took, said)
         for took, said in zip(table["measured_seconds"], table["predicted_seconds"], strict=True)
         if said  # a view takes none
     ]
+    if not pairs:
+        return None
     took, said = (sum(column) for column in zip(*pairs, strict=True))
     return Verdict(
         median(abs(guess - real) / real for real, guess in pairs),

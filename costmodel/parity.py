@@ -3,7 +3,7 @@
 Why two tools disagree about a network: for each convention, operator by operator, the terms that add up to its number.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -51,11 +51,15 @@ class Term(NamedTuple):
 
 @dataclass(frozen=True)
 class Account:
-    """A convention's number for a network: the terms that add up to it, and the parameters that it counts."""
+    """A convention's number for a network: the terms that add up to it, and the parameters that it counts.
+
+    ``remarks`` says of operators of the network where the tool counts something else.
+    """
 
     convention: Convention
     terms: tuple[Term, ...]
     parameters: int | None
+    remarks: Mapping[str, str]
 
     @property
     def number(self) -> int:
@@ -80,7 +84,8 @@ def accounts(graph: Graph, conventions: Iterable[Convention]) -> list[Account]:
     learned = sum(weight.stored for weight in weights if weight.kind == "parameter")
     stored = {"learned": learned, "constants": sum(weight.stored for weight in weights), None: None}
     return [
-        Account(convention, tuple(_terms(convention, forms)), stored[convention.stored]) for convention in conventions
+        Account(convention, tuple(_terms(convention, forms)), stored[convention.stored], _remarks(convention, forms))
+        for convention in conventions
     ]
 
 
@@ -110,6 +115,13 @@ def _terms(convention: Convention, forms: Sequence[Form]) -> list[Term]:
     whole = sum(layers * macs for _, layers, macs in forms)
     unit = [Term("unit", "", 0, (convention.per_mac - 1) * whole)] if convention.per_mac > 1 else []
     return [Term("standard", "", 0, whole), *unit, *found]
+
+
+def _remarks(convention: Convention, forms: Sequence[Form]) -> dict[str, str]:
+    """What the convention remarks on the operators of the network."""
+    there = sorted({form.node.op.kind for form in forms})
+    counts = convention.counts or {}
+    return {kind: counts[kind].remark for kind in there if kind in counts and counts[kind].remark}
 
 
 def _reason(convention: Convention, node: Node, counted: int | None) -> tuple[str, str]:

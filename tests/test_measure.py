@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 from dataclasses import replace
 from datetime import date
 
@@ -116,7 +117,7 @@ def test_verdict_by_hand(machine):
     run = costmodel.cost("lenet5", machine)
     said = run.layers["total_seconds"]
     times = [[1.5 * seconds, 2 * seconds, 9 * seconds] if seconds else [1e-9] for seconds in said]
-    table = measure.compared(measure.measured(run.profile, times), run)
+    table = measure.compared(measure.measured(run.profile, times, [True for _ in times]), run)
     assert table["measured_seconds"] == tuple([2 * seconds if seconds else 1e-9 for seconds in said])
     assert table["best_seconds"] == tuple([1.5 * seconds if seconds else 1e-9 for seconds in said])
     assert all(math.isclose(ratio, 2) for ratio, seconds in zip(table["ratio"], said, strict=True) if seconds)
@@ -124,6 +125,22 @@ def test_verdict_by_hand(machine):
     assert math.isclose(verdict.median_error, 0.5)
     assert math.isclose(verdict.total_error, -0.5)
     assert math.isclose(verdict.rank_correlation, 1.0)
+
+
+def test_the_verdict_without_what_ran_in_numpy(machine):
+    run = costmodel.cost("lenet5", machine)
+    said, slow = run.layers["total_seconds"], ["Tanh" in kind for kind in run.layers["operator"]]
+    times = [[(200 if numpy else 2) * seconds or 1e-9] for seconds, numpy in zip(said, slow, strict=True)]
+    compiled = [not numpy if seconds else None for seconds, numpy in zip(said, slow, strict=True)]
+    table = measure.compared(measure.measured(run.profile, times, compiled), run)
+    others = measure.without_numpy(table)
+    assert others["layer"] == tuple([name for name in table["layer"] if "tanh" not in name])
+    assert math.isclose(measure.verdict(others).total_error, -0.5)
+    inside = sum(seconds for seconds, numpy in zip(said, slow, strict=True) if numpy)
+    assert math.isclose(
+        measure.verdict(table).total_error, sum(said) / (2 * sum(said) + 198 * inside) - 1, rel_tol=1e-6
+    )
+    assert measure.verdict(table.take([])) is None
 
 
 # The commands.
@@ -138,6 +155,11 @@ def test_run_measures_every_layer(machine, tmp_path):
     done = invoke("run", "lenet5", "--hw", machine, "--repeat", "3", "--csv", str(out))
     assert done.exit_code == 0, done.output
     rows = list(csv.DictReader(io.StringIO(out.read_text(encoding="utf-8"))))
+    assert {row["kernel"] for row in rows if row["operator"] == "Conv"} == {"compiled"}
+    assert {row["kernel"] for row in rows if row["operator"] == "Tanh"} == {"NumPy"}
+    assert {row["kernel"] for row in rows if row["operator"] == "Flatten"} == {""}
+    assert "4 of 12 layers ran without a compiled kernel: features.tanh1, features.tanh3, " in done.output
+    assert re.search(r"compiled +without these measured [^\n]+, predicted [^\n]+, median error", done.output)
     run = costmodel.cost("lenet5", machine)
     assert [row["layer"] for row in rows] == list(run.layers["layer"])
     assert [float(row["predicted_seconds"]) for row in rows] == list(run.layers["total_seconds"])
@@ -155,6 +177,12 @@ def test_run_without_a_machine_only_measures():
     assert math.isclose(
         document["totals"]["measured_seconds"], sum(row["measured_seconds"] for row in document["layers"])
     )
+    compiled = [row for row in document["layers"] if row["kernel"] != "NumPy"]
+    assert len(compiled) == 12 - 4  # all but tanh, which has no MACs
+    assert document["compiled_totals"]["macs"] == document["totals"]["macs"]
+    seconds = sum(row["measured_seconds"] for row in compiled)
+    assert math.isclose(document["compiled_totals"]["measured_seconds"], seconds)
+    assert document["compiled_verdict"] is None
     wrong = invoke("run", "lenet5", "--set", "overlap=none")
     assert "--set and --place need a machine" in str(wrong.exception)
 

@@ -13,7 +13,19 @@ import costmodel
 from costmodel import zoo
 from costmodel.counting.tools import CONVENTIONS
 from costmodel.graph import Graph, Input
-from costmodel.ops import BatchNorm, Conv, Flatten, GlobalAveragePool, Linear, Lrn, MatMul, Relu, Reshape
+from costmodel.ops import (
+    LSTM,
+    Attention,
+    BatchNorm,
+    Conv,
+    Flatten,
+    GlobalAveragePool,
+    Linear,
+    Lrn,
+    MatMul,
+    Relu,
+    Reshape,
+)
 from costmodel.parity import accounts
 from costmodel.profile import profile
 
@@ -157,6 +169,28 @@ def test_rows_add_up_in_files(tmp_path):
         assert sum(amounts) == each["number"] == needs.layers.total("counted")
         assert [term["amount"] for term in each["terms"]] == amounts
         assert each["parameters"] == needs.layers.total("parameters")
+
+
+def recurrent():
+    """Words that an LSTM walks along, and attention among its states."""
+    x = LSTM(8)(Input((2, 5, 6))())
+    return Graph(Attention()(*(Reshape((2, 1, 5, 8))(x) for _ in range(3))), "recurrent")
+
+
+def test_where_a_tool_counts_otherwise_is_remarked_also_where_it_agrees_with_standard(tmp_path, monkeypatch):
+    made = account(recurrent(), "flop_counter")
+    assert [term.term for term in made.terms] == ["standard", "unit"]
+    assert list(made.remarks) == ["Attention", "LSTM"]
+    assert account(recurrent(), "fvcore").remarks == account(network(), "flop_counter").remarks == {}
+    monkeypatch.chdir(tmp_path)
+    lines = "name: small\ninputs: {x: [5, 2, 6]}\nlayers:\n  - walk: {op: LSTM, hidden: 8}\n"
+    (tmp_path / "small.yaml").write_text(lines, encoding="utf-8")
+    done = run("parity", "./small.yaml", "--json", "small.json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "remark:  flop_counter, LSTM: this is the number on meta tensors; on the CPU" in done.stdout
+    document = json.loads((tmp_path / "small.json").read_text(encoding="utf-8"))
+    remarks = {each["name"]: each["remarks"] for each in document["conventions"] if each["remarks"]}
+    assert remarks == {"flop_counter": {"LSTM": CONVENTIONS["flop_counter"].counts["LSTM"].remark}}
 
 
 def test_files_of_networks_and_mistakes_of_users(tmp_path):

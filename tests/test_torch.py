@@ -12,8 +12,10 @@ from torch.nn import functional  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 import costmodel  # noqa: E402
+from costmodel.counting.tools import CONVENTIONS  # noqa: E402
 from costmodel.errors import CostModelError  # noqa: E402
 from costmodel.execute import execute  # noqa: E402
+from costmodel.parity import accounts  # noqa: E402
 from costmodel.profile import profile  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -420,6 +422,22 @@ def test_recurrent_layers_that_run_again_have_their_weights_once(sequences):
     assert graph.macs == sequences * 12 * 6 * (4 * 2 * 2 * 3 + 3)
 
 
+def test_what_flop_counter_counts_on_the_cpu_is_remarked():
+    fast = torch.backends.mha.get_fastpath_enabled()
+    try:
+        torch.backends.mha.set_fastpath_enabled(True)
+        encoder = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True).eval()
+        for module, operator in ((nn.LSTM(3, 4), "LSTM"), (encoder, "Attention"), (nn.GRU(3, 4), None)):
+            x = torch.zeros(2, 5, 16 if module is encoder else 3)
+            graph = costmodel.from_torch(module, x)
+            (made,) = accounts(graph, [CONVENTIONS["flop_counter"]])
+            printed = flops(module, x), flops(module.to("meta"), x.to("meta"))
+            assert made.number == printed[1]
+            assert list(made.remarks) == [operator] * (printed[0] != printed[1])
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
 def test_projections_are_refused():
     with pytest.raises(CostModelError, match=r"LSTM: lstm \(aten.lstm.input\): projections \(proj_size\) are not"):
         costmodel.from_torch(nn.LSTM(3, 4, proj_size=2), torch.zeros(5, 2, 3))
@@ -430,6 +448,332 @@ def test_a_learned_state_for_each_sequence_is_refused():
     module.first = nn.Parameter(torch.zeros(2, 3, 6))
     with pytest.raises(CostModelError, match=r"walk \(aten.gru.input; .*\): a learned state for each sequence is not"):
         costmodel.from_torch(module, torch.zeros(4, 3, 6))
+
+
+# Maps without a batch, which torch takes wherever it takes batches.
+SPATIAL = [
+    lambda d: getattr(nn, f"Conv{d}d")(4, 6, 3, stride=2, padding=1, groups=2),
+    lambda d: getattr(nn, f"Conv{d}d")(4, 6, 3, padding="same", bias=False),
+    lambda d: getattr(nn, f"ConvTranspose{d}d")(4, 6, 3, stride=2, output_padding=1),
+    lambda d: getattr(nn, f"MaxPool{d}d")(3, 2, ceil_mode=True),
+    lambda d: getattr(nn, f"AvgPool{d}d")(2),
+    lambda d: getattr(nn, f"AdaptiveAvgPool{d}d")(2),
+    lambda d: getattr(nn, f"AdaptiveMaxPool{d}d")(1),
+    lambda d: getattr(nn, f"InstanceNorm{d}d")(4),
+]  # fmt: skip
+UNBATCHED = [(make(d), (4, 8, 6, 4)[: d + 1]) for d in (1, 2, 3) for make in SPATIAL]
+UNBATCHED += [
+    (nn.Linear(5, 3), (5,)), (nn.Linear(5, 3, bias=False), (5,)), (nn.PReLU(), (5,)), (nn.Softmax(-1), (5,)),
+    (nn.PixelShuffle(2), (8, 3, 4)), (nn.PixelUnshuffle(2), (2, 4, 6)), (nn.Unfold(2, stride=2), (3, 4, 6)),
+    (nn.Fold((4, 5), 2), (8, 12)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("module", "shape"), UNBATCHED, ids=str)
+def test_a_map_without_a_batch_costs_what_a_batch_of_one_does(module, shape):
+    module, x = nn.Sequential(module).eval(), torch.rand(shape)
+    graph = costmodel.from_torch(module, x)
+    assert graph.parameters == sum(weight.numel() for weight in module.parameters())
+    assert 2 * graph.macs == flops(module, x)
+    (ours,) = execute(graph, [x.numpy()], weights(graph, module))
+    with torch.no_grad():
+        np.testing.assert_allclose(ours, module(x), rtol=1e-4, atol=1e-5)
+
+    def work(network):
+        return [node.op.work(*node.input_shapes) for node in network.nodes.values() if not node.op.view]
+
+    assert work(graph) == work(costmodel.from_torch(module, x[None]))
+
+
+@pytest.mark.parametrize("cls", [nn.LSTM, nn.GRU, nn.RNN])
+@pytest.mark.parametrize("stated", [False, True], ids=["from zeros", "from a state"])
+def test_a_recurrent_layer_without_a_batch(cls, stated):
+    torch.manual_seed(0)
+    module, x, state = cls(3, 4).eval(), torch.rand(5, 3), torch.rand(1, 4)
+    states = [state, 2 * state][: 1 + (cls is nn.LSTM)] if stated else []
+    given = (tuple(states) if cls is nn.LSTM else state,) if stated else ()
+    graph = costmodel.from_torch(module, x, *given)
+    assert graph.parameters == sum(weight.numel() for weight in module.parameters())
+    assert graph.macs == costmodel.from_torch(module, x[:, None]).macs
+    ours = execute(graph, [x.numpy(), *[part.numpy() for part in states]], walked(graph, module))
+    with torch.no_grad():
+        y, last = module(x, *given)
+    for own, other in zip(ours, (y, *(last if cls is nn.LSTM else [last])), strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-4, atol=1e-6)
+
+
+def test_attention_without_a_batch():
+    with torch.device("meta"):
+        module, x = nn.MultiheadAttention(8, 2).eval(), torch.zeros(5, 8)
+    graph = costmodel.from_torch(module, x, x, x)
+    assert graph.parameters == sum(weight.numel() for weight in module.parameters())
+    assert 2 * graph.macs == flops(module, x, x, x)
+    assert {tensor.shape for tensor in graph.outputs} == {tuple(made.shape) for made in module(x, x, x)}
+
+
+def held(graph, values):
+    """The numbers that layers hold, which are no weights of a module, in the order of the layers."""
+    given = iter(values)
+    made = {
+        name: {
+            weight.name: np.reshape(next(given), weight.shape).astype(weight.dtype or "float32")
+            for weight in node.op.weights(*node.input_shapes)
+        }
+        for name, node in graph.nodes.items()
+    }
+    assert next(given, None) is None
+    return made
+
+
+def patches(x):
+    """With a kernel of 3x2, steps of 2 and 1, columns that are two apart, and a row of padding above and below."""
+    return functional.unfold(x[:, None], (3, 2), dilation=(1, 2), padding=(1, 0), stride=(2, 1))
+
+
+LOGS = {"log1p": 1, "log2": 1 / np.log(2), "log10": 1 / np.log(10)}
+COMPOSED = [
+    *[(lambda x, name=name: getattr(x.abs(), name)(), [number]) for name, number in LOGS.items()],
+    (torch.expm1, [1]), (torch.exp2, [2]), (functional.logsigmoid, []),
+    (lambda x: torch.addcmul(x, x, x, value=0.5), [0.5]), (lambda x: torch.addcdiv(x, x.square(), x.abs()), []),
+    (lambda x: x.lerp(x.square(), 0.3), [0.3]), (lambda x: 3 * x // 2, [3, 2]),
+    (lambda x: x.var(-1), [1 / 7]), (lambda x: x.std((0, 2), correction=0), [1 / 16]),
+    (lambda x: torch.cat(torch.var_mean(x, (1, 2), keepdim=True)), [1 / 47]),
+    (lambda x: functional.cosine_similarity(x, x.square(), dim=1), []),
+    (lambda x: x.flip(1, 2), [range(6)[::-1], range(8)[::-1]]), (lambda x: x.repeat_interleave(2, dim=1), []),
+    (lambda x: x.repeat_interleave(3), []), (lambda x: x.mT.exp().adjoint(), []), (lambda x: x.tile(2, 1), []),
+    (lambda x: x.unfold(1, 4, 2), [[range(4), range(2, 6)]]), (lambda x: x.unfold(2, 4, 4), []),
+    (lambda x: x.unfold(2, 3, 2), [[range(3), range(2, 5), range(4, 7)]]),
+    (lambda x: x.clip(min=x.flatten()[0], max=x.mean(1, keepdim=True)), []),
+    (lambda x: torch.cat(torch.tensor_split(x, 4, dim=1)[::-1], 1), []), (lambda x: torch.outer(x[0, 0], x[0, 1]), []),
+    (lambda x: torch.mv(x[0], x[0, 0]), []), (lambda x: torch.dot(x[0, 0], x[0, 1]), []),
+    (lambda x: torch.hstack([x, x]), []), (lambda x: torch.hstack([x[0, 0], x[0, 1]]), []),
+    (lambda x: x.argsort(1), []),
+    (lambda x: torch.stack(torch.broadcast_tensors(x, x[:1])), []), (lambda x: x.multiply(x).negative().absolute(), []),
+    (patches, [[range(0, 6, 2), range(1, 7, 2), range(2, 8, 2)], [range(6), range(2, 8)]]),
+    (lambda x: functional.unfold(x, 2, stride=2), []), (lambda x: functional.unfold(x[:, None], 2, stride=2), []),
+    (lambda x: functional.interpolate(x, size=5, mode="nearest-exact"), []),
+    (lambda x: functional.interpolate(x, size=13, mode="nearest-exact"), []),
+    (lambda x: functional.pixel_unshuffle(x, 2), []),
+    (lambda x: functional.pixel_shuffle(x.reshape(1, 2, 4, 3, 4), 2), []),
+    (lambda x: functional.max_unpool1d(*functional.max_pool1d(x[:, :1], 2, return_indices=True), 2)[:1], []),
+    (lambda x: functional.adaptive_max_pool1d(x, 4, return_indices=True)[0], []),
+    (lambda x: functional.adaptive_avg_pool2d(x[:, :, :1, None], 3), []), (lambda x: x[0].T.exp(), []),
+    (lambda x: functional.avg_pool2d(x, 2, divisor_override=3), [4 / 3]),
+    (lambda x: functional.threshold(x, 0.5, 20), [0.5, 20]), (functional.rrelu, []),
+    (lambda x: (x > x[:1]).any(-1), []), (lambda x: (x < x[:1] + x).all(1, keepdim=True), []), (lambda x: x.any(2), []),
+    (lambda x: functional.pairwise_distance(x, x.square()), [1e-6]),
+    (lambda x: functional.pairwise_distance(x, x.square(), p=1), [1e-6]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("function", "numbers"), COMPOSED)
+def test_functions_that_are_several_of_onnxs(function, numbers):
+    class Alone(nn.Module):
+        def forward(self, x):
+            return function(x)
+
+    x = torch.rand(2, 6, 8, generator=torch.manual_seed(0)) * 4 - 2
+    graph = costmodel.from_torch(Alone(), x)
+    (ours,) = execute(graph, [x.numpy()], held(graph, numbers))
+    np.testing.assert_allclose(ours, function(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_norms_without_weights_and_by_running_statistics(training):
+    torch.manual_seed(0)
+    layers = [
+        nn.BatchNorm2d(4, affine=False, eps=0.1), nn.InstanceNorm2d(4, track_running_stats=True),
+        nn.InstanceNorm2d(4, affine=True, track_running_stats=True),
+    ]  # fmt: skip
+    module, x = nn.Sequential(*layers).train(training), torch.rand(3, 4, 5, 6)
+    graph = costmodel.from_torch(module, x)
+    assert graph.parameters == 2 * 4
+    scales = lambda norm: 1 / np.sqrt(norm.running_var.numpy() + norm.eps)  # noqa: E731
+    made = {}
+    for name, node in graph.nodes.items():
+        own = module[int(name[0])] if node.op.weights(*node.input_shapes) else None
+        by_kind = {"Sub": lambda norm: norm.running_mean.numpy(), "Mul": scales}
+        made[name] = {
+            weight.name: by_kind[node.op.kind](own).reshape(weight.shape)
+            if node.op.kind in by_kind
+            else {
+                "gamma": own.weight, "beta": own.bias, "mean": own.running_mean, "variance": own.running_var,
+            }[weight.name].detach().numpy()
+            for weight in node.op.weights(*node.input_shapes)
+        }  # fmt: skip
+    (ours,) = execute(graph, [x.numpy()], made)
+    with torch.no_grad():
+        np.testing.assert_allclose(ours, module(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_a_bag_of_rows_of_a_table(mode):
+    torch.manual_seed(0)
+    module, words = nn.Sequential(nn.EmbeddingBag(20, 6, mode=mode)), torch.randint(0, 20, (2, 4))
+    graph = costmodel.from_torch(module, words)
+    assert graph.parameters == 20 * 6
+    table = {node: {"weight": module[0].weight.detach().numpy()} for node in graph.nodes if graph.nodes[node].weights}
+    (ours,) = execute(graph, [words.numpy()], table)
+    with torch.no_grad():
+        np.testing.assert_allclose(ours, module(words), rtol=1e-5)
+    with pytest.raises(CostModelError, match="bags by offsets have sizes that depend on values"):
+        costmodel.from_torch(module[0], words.flatten(), torch.tensor([0, 3]))
+
+
+def test_a_bilinear_layer_by_hand():
+    module = nn.Bilinear(4, 5, 3)
+    graph = costmodel.from_torch(module, torch.zeros(2, 7, 4), torch.zeros(2, 7, 5))
+    assert graph.parameters == sum(weight.numel() for weight in module.parameters())
+    assert graph.macs == 14 * (4 * 3 * 5 + 3 * 5)
+    assert [tensor.shape for tensor in graph.outputs] == [(2, 7, 3)]
+
+
+@pytest.mark.parametrize("norm", [nn.utils.parametrizations.spectral_norm, nn.utils.spectral_norm])
+def test_a_weight_with_a_spectral_norm_is_a_weight(norm):
+    module, x = norm(nn.Conv1d(4, 8, 3)).eval(), torch.zeros(2, 4, 9)
+    graph = costmodel.from_torch(module, x)
+    assert graph.parameters == sum(weight.numel() for weight in module.parameters())
+    assert [node.op.kind for node in graph.nodes.values()] == ["Input", "Conv"]
+    assert graph.macs == 2 * 7 * 8 * 4 * 3
+
+
+class Masked(nn.Module):
+    """Weights of which a mask keeps a part, and a layer whose map is learned."""
+
+    def __init__(self):
+        super().__init__()
+        self.kernel = nn.Parameter(torch.zeros(6, 4, 3, 3))
+        self.matrix = nn.Linear(6, 5)
+        self.register_buffer("mask", torch.ones(6, 4, 3, 3))
+        self.register_buffer("below", torch.ones(5, 6).tril())
+
+    def forward(self, x):
+        y = functional.conv2d(x, self.kernel * self.mask, padding=1).mean((2, 3))
+        return functional.linear(y, self.matrix.weight * self.below, self.matrix.bias)
+
+
+def test_weights_under_a_mask_are_weights():
+    module, x = Masked().eval(), torch.zeros(2, 4, 5, 7)
+    graph = costmodel.from_torch(module, x)
+    assert graph.parameters == sum(weight.numel() for weight in module.parameters())
+    assert 2 * graph.macs == flops(module, x)
+    assert [node.op.kind for node in graph.nodes.values() if node.weights] == ["Conv", "Linear"]
+
+
+class Queries(nn.Module):
+    """A decoder that reads learned queries, the same for all images, as DETR and Perceiver do."""
+
+    def __init__(self):
+        super().__init__()
+        self.queries = nn.Embedding(4, 8)
+        self.norm = nn.LayerNorm(8)
+        layer = nn.TransformerDecoderLayer(8, 2, 16, batch_first=True)
+        self.decoder = nn.TransformerDecoder(layer, 2)
+
+    def forward(self, x):
+        queries = self.norm(self.queries.weight)[None].repeat(len(x), 1, 1)
+        return self.decoder(torch.zeros_like(queries) + queries, x)
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_a_map_that_is_learned_flows(images):
+    with torch.device("meta"):
+        module, x = Queries().eval(), torch.zeros(images, 6, 8)
+    graph = costmodel.from_torch(module, x)
+    assert graph.parameters == sum(weight.numel() for weight in module.parameters())
+    assert 2 * graph.macs == flops(module, x)
+    assert [tensor.shape for tensor in graph.outputs] == [tuple(module(x).shape)]
+
+
+class Table(nn.Module):
+    """Learned queries that attention projects without anything before it."""
+
+    def __init__(self):
+        super().__init__()
+        self.queries = nn.Parameter(torch.zeros(4, 8), requires_grad=False)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, x):
+        queries = torch.zeros_like(self.queries)[None].repeat(len(x), 1, 1) + self.queries
+        return queries + self.attention(self.queries[None].repeat(len(x), 1, 1), x, x, need_weights=False)[0]
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_a_table_of_queries_counts_once(images):
+    with torch.device("meta"):
+        module, x = Table().eval(), torch.zeros(images, 6, 8)
+    graph = costmodel.from_torch(module, x)
+    assert graph.parameters == sum(weight.numel() for weight in module.parameters())
+    assert 2 * graph.macs == flops(module, x)
+
+
+def test_a_parameter_of_one_value_is_noted():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones([]))
+            self.layers = nn.Sequential(nn.Linear(4, 4), nn.PReLU())
+
+        def forward(self, x):
+            return x + self.scale.exp() * self.layers(x)
+
+    graph = costmodel.from_torch(Scaled(), torch.zeros(2, 4))
+    assert graph.parameters == 4 * 4 + 4 + 1
+    assert graph.notes == ("1 parameter is held as a buffer of one value and not counted, 1 values: scale",)
+
+
+def test_several_factors_and_places_along_neighbouring_axes():
+    class Chained(nn.Module):
+        def forward(self, x, y, z):
+            rows, columns = torch.tril_indices(4, 4, -1, device=x.device)
+            pairs = torch.bmm(x, x.transpose(1, 2))[:, rows, columns]
+            return torch.einsum("bij, bjk, bkl -> bil", x, y, z), pairs, x[0].T @ x[0]
+
+    x, y, z = torch.rand(2, 4, 3), torch.rand(2, 3, 5), torch.rand(2, 5, 6)
+    graph = costmodel.from_torch(Chained(), x, y, z)
+    assert 2 * graph.macs == flops(Chained(), x, y, z)
+    assert [tensor.shape for tensor in graph.outputs] == [tuple(made.shape) for made in Chained()(x, y, z)]
+
+
+class Outer(nn.Module):
+    """Equations that sum over nothing, of maps and of a weight, as selective scans have them."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3, 5))
+
+    def forward(self, x, y):
+        return (
+            torch.einsum("ba,bc->cab", x, y),
+            torch.einsum("ba,ac->bac", x, self.weight),
+            torch.einsum("ba,ba,bc->bac", x, x, y),
+        )
+
+
+def test_an_equation_without_a_sum_has_no_macs():
+    torch.manual_seed(0)
+    x, y = torch.rand(2, 3), torch.rand(2, 5)
+    graph = costmodel.from_torch(Outer(), x, y)
+    assert 2 * graph.macs == flops(Outer(), x, y) == 0
+    assert graph.parameters == 15
+    ours = execute(graph, [x.numpy(), y.numpy()], held(graph, [np.ones((3, 5))]))
+    with torch.no_grad():
+        for own, other in zip(ours, Outer()(x, y), strict=True):
+            np.testing.assert_allclose(own, other, rtol=1e-5)
+
+
+def test_keys_that_are_repeated_for_their_heads():
+    class Grouped(nn.Module):
+        def forward(self, q, kv):
+            k, v = kv.repeat_interleave(2, dim=1).chunk(2, -1)
+            return functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+    torch.manual_seed(0)
+    q, kv = torch.rand(2, 4, 6, 8), torch.rand(2, 2, 6, 16)
+    graph = costmodel.from_torch(Grouped(), q, kv)
+    assert 2 * graph.macs == flops(Grouped(), q.to("meta"), kv.to("meta"))
+    (ours,) = execute(graph, [q.numpy(), kv.numpy()])
+    np.testing.assert_allclose(ours, Grouped()(q, kv), rtol=1e-4, atol=1e-6)
 
 
 def written_part(x):

@@ -56,7 +56,8 @@ def run(
     """Run a network here, layer by layer, beside its prediction.
 
     Each layer's median time, and with a machine the model's time for it, their ratio, what bounds the layer and how
-    much of the roofline it reaches. Needs the extra 'exec'.
+    much of the roofline it reaches. Layers that no kernel is compiled for run in plain NumPy, far slower than a
+    prediction; they are named, and the verdict is also without them. Needs the extra 'exec'.
     """
     from costmodel import measure
     from costmodel.execute.fast import PATTERNS, Program
@@ -78,17 +79,15 @@ def run(
     program = Program(graph, patterns=patterns, seed=seed, threads=threads)
     with progress(repeat) as tick:
         times = program.times(repeat, tick=lambda: tick("running"))
-    table = measure.measured(program.profile, times)
-    verdict = None
+    table = measure.measured(program.profile, times, [step.compiled for step in program.steps])
     if simulation:
         table = measure.compared(table, simulation)
-        verdict = measure.verdict(table)
     if csv:
         files.write(csv, formats.to_csv(table))
     if json:
-        files.write(json, formats.run_to_json(table, graph.name, threads, repeat, simulation, verdict))
+        files.write(json, formats.run_to_json(table, graph.name, threads, repeat, simulation))
     if not quiet and "-" not in {str(csv), str(json)}:
-        pages.run_measured(table, graph.name, threads, repeat, simulation, verdict)
+        pages.run_measured(table, graph.name, threads, repeat, simulation)
 
 
 def calibrate(

@@ -17,13 +17,15 @@ Rule = Callable[[Node], Work]
 class Count(NamedTuple):
     """What a tool counts for an operator: a formula in words, and as a function of a node.
 
-    A tool's known mistake is ``wrong``, in words, for the nodes ``at`` which it shows.
+    A tool's known mistake is ``wrong``, in words, for the nodes ``at`` which it shows. ``remark`` says where the tool
+    counts something else.
     """
 
     formula: str
     of: Callable[[Node], int]
     wrong: str = ""
     at: Callable[[Node], bool] = lambda _: True
+    remark: str = ""
 
 
 @dataclass(frozen=True)

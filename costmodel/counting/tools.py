@@ -148,6 +148,14 @@ def _one_way(beside: int, biases: int) -> Count:
 
 
 ON_META: Final = Count("2 MAC (on meta tensors; 0 on the CPU)", lambda node: 2 * _macs(node))
+LSTM_ON_META: Final = ON_META._replace(
+    remark="this is the number on meta tensors; on the CPU nn.LSTM, not nn.LSTMCell, is one function, which counts 0"
+)
+FUSED_ON_META: Final = ON_META._replace(
+    remark="this is the number on meta tensors; on the CPU scaled_dot_product_attention counts 0, and in eval() also a "
+    "whole nn.MultiheadAttention or nn.TransformerEncoderLayer that takes its fast path "
+    "(torch.backends.mha.set_fastpath_enabled)"
+)
 
 
 def _each(count: int, of: str) -> Count:
@@ -206,7 +214,7 @@ TOOLS: Final[tuple[Convention, ...]] = (
         (*ACTIVATIONS, *FUNCTIONS, *POOLS, "GlobalAveragePool", "BatchNorm", "Softmax", *ELEMENTWISE, "Lrn", *NORMS,
          "TanhGelu", "Embedding", "Resize"),
         Conv=TWICE_MAC, Linear=TWICE_MAC, MatMul=TWICE_MAC, ConvTranspose=TWICE_MAC, Einsum=TWICE_MAC,
-        Attention=ON_META, LSTM=ON_META, GRU=TWICE_MAC, RNN=TWICE_MAC, per_mac=2, stored=None,
+        Attention=FUSED_ON_META, LSTM=LSTM_ON_META, GRU=TWICE_MAC, RNN=TWICE_MAC, per_mac=2, stored=None,
     ),
     _tool(
         "torchinfo", "mult-adds", "torchinfo 1.8.0; a linear layer ignores its rows, a matrix product is not seen",

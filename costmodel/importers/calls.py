@@ -6,13 +6,14 @@ Nothing here needs torch. A tensor is an operand as ONNX has it: one that flows,
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from math import prod
+from math import log, prod
 from typing import Any, Final, Self
 
-from costmodel.arrays import np
+from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError
 from costmodel.graph import Input, Op, Shape, Tensor, dims
 from costmodel.ops import (
+    Cast,
     ChannelShuffle,
     Concat,
     GroupNorm,
@@ -138,6 +139,25 @@ def _plain(kind: str) -> Rule:
     return lambda call: call.one(kind, *[_operand(call[name]) for name in call.plain])
 
 
+def _of_images(rank: int, rule: Rule) -> Rule:
+    """A rule for maps of so many axes, the batch first: a map without a batch is viewed as a batch of one."""
+
+    def batched(call: Call) -> Made:
+        x = call.first
+        if len(x.shape) != rank - 1:
+            return rule(call)
+        shapes = tuple([(1, *shape) for shape in call.shapes])
+        made = rule(replace(call, arguments={**call.arguments, call.plain[0]: _one_step(call, x)}, shapes=shapes))
+        several = made if isinstance(made, tuple) else (made,)
+        viewed = [
+            y if y is None else _viewed(call, y, shape)  # type: ignore[arg-type]
+            for y, shape in zip(several, call.shapes, strict=True)
+        ]
+        return tuple(viewed) if isinstance(made, tuple) else viewed[0]
+
+    return batched
+
+
 def _with(kind: str, **renamed: str) -> Rule:
     """ONNX's operator on the first argument, with attributes that torch calls otherwise."""
     return lambda call: call.one(kind, call.first, **{onnx: float(call[torch]) for onnx, torch in renamed.items()})
@@ -173,6 +193,10 @@ def _divide(call: Call) -> Made:
     return call.one("Floor", y) if mode else y
 
 
+def _floor_divide(call: Call) -> Made:
+    return call.one("Floor", call.one("Div", _operand(call.first), _operand(call["other"])))
+
+
 def _convolution(call: Call) -> Made:
     x, weight = call.first, call["weight"]
     rank = len(weight.shape) - 2
@@ -190,35 +214,54 @@ def _convolution(call: Call) -> Made:
     )  # fmt: skip
 
 
+NORMED: Final = ("weight", "bias", "running_mean", "running_var")
+"""What a norm by running statistics has beside its map, by the names of torch's arguments."""
+
+
 def _batch_norm(call: Call) -> Made:
-    x, scale, shift = call.first, call["weight"], call["bias"]
-    if scale is None or shift is None:
-        raise UnsupportedError("a batch norm without weight and bias (affine=False) is not supported")
     if call["training"] or call["running_mean"] is None:
-        return call.node.then(TrainingBatchNorm(call["eps"]), x)
-    return call.one(
-        "BatchNormalization", x, scale, shift, call["running_mean"], call["running_var"], epsilon=call["eps"]
-    )
+        return call.node.then(TrainingBatchNorm(call["eps"], **_learned(call)), call.first)
+    return _running_norm(call)
+
+
+def _running_norm(call: Call) -> Made:
+    """A norm by running statistics; without weight and bias it is a difference and a product."""
+    x, weight, bias, mean, variance = (call[name] for name in (call.plain[0], *NORMED))
+    if weight is not None and bias is not None:
+        return call.one("BatchNormalization", x, weight, bias, mean, variance, epsilon=call["eps"])
+    if weight is not None or bias is not None:
+        raise UnsupportedError("a norm by running statistics with only one of weight and bias is not supported")
+    rest = (1,) * (len(x.shape) - 2)
+    mean, scale = (each._replace(shape=(each.elements, *rest)) for each in (mean, variance))
+    return call.one("Mul", call.one("Sub", x, mean), scale)
 
 
 def _pool(kind: str) -> Rule:
     def rule(call: Call) -> Made:
         x: Tensor = call.first
         rank = len(x.shape) - 2
-        if call.arguments.get("divisor_override") is not None:
-            raise UnsupportedError("divisor_override is not supported")
+        divisor = call.arguments.get("divisor_override")
         further: dict[str, Any] = {}
         if "dilation" in call.arguments:
             further["dilations"] = call.several("dilation", rank)
         if "count_include_pad" in call.arguments:
-            further["count_include_pad"] = int(call["count_include_pad"])
-        return call.one(
-            kind, x, kernel_shape=call.several("kernel_size", rank), pads=call.several("padding", rank) * 2,
+            further["count_include_pad"] = int(call["count_include_pad"] or divisor is not None)
+        made = call.onnx(
+            kind, x, outputs=(True, *call.used[1:]), kernel_shape=call.several("kernel_size", rank),
+            pads=call.several("padding", rank) * 2,
             strides=call.several("stride" if call["stride"] else "kernel_size", rank),
             ceil_mode=int(call["ceil_mode"]), **further,
         )  # fmt: skip
+        if divisor is not None:
+            return call.one("Mul", made[0], numbers(prod(call.several("kernel_size", rank)) / divisor))
+        return _with_places(call, made)
 
     return rule
+
+
+def _with_places(call: Call, made: Sequence[Tensor]) -> Made:
+    """What a pool makes, and where the largest values were, if the call makes both and these are used."""
+    return (*made, *[None for _ in call.shapes[len(made) :]]) if len(call.shapes) > 1 else made[0]
 
 
 def _adaptive(kind: str) -> Rule:
@@ -226,17 +269,26 @@ def _adaptive(kind: str) -> Rule:
 
     def rule(call: Call) -> Made:
         x: Tensor = call.first
-        (*_, _, _), spatial, wanted = x.shape, x.shape[2:], call.shape[2:]
-        if spatial == wanted:
-            return x
-        if set(wanted) == {1}:
-            return call.one(f"Global{kind}", x)
+        spatial, wanted = x.shape[2:], call.shape[2:]
+        placed = any(call.used[1:])
+        if spatial == wanted and not placed:
+            return _with_places(call, (x,))
+        if set(wanted) == {1} and not placed:
+            return _with_places(call, call.onnx(f"Global{kind}", x))
+        if set(spatial) == {1} and not placed:
+            return _with_places(call, (call.one("Expand", x, numbers(call.shape)),))
         if any(size % parts for size, parts in zip(spatial, wanted, strict=True)):
             raise UnsupportedError(f"a pool of {dims(spatial)} to {dims(wanted)} has windows of several sizes")
         kernel = tuple(size // parts for size, parts in zip(spatial, wanted, strict=True))
-        return call.one(kind, x, kernel_shape=kernel, strides=kernel)
+        outputs = (True, *call.used[1:])
+        return _with_places(call, call.onnx(kind, x, outputs=outputs, kernel_shape=kernel, strides=kernel))
 
     return rule
+
+
+def _unpool(call: Call) -> Made:
+    ones = (1,) * (len(call.shape) - 2)  # the size is stated, so the kernel does not matter
+    return call.one("MaxUnpool", call.first, call["indices"], numbers(call.shape), kernel_shape=ones)
 
 
 def _linear(call: Call) -> Made:
@@ -269,7 +321,10 @@ def _clamp(low: str, high: str) -> Rule:
     def rule(call: Call) -> Made:
         bounds = {"min": call.arguments.get(low), "max": call.arguments.get(high)}
         if any(isinstance(bound, Tensor | Constant) for bound in bounds.values()):
-            raise UnsupportedError("bounds that are tensors are not supported")
+            y: Operand = call.first
+            for kind, bound in (("Max", bounds["min"]), ("Min", bounds["max"])):
+                y = y if bound is None else call.one(kind, y, _operand(bound))
+            return y
         return call.one("Clip", call.first, **{name: float(b) for name, b in bounds.items() if b is not None})
 
     return rule
@@ -309,9 +364,15 @@ def _turn(call: Call) -> Made:
         others = iter([axis for axis in axes if axis not in moved.values()])
         axes = [moved[axis] if axis in moved else next(others) for axis in axes]
     else:
-        one, two = [call.axis(name, rank) for name in call.plain[1:]] or (0, -1)
+        one, two = [call.axis(name, rank) for name in call.plain[1:]] or (-2 % rank, -1 % rank)
         axes[one], axes[two] = axes[two], axes[one]
     return x if axes == sorted(axes) else call.one("Transpose", x, perm=tuple(axes))
+
+
+def _backwards(call: Call) -> Made:
+    """The axes in reverse."""
+    rank = len(call.first.shape)
+    return call.one("Transpose", call.first, perm=tuple(range(rank)[::-1])) if rank > 1 else call.first
 
 
 def _slice(call: Call) -> Made:
@@ -371,6 +432,17 @@ def _reduce(kind: str) -> Rule:
     return rule
 
 
+def _truth(kind: str) -> Rule:
+    """The largest or smallest of what is true or false."""
+
+    def rule(call: Call) -> Made:
+        x: Tensor = call.first
+        truths = x if x.dtype == "bool" else call.node.then(Cast("bool"), x, part="cast")
+        return _reduce(kind)(replace(call, arguments={**call.arguments, call.plain[0]: truths}))
+
+    return rule
+
+
 def _pad(call: Call) -> Made:
     x: Tensor = call.first
     pads = list(call["pad"])
@@ -404,9 +476,73 @@ def _norm(call: Call) -> Made:
 
 
 def _repeat(call: Call) -> Made:
-    x, times = call.first, tuple(call["repeats"])
+    x, times = call.first, tuple(call["repeats" if "repeats" in call.arguments else "dims"])
+    times = (1,) * (len(x.shape) - len(times)) + times
     apart = call.reshaped(x, (1,) * (len(times) - len(x.shape)) + x.shape)
     return apart if set(times) == {1} else call.one("Tile", apart, numbers(times))
+
+
+def _repeat_each(call: Call) -> Made:
+    """Each value along an axis so many times, one copy beside the other."""
+    x: Operand = call.first
+    axis = 0
+    if call["dim"] is None:
+        x = call.reshaped(x, (call.first.elements,))
+    else:
+        axis = call.axis("dim", len(call.shape))
+    before, size, behind = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]  # type: ignore[union-attr]
+    apart = call.reshaped(x, (*before, size, 1, *behind))
+    times = (*before, size, call["repeats"], *behind)
+    return call.reshaped(call.one("Expand", apart, numbers(times)), call.shape)
+
+
+def _flip(call: Call) -> Made:
+    """Along each axis the last first."""
+    x: Tensor = call.first
+    for dim in call["dims"]:
+        x = _taken(call, x, np.arange(x.shape[dim])[::-1], dim % len(x.shape))
+    return x
+
+
+def _taken(call: Call, x: Operand, places: Array, axis: int) -> Tensor:
+    """What stands at known places along an axis."""
+    return call.one("Gather", x, Constant(places.shape, lambda: places, dtype="int64", learned=False), axis=axis)
+
+
+def _windows(call: Call) -> Made:
+    """Along an axis the windows of a size, whose values become the last axis."""
+    x: Tensor = call.first
+    axis = call.axis("dimension", len(x.shape))
+    count, size, step = call.shape[axis], call["size"], call["step"]
+    if (count - 1) * step + size == x.shape[axis] and step == size:
+        y = call.reshaped(x, (*x.shape[:axis], count, size, *x.shape[axis + 1 :]))
+    else:
+        y = _taken(call, x, np.arange(count)[:, None] * step + np.arange(size), axis)
+    order = [place for place in range(len(x.shape) + 1) if place != axis + 1]
+    return y if axis == len(x.shape) - 1 else call.one("Transpose", y, perm=(*order, axis + 1))
+
+
+def _patches(call: Call) -> Made:
+    """The values under each place of a kernel as one column: a padded map, of which rows and columns are taken."""
+    x: Tensor = call.first
+    kernel, stride, dilation, pads = (
+        call.several(name, 2) for name in ("kernel_size", "stride", "dilation", "padding")
+    )
+    if any(pads):
+        x = call.one("Pad", x, numbers([0, 0, *pads] * 2))
+    n, c, height, width = x.shape
+    rows, columns = (
+        (size - reach * (taps - 1) - 1) // step + 1
+        for size, reach, taps, step in zip((height, width), dilation, kernel, stride, strict=True)
+    )
+    if stride == kernel and dilation == (1, 1) and (rows * kernel[0], columns * kernel[1]) == (height, width):
+        y = call.reshaped(x, (n, c, rows, kernel[0], columns, kernel[1]))
+        y = call.one("Transpose", y, perm=(0, 1, 3, 5, 2, 4))
+    else:
+        for axis, count, reach, taps, step in zip((2, 4), (rows, columns), dilation, kernel, stride, strict=True):
+            x = _taken(call, x, np.arange(taps)[:, None] * reach + np.arange(count) * step, axis)
+        y = call.one("Transpose", x, perm=(0, 1, 2, 4, 3, 5))
+    return call.reshaped(y, call.shape)
 
 
 def _roll(call: Call) -> Made:
@@ -427,8 +563,11 @@ def _index(call: Call) -> Made:
     if len(given) == 1:
         ((axis, indices),) = given
         return call.one("Gather", call.first, indices, axis=axis)
-    if any(axis != number for number, (axis, _) in enumerate(given)):
-        raise UnsupportedError("indices along several axes but the first ones are not supported")
+    start = given[0][0]
+    if any(axis != start + number for number, (axis, _) in enumerate(given)):
+        raise UnsupportedError("indices along several axes that are apart are not supported")
+    if start:
+        return _index_behind(call, given)
     places = reduce(broadcast, [indices.shape for _, indices in given])
     parts = []
     for _, indices in given:
@@ -440,8 +579,42 @@ def _index(call: Call) -> Made:
     return call.one("GatherND", call.first, call.one("Concat", *parts, axis=len(places)))
 
 
+def _index_behind(call: Call, given: Sequence[tuple[int, Any]]) -> Made:
+    """Places along neighbouring axes behind others, which are viewed as one axis."""
+    x, start, stop = call.first, given[0][0], given[-1][0] + 1
+    flat = given[0][1]
+    for axis, indices in given[1:]:
+        flat = call.one("Add", call.one("Mul", flat, numbers(x.shape[axis])), indices)
+    whole = call.reshaped(x, (*x.shape[:start], prod(x.shape[start:stop]), *x.shape[stop:]))
+    return call.one("Gather", whole, flat, axis=start)
+
+
 def _embedding(call: Call) -> Made:
     return call.one("Gather", call["weight"], call["indices"], axis=0)
+
+
+def _embedding_bag(call: Call) -> Made:
+    """Rows of a table, and the sum, mean or largest value of those of each bag, which are as many in all bags."""
+    indices, offsets, factors = call["indices"], call["offsets"], call["per_sample_weights"]
+    bags, _ = call.shape
+    if not isinstance(offsets, Constant) or indices.elements % bags:
+        raise UnsupportedError("bags by offsets have sizes that depend on values; known: a row of indices for each bag")
+    rows = call.one("Gather", call["weight"], call.reshaped(indices, (bags, indices.elements // bags)), axis=0)
+    if factors is not None:
+        rows = call.one("Mul", rows, call.reshaped(factors, (*rows.shape[:2], 1)))
+    kind = ("ReduceSum", "ReduceMean", "ReduceMax")[call["mode"]]
+    return (call.one(kind, rows, axes=(1,), keepdims=0), *[None for _ in call.shapes[1:]])
+
+
+def _bilinear(call: Call) -> Made:
+    """The first map by all matrices of the weight, and what comes of it by the second map."""
+    first, second, weight = call["input1"], call["input2"], call["weight"]
+    n = prod(first.shape[:-1])
+    rows = [call.reshaped(x, (n, x.shape[-1])) for x in (first, second)]
+    y = call.one("Einsum", rows[0], weight, equation="ni,kij->nkj")
+    y = call.one("Einsum", y, rows[1], equation="nkj,nj->nk")
+    y = y if call["bias"] is None else call.one("Add", y, call["bias"])
+    return call.reshaped(y, call.shape)
 
 
 def _index_select(call: Call) -> Made:
@@ -471,7 +644,7 @@ def _group_norm(call: Call) -> Made:
 
 def _instance_norm(call: Call) -> Made:
     if not call["use_input_stats"]:
-        raise UnsupportedError("an instance norm with running statistics is not supported")
+        return _running_norm(call)
     return call.node.then(InstanceNorm(call["eps"], **_learned(call)), call.first)
 
 
@@ -517,11 +690,13 @@ def _transposed_convolution(call: Call) -> Made:
     )  # fmt: skip
 
 
-def _resize(mode: str) -> Rule:
+def _resize(mode: str, *, exact: bool = False) -> Rule:
     """To the size that torch says it makes."""
 
     def rule(call: Call) -> Made:
-        if mode == "nearest":
+        if exact:
+            how = {"coordinate_transformation_mode": "half_pixel", "nearest_mode": "round_prefer_ceil"}
+        elif mode == "nearest":
             how = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
         else:
             aligned = call["align_corners"]
@@ -532,7 +707,18 @@ def _resize(mode: str) -> Rule:
 
 
 def _pixel_shuffle(call: Call) -> Made:
-    return call.one("DepthToSpace", call.first, blocksize=call["upscale_factor"], mode="CRD")
+    x: Tensor = call.first
+    images = call.reshaped(x, (prod(x.shape[:-3]), *x.shape[-3:]))
+    return call.reshaped(call.one("DepthToSpace", images, blocksize=call["upscale_factor"], mode="CRD"), call.shape)
+
+
+def _pixel_unshuffle(call: Call) -> Made:
+    """Each square as the channels of a place, those of a channel in a row."""
+    x: Tensor = call.first
+    (*images, c, height, width), side = x.shape, call["downscale_factor"]
+    n = prod(images)
+    y = call.reshaped(x, (n, c, height // side, side, width // side, side))
+    return call.reshaped(call.one("Transpose", y, perm=(0, 1, 3, 5, 2, 4)), call.shape)
 
 
 def _channel_shuffle(call: Call) -> Made:
@@ -563,6 +749,98 @@ def _less_self(call: Call) -> Made:
     if call["alpha"] != 1:
         raise UnsupportedError("a factor of what is subtracted is not supported")
     return call.one("Sub", _operand(call["other"]), call["self"])
+
+
+def _with_number(kind: str, number: float, then: str | None = None) -> Rule:
+    """ONNX's operator on the first argument and a number, and another one on what it makes."""
+
+    def rule(call: Call) -> Made:
+        y = call.one(kind, call.first, numbers(number))
+        return call.one(then, y) if then else y
+
+    return rule
+
+
+def _then_number(first: str, kind: str, number: float) -> Rule:
+    """ONNX's operator on the first argument, and another one on what it makes and a number."""
+    return lambda call: call.one(kind, call.one(first, call.first), numbers(number))
+
+
+def _power_of(number: float) -> Rule:
+    return lambda call: call.one("Pow", numbers(number), call.first)
+
+
+def _added(kind: str) -> Rule:
+    """What is added is a product or a ratio, and may be scaled."""
+
+    def rule(call: Call) -> Made:
+        y = call.one(kind, call["tensor1"], call["tensor2"])
+        return call.one("Add", call.first, y if call["value"] == 1 else call.one("Mul", y, numbers(call["value"])))
+
+    return rule
+
+
+def _between(call: Call) -> Made:
+    part = call.one("Mul", call.one("Sub", call["end"], call.first), _operand(call["weight"]))
+    return call.one("Add", call.first, part)
+
+
+def _outer(call: Call) -> Made:
+    rows, columns = call.first, call[call.plain[1]]
+    return call.one("Mul", call.reshaped(rows, (*rows.shape, 1)), call.reshaped(columns, (1, *columns.shape)))
+
+
+def _distance(call: Call) -> Made:
+    if call["p"] not in (1, 2):
+        raise UnsupportedError(f"a distance of order {call['p']} is not supported; known: 1, 2")
+    away = call.one("Add", call.one("Sub", call["x1"], call["x2"]), numbers(call["eps"]))
+    return call.one(f"ReduceL{int(call['p'])}", away, axes=(len(away.shape) - 1,), keepdims=int(call["keepdim"]))
+
+
+def _random_slope(call: Call) -> Made:
+    if call["training"]:
+        raise UnsupportedError("slopes that are drawn at random are not supported; call eval() on the module")
+    return call.one("LeakyRelu", call.first, alpha=(float(call["lower"]) + float(call["upper"])) / 2)
+
+
+def _cosine(call: Call) -> Made:
+    pair = call["x1"], call["x2"]
+    axes = (call.axis("dim", len(pair[0].shape)),)
+    product = call.one("ReduceSum", call.one("Mul", *pair), axes=axes, keepdims=0)
+    lengths = [call.one("Clip", call.one("ReduceL2", x, axes=axes, keepdims=0), min=call["eps"]) for x in pair]
+    return call.one("Div", product, call.one("Mul", *lengths))
+
+
+def _variance(*further: str) -> Rule:
+    """The mean of squared differences from the mean, of one value less unless it is told otherwise; its root."""
+
+    def rule(call: Call) -> Made:
+        x: Tensor = call.first
+        given, less = call.arguments.get("dim"), call.arguments.get("correction")
+        axes = tuple([axis % len(x.shape) for axis in given or range(len(x.shape))])
+        if less is None:
+            less = int(call.arguments.get("unbiased", True))
+        mean = call.one("ReduceMean", x, axes=axes, keepdims=1)
+        away = call.one("Sub", x, mean)
+        total = call.one("ReduceSum", call.one("Mul", away, away), axes=axes,
+                         keepdims=int(bool(call.arguments.get("keepdim"))))  # fmt: skip
+        y = call.one("Mul", total, numbers(1 / max(prod([x.shape[axis] for axis in axes]) - less, 1)))
+        for kind in further:
+            y = call.one(kind, y)
+        return (y, call.reshaped(mean, call.shapes[1])) if len(call.shapes) > 1 else y
+
+    return rule
+
+
+def _to_one_shape(call: Call) -> Made:
+    return tuple([
+        x if x.shape == shape else call.one("Expand", x, numbers(shape))
+        for x, shape in zip(call["tensors"], call.shapes, strict=True)
+    ])  # fmt: skip
+
+
+def _side_by_side(call: Call) -> Made:
+    return call.one("Concat", *call["tensors"], axis=min(1, len(call.shape) - 1))
 
 
 def _square(call: Call) -> Made:
@@ -615,7 +893,8 @@ def _shrink(*, soft: bool) -> Rule:
 
 def _threshold(call: Call) -> Made:
     if call["value"]:
-        raise UnsupportedError(f"a value of {call['value']} below the threshold is not supported; known: 0")
+        above = call.one("Greater", call.first, numbers(call["threshold"]))
+        return call.one("Where", above, call.first, numbers(call["value"]))
     return call.one("ThresholdedRelu", call.first, alpha=float(call["threshold"]))
 
 
@@ -624,6 +903,9 @@ def _first_ones(call: Call) -> Made:
     x: Tensor = call.first
     axis = call.axis("dim", len(x.shape))
     largest = call["largest"] if "largest" in call.arguments else call["descending"]
+    if len(call.shapes) == 1:  # only the places
+        return call.onnx("TopK", x, numbers([call.shape[axis]]), outputs=(True, True), axis=axis,
+                         largest=int(largest))[1]  # fmt: skip
     return call.onnx("TopK", x, numbers([call.shape[axis]]), outputs=(True, True), axis=axis, largest=int(largest))
 
 
@@ -672,7 +954,37 @@ def _triangle(*, upper: bool) -> Rule:
 
 
 def _einsum(call: Call) -> Made:
-    return call.one("Einsum", *call["tensors"], equation=call["equation"].replace(" ", ""))
+    """Several operands one after the other, with the axes that are still needed between."""
+    terms, _, made = call["equation"].replace(" ", "").partition("->")
+    parts, tensors = terms.split(","), list(call["tensors"])
+    if len(parts) > 2 and "." in terms:
+        raise UnsupportedError("an ellipsis in an equation of more than 2 operands is not supported")
+    while len(parts) > 2:
+        first, second, *others = parts
+        left = "".join(dict.fromkeys([name for name in first + second if name in "".join(others) + made]))
+        tensors[:2] = [_product(call, tensors[:2], (first, second), left)]
+        parts = [left, *others]
+    if "->" not in call["equation"]:
+        return call.one("Einsum", *tensors, equation=",".join(parts))
+    return _product(call, tensors, parts, made)
+
+
+def _product(call: Call, tensors: Sequence[Operand], terms: Sequence[str], made: str) -> Tensor:
+    """An equation that sums over nothing is values times values, as torch does it, and no matrix product."""
+    summed = {*"".join(terms)} - {*made}
+    if len(terms) != 2 or summed or "." in made or any(len({*term}) < len(term) for term in terms):
+        return call.one("Einsum", *tensors, equation=f"{','.join(terms)}->{made}")
+    return call.one("Mul", *[_aligned(call, x, term, made) for x, term in zip(tensors, terms, strict=True)])
+
+
+def _aligned(call: Call, x: Any, term: str, made: str) -> Operand:
+    """An operand with its axes in the order of the result's, and 1 for those that it has not."""
+    order = sorted(range(len(term)), key=lambda axis: made.index(term[axis]))
+    shape = tuple([x.shape[term.index(name)] if name in term else 1 for name in made])
+    if isinstance(x, Constant):
+        return x._replace(shape=shape)
+    turned = x if order == sorted(order) else call.one("Transpose", x, perm=tuple(order))
+    return call.reshaped(turned, shape)
 
 
 def _added_product(call: Call) -> Made:
@@ -833,15 +1145,20 @@ CALLS: Final[Mapping[str, Rule]] = {
         ("_unsafe_view", "ravel", "reshape", "reshape_as", "squeeze", "unflatten", "unsqueeze", "view",
          "view_as"), _view,
     ),
-    **dict.fromkeys(("adjoint", "movedim", "permute", "swapaxes", "swapdims", "t", "transpose"), _turn),
-    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), _convolution),
-    **dict.fromkeys(("avg_pool1d", "avg_pool2d", "avg_pool3d"), _pool("AveragePool")),
-    **dict.fromkeys(("max_pool1d", "max_pool2d", "max_pool3d"), _pool("MaxPool")),
-    **dict.fromkeys(("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"), _adaptive("AveragePool")),
-    **dict.fromkeys(("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"), _adaptive("MaxPool")),
+    **dict.fromkeys(
+        ("adjoint", "mH", "mT", "moveaxis", "movedim", "permute", "swapaxes", "swapdims", "t", "transpose"),
+        _turn,
+    ),
+    "numpy_T": _backwards,
+    **{name.format(axes): _of_images(2 + axes, rule) for axes in (1, 2, 3) for name, rule in {
+        "conv{}d": _convolution, "conv_transpose{}d": _transposed_convolution,
+        "avg_pool{}d": _pool("AveragePool"), "max_pool{}d": _pool("MaxPool"),
+        "max_pool{}d_with_indices": _pool("MaxPool"), "max_unpool{}d": _unpool,
+        "adaptive_avg_pool{}d": _adaptive("AveragePool"), "adaptive_max_pool{}d": _adaptive("MaxPool"),
+    }.items()},
     **dict.fromkeys(("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"), _dropout),
-    **dict.fromkeys(("chunk", "split", "split_with_sizes"), _split),
-    **dict.fromkeys(("bmm", "matmul", "mm"), _plain("MatMul")),
+    **dict.fromkeys(("chunk", "split", "split_with_sizes", "tensor_split"), _split),
+    **dict.fromkeys(("bmm", "dot", "matmul", "mm", "mv", "vdot"), _plain("MatMul")),
     **{name: _plain(kind) for name, kind in {
         "abs": "Abs", "ceil": "Ceil", "cos": "Cos", "erf": "Erf", "exp": "Exp", "floor": "Floor", "log": "Log",
         "logical_not": "Not", "mish": "Mish", "neg": "Neg", "reciprocal": "Reciprocal", "round": "Round",
@@ -855,20 +1172,26 @@ CALLS: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(("__or__", "bitwise_or"), _logical("Or")),
     **dict.fromkeys(("__xor__", "bitwise_xor"), _logical("Xor")),
     **dict.fromkeys(("grid_sampler", "grid_sampler_2d", "grid_sampler_3d"), _grid_sample),
-    **dict.fromkeys(("sort", "topk"), _first_ones),
-    "affine_grid_generator": _affine_grid, "celu": _with("Celu", alpha="alpha"), "col2im": _fold,
+    **dict.fromkeys(("argsort", "sort", "topk"), _first_ones),
+    "affine_grid_generator": _affine_grid, "celu": _with("Celu", alpha="alpha"), "col2im": _of_images(3, _fold),
     "cumprod": _cumulate("CumProd"), "gather": _gather, "hardshrink": _shrink(soft=False), "one_hot": _one_hot,
     "scatter": _scatter("none"), "scatter_add": _scatter("add"), "softshrink": _shrink(soft=True),
     "threshold": _threshold,
-    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), _transposed_convolution),
     **dict.fromkeys(("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d"), _resize("nearest")),
     **dict.fromkeys(("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d"), _resize("linear")),
+    **dict.fromkeys(
+        ("_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "_upsample_nearest_exact3d"),
+        _resize("nearest", exact=True),
+    ),
     "upsample_bicubic2d": _resize("cubic"),
     "ne": _unequal, "rsqrt": _chain("Sqrt", "Reciprocal"), "rsub": _less_self, "square": _square,
     "layer_norm": _layer_norm, "rms_norm": _rms_norm, "group_norm": _group_norm, "instance_norm": _instance_norm,
     "scaled_dot_product_attention": _attention, "embedding": _embedding, "index": _index,
-    "index_select": _index_select, "pixel_shuffle": _pixel_shuffle, "channel_shuffle": _channel_shuffle,
-    "where": _where, "masked_fill": _masked_fill, "repeat": _repeat, "roll": _roll, "einsum": _einsum,
+    "index_select": _index_select, "pixel_shuffle": _pixel_shuffle,
+    "pixel_unshuffle": _pixel_unshuffle, "channel_shuffle": _channel_shuffle,
+    "where": _where, "masked_fill": _masked_fill, "repeat": _repeat, "tile": _repeat,
+    "repeat_interleave": _repeat_each, "flip": _flip, "unfold": _windows, "im2col": _of_images(4, _patches),
+    "roll": _roll, "einsum": _einsum,
     "baddbmm": _added_product, "glu": _gated, "cumsum": _cumulate("CumSum"), "tril": _triangle(upper=False),
     "triu": _triangle(upper=True), "argmax": _place("ArgMax"), "argmin": _place("ArgMin"),
     "max": _extreme("ReduceMax", "ArgMax"), "min": _extreme("ReduceMin", "ArgMin"), "amax": _reduce("ReduceMax"),
@@ -881,16 +1204,39 @@ CALLS: Final[Mapping[str, Rule]] = {
     "hardsigmoid": lambda call: call.one("HardSigmoid", call.first, alpha=1 / 6, beta=0.5),
     "leaky_relu": _with("LeakyRelu", alpha="negative_slope"),
     "hardtanh": _clamp("min_val", "max_val"), "clamp": _clamp("min", "max"), "clamp_min": _clamp("min", ""),
-    "clamp_max": _clamp("", "max"), "prelu": _prelu, "elu": _elu, "gelu": _gelu,
-    "softmax": _softmax("Softmax"), "batch_norm": _batch_norm, "linear": _linear, "addmm": _addmm,
+    "clamp_max": _clamp("", "max"), "prelu": _of_images(2, _prelu), "elu": _elu, "gelu": _gelu,
+    "log1p": _with_number("Add", 1.0, "Log"), "expm1": _then_number("Exp", "Sub", 1.0), "exp2": _power_of(2.0),
+    "log2": _then_number("Log", "Mul", 1 / log(2)), "log10": _then_number("Log", "Mul", 1 / log(10)),
+    "log_sigmoid": _chain("Neg", "Softplus", "Neg"), "addcmul": _added("Mul"), "addcdiv": _added("Div"),
+    "lerp": _between, "outer": _outer, "cosine_similarity": _cosine,
+    "pairwise_distance": _distance, "rrelu": _random_slope, "bilinear": _bilinear,
+    "embedding_bag": _embedding_bag, "var": _variance(), "std": _variance("Sqrt"), "var_mean": _variance(),
+    "floor_divide": _floor_divide,
+    "softmax": _softmax("Softmax"), "batch_norm": _batch_norm, "linear": _of_images(2, _linear), "addmm": _addmm,
     "cat": _concat, "concat": _concat, "stack": _stack, "slice": _slice, "select": _select, "unbind": _unbind,
-    "flatten": _flatten, "pad": _pad, "constant_pad_nd": _pad, "expand": _expand, "expand_as": _expand,
-    "narrow": _narrow, "linalg_vector_norm": _norm, "norm": _norm, "mean": _reduce("ReduceMean"),
+    "hstack": _side_by_side, "broadcast_tensors": _to_one_shape,
+    "broadcast_to": _expand, "expand": _expand, "expand_as": _expand, "flatten": _flatten, "pad": _pad,
+    "constant_pad_nd": _pad, "narrow": _narrow,
+    "any": _truth("ReduceMax"), "all": _truth("ReduceMin"),
+    "linalg_vector_norm": _norm, "norm": _norm, "mean": _reduce("ReduceMean"),
 }  # fmt: skip
 """aten's name of a function, which its form in place shares -> how it is read."""
 
 UNCHANGED: Final = frozenset({_same, _view})
 """Rules that make no layer of their own, or only another view."""
+
+ALIASES: Final[Mapping[str, str]] = {
+    "absolute": "abs", "arccos": "acos", "arcsin": "asin", "arctan": "atan", "clip": "clamp", "concatenate": "cat",
+    "divide": "div", "greater": "gt", "greater_equal": "ge", "less": "lt", "less_equal": "le", "multiply": "mul",
+    "negative": "neg", "not_equal": "ne", "subtract": "sub", "true_divide": "div",
+}  # fmt: skip
+"""aten's other names of functions."""
+
+OF_VECTORS: Final = frozenset({"dot", "mv", "vdot"})
+"""Products of vectors, by which a parametrization such as a spectral norm makes one weight of another."""
+
+OF_MAPS: Final = frozenset({"layer_norm", "linear"})
+"""Layers, which compute on their map also where that is learned."""
 
 CONSTANT: Final = frozenset(
     {
@@ -907,8 +1253,8 @@ COMPARING: Final = frozenset({"eq", "ge", "gt", "le", "lt", "ne"})
 """Functions whose operands are brought to one element type, while what they make is true or false."""
 
 PROMOTING: Final = COMPARING | {
-    "add", "cat", "concat", "div", "masked_fill", "maximum", "minimum", "mul", "pow", "remainder", "rsub", "stack",
-    "sub", "where",
+    "add", "addcdiv", "addcmul", "cat", "concat", "div", "floor_divide", "lerp", "masked_fill", "maximum", "minimum",
+    "mul", "pow", "remainder", "rsub", "stack", "sub", "where",
 }  # fmt: skip
 """Functions whose operands are brought to one element type."""
 
@@ -916,7 +1262,7 @@ CHOOSING: Final = frozenset({"condition", "mask"})
 """Arguments that are true or false, and choose."""
 
 KEEPS_BUFFERS: Final = (
-    frozenset({"batch_norm", "scaled_dot_product_attention"})
+    frozenset({"batch_norm", "embedding_bag", "instance_norm", "scaled_dot_product_attention"})
     | (PROMOTING - {"cat", "concat", "masked_fill", "stack", "where"})
     | {*RECURRENT}
 )

@@ -22,11 +22,14 @@ from costmodel.arrays import Array, np
 from costmodel.errors import CostModelError, UnsupportedError, WiringError, suggestion
 from costmodel.graph import BITS, Graph, Input, Shape, Tensor, Type, dims
 from costmodel.importers.calls import (
+    ALIASES,
     CALLS,
     CHOOSING,
     COMPARING,
     CONSTANT,
     KEEPS_BUFFERS,
+    OF_MAPS,
+    OF_VECTORS,
     PROMOTING,
     UNCHANGED,
     ZEROS,
@@ -177,8 +180,10 @@ class Reader:
         """The parameters that become part of others, such as the lengths of a weight norm, and their elements."""
         self.steps_first: Final[set[Tensor]] = set()
         """What attention takes that goes along steps first."""
+        self.single: Final[dict[str, int]] = {}
+        """The parameters that are a single number, which an operator holds as a buffer."""
         self.maps: Final[dict[Any, Tensor]] = {}
-        """Constants that are not learned, such as masks and positions, as inputs of the graph."""
+        """Constants as maps: what is not learned, such as masks and positions, as inputs of the graph."""
 
     def read(self) -> None:
         """Read the calls in the order in which they ran."""
@@ -239,7 +244,11 @@ class Reader:
             if node.name in named and node.users
         }
         unused = {name: weight.numel() for name, weight in self.module.named_parameters() if id(weight) not in used}
-        return [*_uncounted("not used", unused), *_uncounted("merged into others before any image", self.merged)]
+        return [
+            *_uncounted("not used", unused),
+            *_uncounted("merged into others before any image", self.merged),
+            *_uncounted("held as a buffer of one value", self.single),
+        ]
 
     def _input(self, node: Any) -> Any:
         """A tensor that is given from outside; None for anything else, which the trace has in its place."""
@@ -286,17 +295,19 @@ class Reader:
             return None
         fixed = [source for source in node.all_input_nodes if self._outside(source)]
         flows = bool(_flowing(taken)) and kind not in CONSTANT
-        if not flows and not (fixed and kind in CALLS and CALLS[kind] not in UNCHANGED and self._learned(taken)):
+        maps = {} if flows else self._rows(node, kind)
+        flows = flows or bool(maps)
+        layer = kind in CALLS and kind not in OF_VECTORS | KEEPS_BUFFERS and CALLS[kind] not in UNCHANGED
+        if not flows and not (fixed and layer and self._learned(taken)):
             return self._constants(node, taken, shapes)
         if late := self.memory.read_later(node):
             raise UnsupportedError(f"it writes into a part of a map that {late} reads later")
         if kind not in CALLS:
             raise UnsupportedError(f"{kind!r} is not known; {suggestion(kind, CALLS)}")
         if kind not in KEEPS_BUFFERS:
-            maps = {source: self._map(source) for source in fixed}
-            taken = torch.fx.node.map_arg(
-                (node.args, node.kwargs), lambda argument: maps.get(argument, self.values[argument])
-            )
+            maps |= {source: self._map(source) for source in fixed}
+        if maps:
+            taken = self._taken(node, maps)
         schema = _schema(node).arguments
         given = {each.name: each.default_value for each in schema if each.has_default_value()}
         given |= dict(zip([each.name for each in schema], taken[0], strict=False)) | dict(taken[1])
@@ -305,7 +316,15 @@ class Reader:
         if kind in PROMOTING:
             given = {name: self._promoted(node, name, value) for name, value in given.items()}
         used = _used(node, len(shapes))
-        return self._checked(node, CALLS[kind](Call(given, plain, shapes, self._place(node, constants), used)))
+        made = CALLS[kind](Call(given, plain, shapes, self._place(node, constants), used))
+        self._note_single(made, constants)
+        return self._checked(node, made)
+
+    def _note_single(self, made: Any, constants: Sequence[Constant]) -> None:
+        """Remember parameters that are a single number, if the layer that was made of them holds only buffers."""
+        held = made.node.weights if isinstance(made, Tensor) else ()
+        if held and all(weight.kind == "buffer" for weight in held):
+            self.single.update({each.name: 1 for each in constants if each.learned and each.elements == 1})
 
     def _promoted(self, node: Any, name: str, value: Any) -> Any:
         """An operand in the element type that all operands of the function come to, but for what only chooses."""
@@ -350,8 +369,11 @@ class Reader:
 
     def _constants(self, node: Any, taken: Any, shapes: Sequence[Shape]) -> Any:
         """What is made of constants: learned values under another shape or by a function stay as many as they are."""
-        learned, makes = self._learned(taken), sum(map(prod, shapes))
-        sizes = {value.name: value.elements for value in learned}
+        learned = [] if kind_of(node) in CONSTANT else self._learned(taken)
+        makes = sum(map(prod, shapes))
+        sizes: dict[str, int] = {}
+        for value in learned:  # of several that follow from a parameter the largest
+            sizes[value.name] = max(value.elements, sizes.get(value.name, 0))
         if learned and makes > sum(sizes.values()):
             return self._spread(node, learned[0], shapes[0])
         name = max(sizes, key=lambda each: sizes[each], default="")
@@ -373,18 +395,29 @@ class Reader:
         ]
         return _as(node, made)
 
-    def _spread(self, node: Any, value: Constant, shape: Shape) -> Any:
+    def _spread(self, node: Any, value: Constant, shape: Shape) -> Tensor:
         """Copies of a learned value, such as a class token or a state for each image: rows of a table, so often."""
         sizes = (1,) * (len(shape) - len(value.shape)) + value.shape
         if len(sizes) != len(shape) or any(size not in (1, wanted) for size, wanted in zip(sizes, shape, strict=True)):
             raise UnsupportedError(
                 f"copies of a learned value of {dims(value.shape)} as {dims(shape)} are not supported"
             )
-        inner = 1 + max(axis for axis, size in enumerate(shape) if size != sizes[axis])
-        apart = self._place(node)
+        inner = 1 + max([axis for axis, size in enumerate(shape) if size != sizes[axis]], default=len(shape) - 2)
+        table = (prod(sizes[:inner]), prod(sizes[inner:]))
+        apart = self._place(node, [value._replace(shape=table)])
         (rows,) = apart.apply(Input(shape[:inner], "int64"), part="rows")
-        taken = apart.then(Embedding(prod(sizes[:inner]), prod(sizes[inner:])), rows)
+        taken = apart.then(Embedding(*table), rows)
         return apart.then(Reshape(shape), taken, part="reshape")
+
+    def _rows(self, node: Any, kind: str) -> dict[Any, Tensor]:
+        """The map of a layer, where this is learned, such as a decoder's queries, as the rows of a table."""
+        source = node.args[0] if kind in OF_MAPS else None
+        value = self.values.get(source)
+        if not isinstance(value, Constant) or not value.learned or len(value.shape) < 2:
+            return {}
+        if source not in self.maps:
+            self.maps[source] = self._spread(node, value, value.shape)
+        return {source: self.maps[source]}
 
     def _map(self, node: Any) -> Tensor:
         """A constant that is not learned as a map that is given from outside, such as a mask or positions."""
@@ -488,7 +521,7 @@ def kind_of(node: Any) -> str:
         return str(node.target)
     library, _, name = schema.name.partition("::")
     own = name if name.endswith("__") else name.removesuffix("_")
-    return own if library == "aten" else f"{library}::{own}"
+    return ALIASES.get(own, own) if library == "aten" else f"{library}::{own}"
 
 
 def _schema(node: Any) -> Any:

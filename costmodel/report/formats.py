@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from costmodel.hardware import Hardware
-from costmodel.measure import Verdict
+from costmodel.measure import verdict, without_numpy
 from costmodel.memory import Memory
 from costmodel.report.cells import Cells
 from costmodel.report.summary import unread_inputs, warnings
@@ -72,20 +72,23 @@ def memory_to_json(memory: Memory, table: Table, simulation: Simulation | None =
     return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def run_to_json(
-    table: Table, network: str, threads: int, repeat: int, simulation: Simulation | None, verdict: Verdict | None
-) -> str:
-    """A measured run: how it was run, the rows, their sums, and how good the prediction is."""
+def run_to_json(table: Table, network: str, threads: int, repeat: int, simulation: Simulation | None) -> str:
+    """A measured run: how it was run, the rows, their sums, how good the prediction is, and both without NumPy."""
+    parts = {"": table, "compiled_": without_numpy(table)}
+    verdicts = {name: verdict(part) if simulation else None for name, part in parts.items()}
     document = {
         "network": network,
         "threads": threads,
         "repeat": repeat,
         "machine": simulation.hardware.name if simulation else None,
         "settings": list(simulation.hardware.settings) if simulation else [],
-        "verdict": verdict._asdict() if verdict else None,
+        **{f"{name}verdict": made and made._asdict() for name, made in verdicts.items()},
         "columns": [described(column) for column in table.columns],
         "layers": [{name: _finite(value) for name, value in row.items()} for row in table.rows()],
-        "totals": {column.name: table.total(column.name) for column in table.columns if column.total},
+        **{
+            f"{name}totals": {column.name: part.total(column.name) for column in part.columns if column.total}
+            for name, part in parts.items()
+        },
     }
     return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 

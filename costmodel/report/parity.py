@@ -79,6 +79,7 @@ def to_json(graph: Graph, accounts: Sequence[Account]) -> str:
                 "per_mac": account.convention.per_mac,
                 "number": account.number,
                 "parameters": account.parameters,
+                "remarks": dict(account.remarks),
                 "terms": [term._asdict() for term in account.terms],
             }
             for account in accounts
@@ -137,8 +138,8 @@ def _statements(accounts: Sequence[Account]) -> tuple[Cells, set[int]]:
 
 
 def _remarks(accounts: Sequence[Account]) -> list[Line]:
-    """The tools' mistakes that show in this network, and the operators that they have no rule for."""
-    wrong, missing = [], []
+    """Of the tools in this network: mistakes that show, operators without a rule, and where they count otherwise."""
+    wrong, missing, others = [], [], []
     for account in accounts:
         name = account.convention.name
         wrong += [
@@ -149,4 +150,5 @@ def _remarks(accounts: Sequence[Account]) -> list[Line]:
         operators = [term.operator for term in account.terms if term.term == "no rule"]
         if operators:
             missing.append(("no rule:", f"{name}: none known for {', '.join(operators)}; its number leaves them out"))
-    return [*_paragraphs(wrong, "red"), *_paragraphs(missing)]
+        others += [("remark:", f"{name}, {operator}: {remark}") for operator, remark in account.remarks.items()]
+    return [*_paragraphs(wrong, "red"), *_paragraphs(missing), *_paragraphs(others)]

@@ -8,7 +8,7 @@ from costmodel.graph import Graph
 from costmodel.guard import OVER
 from costmodel.hardware import Hardware
 from costmodel.hardware import Memory as Store
-from costmodel.measure import Verdict
+from costmodel.measure import NUMPY, verdict, without_numpy
 from costmodel.memory import Memory, Training
 from costmodel.profile import profile
 from costmodel.report.cells import Cells, cells
@@ -63,9 +63,12 @@ COMPARED: Final = (
     "maps, and the outputs"
 )
 
+NAMED: Final = 4
+"""How many layers a sentence names."""
+
 MEASURED: Final = {
-    "operator": 4, "output_shape": 6, "macs": 5, "measured_seconds": 0, "best_seconds": 7, "measured_share": 3,
-    "predicted_seconds": 1, "ratio": 1, "bound": 2, "roofline": 3,
+    "kernel": 8, "operator": 4, "output_shape": 6, "macs": 5, "measured_seconds": 0, "best_seconds": 7,
+    "measured_share": 3, "predicted_seconds": 1, "ratio": 1, "bound": 2, "roofline": 3,
 }  # fmt: skip
 
 CONVENTION: Final = {"why": 9, "per": 2, "special": 8, "divide": 7, "compare": 6, "multiply": 5, "add": 4, "macs": 3}
@@ -283,24 +286,30 @@ def kept(memory: Memory, simulation: Simulation | None, table: Table) -> None:
     )
 
 
-def run_measured(
-    table: Table, network: str, threads: int, repeat: int, simulation: Simulation | None, verdict: Verdict | None
-) -> None:
-    """Print what each layer took, beside its prediction if there is one, and how good that is."""
+def run_measured(table: Table, network: str, threads: int, repeat: int, simulation: Simulation | None) -> None:
+    """Print what each layer took, beside its prediction if there is one, and how good that is; also without NumPy."""
     workers = f"{threads} thread" + ("s" if threads > 1 else "")
     total = table.total("measured_seconds")
     sentences = [
         ("measured", f"{human(total, 's')}, the sum of the layers' medians over {repeat} runs on {workers}"),
         ("rate", f"{human(2 * table.total('macs') / total)}OP/s in multiply-accumulates"),
     ]
-    if simulation and verdict:
+    if simulation:
         predicted = human(table.total("predicted_seconds"), "s")
-        errors = f"median error of a layer {verdict.median_error:.0%}, of the total {verdict.total_error:+.0%}"
+        sentences += [("predicted", f"{predicted} for {simulation.hardware.title}"), ("verdict", _verdict(table))]
+    slow = {row for row, kernel in enumerate(table["kernel"]) if kernel == NUMPY}
+    if slow:
+        names = [table["layer"][row] for row in sorted(slow)]
+        named = ", ".join(names[:NAMED]) + f" and {len(names) - NAMED} more" * (len(names) > NAMED)
+        others = without_numpy(table)
+        without = [f"measured {human(others.total('measured_seconds'), 's')}"]
+        if simulation:
+            without += [f"predicted {human(others.total('predicted_seconds'), 's')}", _verdict(others)]
         sentences += [
-            ("predicted", f"{predicted} for {simulation.hardware.title}"),
-            ("verdict", f"{errors}, rank correlation {verdict.rank_correlation:.2f}"),
+            ("NumPy", f"{len(slow)} of {len(table)} layers ran without a compiled kernel: {named}"),
+            ("compiled", f"without these {', '.join(without)}"),
         ]
-    lines, hidden = layout(cells(table), drop=MEASURED, available=room())
+    lines, hidden = layout(cells(table), drop=MEASURED, marked=slow, available=room())
     show(
         [
             plain(f"{network} measured here", "bold"),
@@ -309,6 +318,15 @@ def run_measured(
             *[line for heading, sentence in sentences for line in paragraph(heading, sentence)],
         ]
     )
+
+
+def _verdict(table: Table) -> str:
+    """How good a prediction is, in words."""
+    made = verdict(table)
+    if made is None:
+        return "nothing is predicted"
+    errors = f"median error of a layer {made.median_error:.0%}, of the total {made.total_error:+.0%}"
+    return f"{errors}, rank correlation {made.rank_correlation:.2f}"
 
 
 def _formula(terms: Training) -> str:

@@ -53,6 +53,11 @@ class Step(NamedTuple):
         """Do it, on the caller's thread alone."""
         self.workers.alone(self.start, self.stop)
 
+    @property
+    def compiled(self) -> bool | None:
+        """Whether compiled code does all of it; None where there is nothing to do, as for a view."""
+        return not self.reference if self.stop > self.start else None
+
 
 class Program:
     """A network ready to run: its kernels' names in order, its arena, and a step for each kernel."""
