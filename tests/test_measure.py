@@ -158,8 +158,9 @@ def test_run_measures_every_layer(machine, tmp_path):
     assert {row["kernel"] for row in rows if row["operator"] == "Conv"} == {"compiled"}
     assert {row["kernel"] for row in rows if row["operator"] == "Tanh"} == {"NumPy"}
     assert {row["kernel"] for row in rows if row["operator"] == "Flatten"} == {""}
-    assert "4 of 12 layers ran without a compiled kernel: features.tanh1, features.tanh3, " in done.output
-    assert re.search(r"compiled +without these measured [^\n]+, predicted [^\n]+, median error", done.output)
+    printed = " ".join(done.output.split())
+    assert "4 of 12 layers ran without a compiled kernel: features.tanh1, features.tanh3, " in printed
+    assert re.search(r"compiled without these measured \S+ \S+ predicted .+, median error", printed)
     run = costmodel.cost("lenet5", machine)
     assert [row["layer"] for row in rows] == list(run.layers["layer"])
     assert [float(row["predicted_seconds"]) for row in rows] == list(run.layers["total_seconds"])
