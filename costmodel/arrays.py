@@ -21,7 +21,7 @@ else:
 
     np = _NumPy()
 
-STORED: Final[Mapping[str, str]] = {"int4": "int8", "uint4": "uint8"}
+STORED: Final[Mapping[str, str]] = {"int4": "int8", "int2": "int8", "uint4": "uint8", "uint2": "uint8"}
 """Element types that NumPy does not have -> what holds their values."""
 
 

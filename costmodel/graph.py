@@ -27,16 +27,19 @@ VARIADIC: Final = 0x04
 
 BITS: Final[Mapping[str, int]] = {
     "float64": 64, "float32": 32, "float16": 16, "bfloat16": 16, "float8": 8, "float4": 4,
-    "int64": 64, "int32": 32, "int16": 16, "int8": 8, "int4": 4,
-    "uint64": 64, "uint32": 32, "uint16": 16, "uint8": 8, "uint4": 4, "bool": 8,
+    "int64": 64, "int32": 32, "int16": 16, "int8": 8, "int4": 4, "int2": 2,
+    "uint64": 64, "uint32": 32, "uint16": 16, "uint8": 8, "uint4": 4, "uint2": 2, "bool": 8,
 }  # fmt: skip
 """Element type -> width in bits."""
 
 FRACTIONS: Final = frozenset({"float64", "float32", "float16", "bfloat16", "float8", "float4"})
 """The element types of numbers that need not be whole."""
 
-NARROW: Final = frozenset({"float8", "float4", "int8", "int4", "uint8", "uint4"})
+NARROW: Final = frozenset({"float8", "float4", "int8", "int4", "int2", "uint8", "uint4", "uint2"})
 """Those in which learned values are kept that are computed with in a wider one."""
+
+ELEMENTS: Final = 2**63
+"""More elements than a map may have."""
 
 Type = str | None
 """An element type, a name in :data:`BITS`; None stands for that of the network."""
@@ -422,6 +425,8 @@ class Node:
         for shape in made:
             if 0 in shape:
                 raise self._error(f"would make an empty map {dims(shape)}")
+            if prod(shape) >= ELEMENTS:
+                raise self._error("would make a map of 2^63 elements or more, which is too large")
         if len(types) < len(made):
             types *= len(made)
         if self.stored:

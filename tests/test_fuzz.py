@@ -74,7 +74,7 @@ def nested(depth):
 def test_branches_in_branches_are_read_down_to_where_the_format_ends(tmp_path):
     problem, printed = run(Case(".onnx", nested(20), PROFILE), tmp_path)
     assert problem == ""
-    assert "node 'z' (If): holds no graph 'else_branch'" in printed
+    assert "node 'z' (If): has no else_branch, which must be a graph" in printed
 
 
 def looped(trips, condition, **constants):
@@ -114,7 +114,7 @@ FOUND = {
     "an attribute of another type": (
         lambda: explained("NegativeLogLikelihoodLoss", inputs=["x", "x"], reduction=7),
         PROFILE,
-        "or of another type",
+        "reduction must be a text, not 7",
     ),
     "a constant of a negative size": (negative_sizes, PROFILE, "constant 'w' has the shape (4, -2147483648)"),
     "no number, which no YAML holds": (no_number, ("export", "{}"), "epsilon: expected a number, not 'nan'"),

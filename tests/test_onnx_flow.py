@@ -267,8 +267,9 @@ def as_branch(made):
     held.CopyFrom(made)
     del held.graph.node[:]
     results = [f"{end} again" for end in ends]
-    held.graph.initializer.append(numpy_helper.from_array(np.array(True), "taken"))
-    held.graph.node.append(helper.make_node("If", ["taken"], results, "if", then_branch=branch, else_branch=other))
+    taken = f"taken {len(held.graph.initializer)}"
+    held.graph.initializer.append(numpy_helper.from_array(np.array(True), taken))
+    held.graph.node.append(helper.make_node("If", [taken], results, "if", then_branch=branch, else_branch=other))
     for value in held.graph.output:
         value.name += " again"
     return held
@@ -602,7 +603,7 @@ def test_a_scan_is_a_block_for_each_place_of_an_axis(shape, attributes, tmp_path
     [
         ({"scan_input_axes": [3]}, "has axis 3, where there are 3"),
         ({"scan_input_axes": [0, 1]}, r"scan_input_axes must be 1 numbers, not \[0, 1\]"),
-        ({"scan_input_directions": 1}, "scan_input_directions must be 1 numbers, not 1"),
+        ({"scan_input_directions": 1}, "scan_input_directions must be a list of whole numbers, not 1"),
         ({"scan_output_axes": [4]}, "has axis 4, where there are 3"),
         ({"shape": (10**6, 2, 4)}, "more than 150000 nodes"),
     ],

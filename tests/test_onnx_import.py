@@ -937,7 +937,9 @@ def test_what_several_read_in_another_form_counts_once(tmp_path, made, bits):
     assert layers.total("output_bytes") == 2 * 7 * (64 + 1000) * 4
 
 
-@pytest.mark.parametrize(("number", "bits"), [(2, 8), (3, 8), (17, 8), (19, 8), (21, 4), (22, 4), (23, 4)])
+@pytest.mark.parametrize(
+    ("number", "bits"), [(2, 8), (3, 8), (17, 8), (19, 8), (21, 4), (22, 4), (23, 4), (25, 2), (26, 2)]
+)
 def test_weights_are_kept_in_few_bits_until_they_are_scaled(tmp_path, number, bits):
     nodes = [one("DequantizeLinear", ("w", "s"), ("d",), axis=0, block_size=16), one("MatMul", ("x", "d"))]
     made = model(nodes, (2, 64), {"s": np.ones((4, 32), np.float32)}, opset=25)

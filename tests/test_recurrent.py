@@ -246,7 +246,7 @@ def test_constant_lengths_of_all_steps_say_nothing():
         (("x w r b", "y"), {"clip": 0.0}, "clip must be above 0"),
         (("x w r w", "y"), {}, "its input 3 must be a constant of 1x32, not 1x16x3"),
         (("x x r b", "y"), {}, "its input 1 is computed, where a constant is supported"),
-        (("x w", "y"), {}, "its input 2 is missing"),
+        (("x w", "y"), {}, "takes 3 to 8 inputs, not 2"),
         (("x w r b  h", "y", WEIGHTS | {"h": np.ones((1, 3, 4), "f")}), {}, "must be a constant of 1x2x4, not 1x3x4"),
         (("x w r b  x", "y"), {}, "takes beside the map 1x2x4, not 5x2x3"),
     ],

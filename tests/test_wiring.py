@@ -237,7 +237,7 @@ def test_an_input_of_no_size_is_refused(size):
 def test_an_unknown_element_type_is_refused_with_a_suggestion(dtype, hint):
     with pytest.raises(CostModelError, match=f"element type '{dtype}' is unknown; did you mean '{hint}") as error:
         Input((1, 3), dtype)
-    assert "known: bfloat16, bool, float16, float32, float4, float64, float8, int16, int32, int4" in str(error.value)
+    assert "known: bfloat16, bool, float16, float32, float4, float64, float8, int16, int2, int32" in str(error.value)
 
 
 def test_every_misfit_is_an_error_of_the_cost_model():
@@ -248,13 +248,14 @@ def test_a_shape_is_written_with_x():
     assert (dims((1, 3, 224, 224)), dims((7,)), dims(())) == ("1x3x224x224", "7", "scalar")
 
 
-# Bytes of nine elements; nine halves of a byte take five.
+# Bytes of nine elements; nine halves of a byte take five, nine quarters three.
 NINE = {
     **dict.fromkeys(["float64", "int64", "uint64"], 72),
     **dict.fromkeys(["float32", "int32", "uint32"], 36),
     **dict.fromkeys(["float16", "bfloat16", "int16", "uint16"], 18),
     **dict.fromkeys(["float8", "int8", "uint8", "bool"], 9),
     **dict.fromkeys(["float4", "int4", "uint4"], 5),
+    **dict.fromkeys(["int2", "uint2"], 3),
 }
 
 

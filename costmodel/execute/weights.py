@@ -19,7 +19,8 @@ CHUNK: Final = 2**15
 """Values made at once: as many as a near cache holds."""
 
 SPANS: Final[Mapping[str, tuple[int, int]]] = {
-    "bool": (0, 1), "int4": (-7, 7), "uint4": (0, 15), "int8": (-127, 127), "uint8": (0, 255),
+    "bool": (0, 1), "int2": (-1, 1), "uint2": (0, 3), "int4": (-7, 7), "uint4": (0, 15), "int8": (-127, 127),
+    "uint8": (0, 255),
     "int16": (-1000, 1000), "int32": (-1000, 1000), "int64": (0, 1),
     "uint16": (0, 1000), "uint32": (0, 1000), "uint64": (0, 1),
 }  # fmt: skip

@@ -12,13 +12,13 @@ from typing import Any, Final
 
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
-from costmodel.graph import FRACTIONS, Input, Op, Shape, Tensor, Type
+from costmodel.graph import FRACTIONS, Input, Op, Shape, Tensor, Type, dims
 from costmodel.ops.checks import broadcast
 from costmodel.ops.elementwise import Binary
 from costmodel.ops.functions import Function
 from costmodel.ops.indexing import Trilu
 from costmodel.ops.layout import split_sizes
-from costmodel.ops.onnx import NUMBERS, Constant, OnnxNode, own
+from costmodel.ops.onnx import NUMBERS, Constant, OnnxNode, checked_axes, own
 from costmodel.ops.reduction import CumSum
 
 LIMIT: Final = 4096
@@ -131,6 +131,8 @@ def _size(node: OnnxNode) -> Constant:
 
 
 def _constant(node: OnnxNode) -> Constant:
+    if len(node.attributes) > 1:
+        raise WiringError(f"has {len(node.attributes)} values: {', '.join(node.attributes)}; one is accepted")
     if isinstance(node.get("value"), Constant):
         made: Constant = node.get("value")
         return made
@@ -303,7 +305,7 @@ def _gather(node: OnnxNode, x: Array, indices: Array) -> Array:
 
 def _slice(node: OnnxNode, x: Array, *_: Array) -> Array:
     starts, ends = node.integers(1, "starts") or (), node.integers(2, "ends") or ()
-    axes = node.integers(3, "axes") or tuple(range(len(starts)))
+    axes = checked_axes(node.integers(3, "axes") or range(len(starts)), x.ndim)
     steps = node.integers(4) or (1,) * len(starts)
     kept = [slice(None)] * x.ndim
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
@@ -336,10 +338,13 @@ def _squeeze(node: OnnxNode, x: Array, *_: Array) -> Array:
 
 def _unsqueeze(node: OnnxNode, x: Array, *_: Array) -> Array:
     axes = node.integers(1, "axes") or ()
-    return np.expand_dims(x, axes)
+    return np.expand_dims(x, node.axes(1, x.ndim + len(axes)) or ())
 
 
 def _range(node: OnnxNode, start: Array, limit: Array, delta: Array) -> Array:  # noqa: ARG001
+    shapes = [array.shape for array in (start, limit, delta)]
+    if any(prod(shape) != 1 for shape in shapes):
+        raise WiringError(f"takes three single numbers, not {', '.join(map(dims, shapes))}")
     first, last, step = (array.reshape(-1)[0] for array in (start, limit, delta))
     if step == 0:
         raise WiringError("has steps of 0")
@@ -347,8 +352,8 @@ def _range(node: OnnxNode, start: Array, limit: Array, delta: Array) -> Array:  
     return np.arange(first, last, step, dtype=start.dtype)
 
 
-def _expand(node: OnnxNode, x: Array, shape: Array) -> Array:  # noqa: ARG001
-    return np.broadcast_to(x, _bounded(broadcast(x.shape, tuple(map(int, shape.tolist())))))
+def _expand(node: OnnxNode, x: Array, _: Array) -> Array:
+    return np.broadcast_to(x, _bounded(_expanded(node, x.shape)))
 
 
 def _tile(node: OnnxNode, x: Array, repeats: Array) -> Array:  # noqa: ARG001
@@ -424,7 +429,10 @@ def _same(node: OnnxNode, x: Shape) -> Shape:  # noqa: ARG001
 
 
 def _expanded(node: OnnxNode, x: Shape) -> Shape:
-    return broadcast(x, node.integers(1) or ())
+    to = node.integers(1) or ()
+    if min(to, default=1) < 0:
+        raise WiringError(f"cannot stretch {dims(x)} to {list(to)}; sizes of at least 0 are accepted")
+    return broadcast(x, to)
 
 
 SHAPED: Final[Mapping[str, Callable[[OnnxNode, Shape], Shape]]] = {

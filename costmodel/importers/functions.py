@@ -1,5 +1,6 @@
 """A call in an ONNX file -> the function that it calls: one of the file's own, or what onnx says it stands for."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -34,10 +35,15 @@ def domain(name: str) -> str:
 
 
 def opsets(proto: ModelProto | FunctionProto) -> dict[str, int]:
-    """The versions of operator sets by domain; of one that is named several times the newest."""
+    """The versions of operator sets by domain, checked."""
     found: dict[str, int] = {}
     for entry in proto.opset_import:
-        found[domain(entry.domain)] = max(entry.version, found.get(domain(entry.domain), 0))
+        place, version, whose = domain(entry.domain), entry.version, entry.domain or "ai.onnx"
+        newest = 2**31 - 1 if place else defs.onnx_opset_version()
+        if not 1 <= version <= newest:
+            raise WiringError(f"imports version {version} of the operators of {whose!r}; 1 to {newest} are accepted")
+        if found.setdefault(place, version) != version:
+            raise WiringError(f"imports two versions of the operators of {whose!r}, {found[place]} and {version}")
     return found
 
 
@@ -73,6 +79,9 @@ class Functions:
         if key in self.protos and key not in self.made:
             proto = self.protos[key]
             text(*proto.attribute)
+            for name, count in Counter(proto.input).items():
+                if count > 1:
+                    raise WiringError(f"function {_named(key)!r} has {count} inputs that are named {name!r}")
             attributes: dict[str, AttributeProto | None] = dict.fromkeys(proto.attribute)
             attributes.update({item.name: item for item in proto.attribute_proto})
             body = Body(proto, self.network, f"{':'.join(key)}/")
@@ -123,28 +132,12 @@ class Functions:
         node.CopyFrom(call.node)
         del node.attribute[:]
         node.attribute.extend(call.items.values())
-        _check(node, schema)
         types = [_type(value, self.network).SerializeToString() for value in call.operands]
         try:
             written = schema.get_context_dependent_function_with_opset_version(version, node.SerializeToString(), types)
         except (RuntimeError, ValueError) as error:
             raise UnsupportedError(f"onnx cannot say what it stands for: {str(error).splitlines()[0]}") from None
         return bytes(written)
-
-
-def _check(node: NodeProto, schema: Any) -> None:
-    """Refuse a node that onnx would take without a look."""
-    if not schema.min_input <= len(node.input) <= schema.max_input or "" in node.input[: schema.min_input]:
-        raise WiringError(f"takes {schema.min_input} to {schema.max_input} inputs, not {len(node.input)}")
-    if not schema.min_output <= len(node.output) <= schema.max_output:
-        raise WiringError(f"makes {schema.min_output} to {schema.max_output} outputs, not {len(node.output)}")
-    given = {item.name: item.type for item in node.attribute}
-    for name, kind in given.items():
-        if name not in schema.attributes or schema.attributes[name].type.value != kind:
-            raise WiringError(f"has an attribute {name!r} that it does not take, or of another type")
-    for name, item in schema.attributes.items():
-        if item.required and name not in given:
-            raise WiringError(f"has no {name}")
 
 
 def _nearest(versions: Sequence[int], version: int) -> int:

@@ -19,9 +19,6 @@ from costmodel.errors import CostModelError, suggestion
 from costmodel.graph import Graph, Node, Tensor
 from costmodel.importers.plan import LIMIT, LONGEST, Block, Entry, File, Layer, within
 
-ELEMENTS: Final = 2**63
-"""More elements than a map may have."""
-
 NEIGHBOURS: Final = 300
 """How many names an error about an unknown name looks at, the nearest ones."""
 
@@ -137,8 +134,6 @@ class _Network:
         except CostModelError as error:
             item.fail(str(error))
         self.previous = node.outputs[0]
-        if self.previous.elements >= ELEMENTS:
-            item.fail(f"{node.label}: a map of 2^63 elements or more is too large")
         self.made.append((node, item))
         if own is not None:
             self.values[node.label] = self.previous

@@ -15,12 +15,12 @@ from types import MappingProxyType
 from typing import Any, BinaryIO, Final
 
 from costmodel import document
-from costmodel.errors import CostModelError, UnsupportedError, WiringError, suggestion
+from costmodel.errors import LISTED, CostModelError, UnsupportedError, WiringError, suggestion
 from costmodel.graph import Graph, Input, Op, Shape, Source, Tensor, Type, dims
 from costmodel.importers import plan
 from costmodel.importers.folding import BY_VALUES, COMPUTED, SHAPED, SOURCES, fold, passes
 from costmodel.importers.opaque import UNKNOWN, Opaque, left_out
-from costmodel.importers.protos import element_type, values_of
+from costmodel.importers.protos import element_type, untyped, values_of
 from costmodel.importers.shapes import Shapes, agreed, given, titled
 from costmodel.importers.structure import LARGE, without_values
 from costmodel.ops.onnx import TYPES, Constant, OnnxNode, Operand, own
@@ -33,7 +33,8 @@ except ImportError:
 
 from costmodel.importers.control import CONTROL
 from costmodel.importers.functions import DEEPEST, Function, Functions, bound, domain
-from costmodel.importers.scopes import LEFT_OUT, MADE, Body, Call, Items, LeftOut, Scope, Value, text
+from costmodel.importers.schemas import check
+from costmodel.importers.scopes import LEFT_OUT, MADE, Body, Call, Items, LeftOut, Scope, Untyped, Value, text
 from costmodel.importers.sequences import SEQUENCES
 
 FILE_LIMIT: Final = 2**31 - 1
@@ -235,10 +236,10 @@ class Reader:
                 f"{self.path}: input {name!r} leaves dimension {number} open ({size or 'without a name'}); set it with "
                 f"--shape {name}={'x'.join([str(size) if isinstance(size, int) else '?' for size in sizes])}"
             )
-        dtype = TYPES.get(value.type.tensor_type.elem_type)
-        if not dtype:
-            raise CostModelError(f"{self.path}: input {name!r} has an element type that is not supported")
-        return Input(tuple(whole), own(dtype, self.dtype))
+        number = value.type.tensor_type.elem_type
+        if number not in TYPES:
+            raise CostModelError(f"{self.path}: input {name!r} is of {untyped(number)}")
+        return Input(tuple(whole), own(TYPES[number], self.dtype))
 
     def _sizes(self, value: Any, given: Mapping[str, Shape]) -> list[int | str]:
         """An input's sizes: as given, or as declared, where a text stands for a dimension that is open."""
@@ -254,6 +255,13 @@ class Reader:
             raise CostModelError(
                 f"{self.path}: input {value.name!r} declares no shape; set it with --shape {value.name}=1x3x224x224"
             )
+        for number, dim in enumerate(kind.shape.dim):
+            if dim.dim_value < 1 and dim.HasField("dim_value"):
+                shown = "x".join([str(size or "?") for size in declared])
+                raise CostModelError(
+                    f"{self.path}: input {value.name!r} has size {dim.dim_value} in dimension {number}; sizes of at "
+                    f"least 1 are accepted, or --shape {value.name}={shown}"
+                )
         return declared
 
     def nodes(self) -> None:
@@ -292,6 +300,8 @@ class Reader:
             kind = f"{place}.{kind}"
             known = kind in Op.onnx_registry
         function = self.functions.of(node) if self.functions.protos and place != OWN else None
+        if not function and place != OWN:
+            check(node, place, scope.opsets, items)
         made: Sequence[Value]
         if function or not known:
             made = self._others(Call(self, scope, node, operands, {item.name: item for item in items}), function)
@@ -451,14 +461,29 @@ class Reader:
 
     def graph(self, title: str) -> Graph:
         """The network that makes the file's outputs, and what only operators that were left out read."""
-        outputs = [self.values.get(value.name) for value in self.model.output]
+        for value in self.model.output:
+            if value.name not in self.values:
+                raise CostModelError(f"{self.path}: nothing makes its output {value.name!r}")
+        outputs = [self.values[value.name] for value in self.model.output]
         wanted = [value for value in (*outputs, *self.ends) if isinstance(value, Tensor)]
         if not wanted:
             raise CostModelError(f"{self.path}: none of its outputs follows from its inputs")
         notes = [*left_out(self.skipped, self.behind), *unfolded(self.unfolded)]
         if self.scales:
             notes.append(f"not counted: {self.scales} scales and zero points of weights that are dequantized ahead")
-        return Graph(list(dict.fromkeys(wanted)), title, dtype=self.dtype, notes=notes, sources=self.sources)
+        ends = list(dict.fromkeys(wanted))
+        graph = Graph(ends, title, dtype=self.dtype, notes=notes, sources=self.sources)
+        if len(graph.nodes) < len(self.sources) and (dead := self._dead(graph)):
+            graph = Graph(ends, title, dtype=self.dtype, notes=[*notes, uncounted(dead)], sources=self.sources)
+        return graph
+
+    def _dead(self, graph: Graph) -> list[str]:
+        """The nodes that are layers of which no output follows, with their operators."""
+        inputs = {Source("value", name) for name in self.sizes}
+        reached = {self.sources.get(name) for name in graph.nodes}
+        dead = [source for source in dict.fromkeys(self.sources.values()) if source not in reached | inputs]
+        kinds = {name: node.op_type for node in self.model.node for name in (*node.output, node.name)}
+        return [f"{source.name!r} ({kinds.get(source.name, 'unknown')})" for source in dead]
 
 
 def _is_new(value: Constant, kind: str) -> bool:
@@ -478,10 +503,20 @@ def unfolded(found: Mapping[str, int]) -> list[str]:
     return [f"read as the operators that onnx says they stand for: {named}"] if named else []
 
 
+def uncounted(dead: Sequence[str]) -> str:
+    """Nodes that are no layers of the network -> a note."""
+    more = f" and {len(dead) - LISTED} more" if len(dead) > LISTED else ""
+    them = "them" if len(dead) > 1 else "it"
+    return f"not counted, since no output follows from {them}: {', '.join(dead[:LISTED])}{more}"
+
+
 def plain(operands: Sequence[Value]) -> tuple[Operand, ...]:
     """Operands, of which none is a sequence."""
-    made = tuple([value for value in operands if not isinstance(value, Items | LeftOut)])
+    made = tuple([value for value in operands if not isinstance(value, Items | LeftOut | Untyped)])
     if len(made) < len(operands):
+        for value in operands:
+            if isinstance(value, Untyped):
+                raise UnsupportedError(f"reads {value.name!r} of {untyped(value.number)}")
         raise WiringError("reads a sequence in the place of a map")
     return made
 

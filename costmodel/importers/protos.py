@@ -8,8 +8,8 @@ from math import prod
 from typing import Any, Final
 
 from costmodel.arrays import Array, np
-from costmodel.errors import CostModelError, WiringError
-from costmodel.graph import FRACTIONS, NARROW
+from costmodel.errors import CostModelError, UnsupportedError, WiringError
+from costmodel.graph import BITS, ELEMENTS, FRACTIONS, NARROW, size_in_bytes
 from costmodel.importers.folding import LIMIT, attribute
 from costmodel.ops.onnx import TYPES, Constant, own
 
@@ -39,12 +39,27 @@ def element_type(model: ModelProto) -> str:
     return next((dtype for dtype in fractions if dtype not in NARROW), next(iter(fractions), "float32"))
 
 
+def untyped(number: int) -> str:
+    """The number of an element type that is not known -> what is wrong with it."""
+    names = {value: name for name, value in TensorProto.DataType.items()}
+    named = f"{number} ({names[number].lower()})" if number in names else f"{number}"
+    return f"element type {named}, which is not supported; known: {', '.join(sorted({*TYPES.values()}))}"
+
+
 def constant(tensor: TensorProto, network: str) -> Constant:
     """A tensor of a file: its declared shape, and its values only if it is small and in the file itself."""
     shape = tuple(tensor.dims)
     if min(shape, default=0) < 0:
         raise WiringError(f"constant {tensor.name!r} has the shape {shape}")
-    dtype = own(TYPES.get(tensor.data_type, network), network)
+    if tensor.data_type not in TYPES:
+        raise UnsupportedError(f"its constant {tensor.name!r} is of {untyped(tensor.data_type)}")
+    dtype = own(TYPES[tensor.data_type], network)
+    if prod(shape) >= ELEMENTS:
+        raise WiringError(f"constant {tensor.name!r} has 2^63 elements or more, which is too large")
+    if (size := len(tensor.raw_data)) and tensor.data_location != tensor.EXTERNAL:
+        wanted = size_in_bytes(prod(shape), BITS[TYPES[tensor.data_type]])
+        if size != wanted:
+            raise WiringError(f"constant {tensor.name!r} of shape {shape} has {size} bytes of values, not {wanted}")
     learned = dtype is None or dtype in FRACTIONS
     file = next((item.value for item in tensor.external_data if item.key == "location"), "")
     return Constant(shape, _Values(tensor), tensor.name, dtype, learned, lowest=partial(_lowest, tensor), file=file)

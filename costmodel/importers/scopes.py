@@ -15,7 +15,7 @@ from costmodel.errors import LISTED, UnsupportedError, WiringError
 from costmodel.graph import Shape, Source, Tensor, dims
 from costmodel.importers.folding import KEEPING, known
 from costmodel.importers.protos import constant
-from costmodel.ops.onnx import Constant, Operand
+from costmodel.ops.onnx import TYPES, Constant, Operand
 
 if TYPE_CHECKING:
     from costmodel.importers.onnx import Reader
@@ -42,7 +42,15 @@ class LeftOut:
     """What an operator would make that was left out, so that what is behind it has no shape."""
 
 
-Value = Operand | Items | LeftOut
+@dataclass(frozen=True)
+class Untyped:
+    """A constant of an element type that is not known, by its number."""
+
+    name: str
+    number: int
+
+
+Value = Operand | Items | LeftOut | Untyped
 """What a name stands for."""
 
 LEFT_OUT: Final = LeftOut()
@@ -60,11 +68,21 @@ class Body:
         self.outputs: Final[list[str]] = [value.name if graph else value for value in proto.output]
         tensors = proto.initializer if graph else ()
         sparse = proto.sparse_initializer if graph else ()
-        self.constants: Final = {tensor.name: constant(tensor, network) for tensor in tensors}
+        self.constants: Final[dict[str, Value]] = {
+            tensor.name: constant(tensor, network)
+            if tensor.data_type in TYPES
+            else Untyped(tensor.name, tensor.data_type)
+            for tensor in tensors
+        }
         self.constants.update((part.values.name, Constant(tuple(part.dims), name=part.values.name)) for part in sparse)
+        if len(self.constants) < len(tensors) + len(sparse):
+            names = Counter([*[tensor.name for tensor in tensors], *[part.values.name for part in sparse]])
+            name, count = names.most_common(1)[0]
+            raise WiringError(f"{count} initializers are named {name!r}")
         if key:
             text(*self.inputs, *self.outputs, *self.constants)
-            self.constants.update({name: self.named(name, value) for name, value in self.constants.items()})
+            for name, value in self.constants.items():
+                self.constants[name] = self.named(name, value) if isinstance(value, Constant) else value
         reads = list(map(read, self.nodes))
         self.reads: Final = Counter(chain.from_iterable(reads))
         self.reads.update(self.outputs)
@@ -267,6 +285,8 @@ class Call:
         values = value.read() if isinstance(value, Constant) else None
         if values is None:
             raise UnsupportedError(f"{what} is not known from the file")
+        if values.dtype.kind not in "iub":
+            raise WiringError(f"{what} must be a whole number or a truth, not of {values.dtype}")
         return [int(number) for number in values.reshape(-1).tolist()]
 
     def body(self, name: str) -> Body:

@@ -13,7 +13,10 @@ from costmodel.ops.layout import Transpose
 from costmodel.ops.onnx import OnnxForm, OnnxNode
 from costmodel.ops.reduction import ReduceSum
 
-TERM: Final = r"[A-Za-z]*(?:\.\.\.)?[A-Za-z]*"
+TERM: Final = r"[A-Za-z]*+(?:\.\.\.[A-Za-z]*+)?+"
+LONGEST: Final = 1000
+"""How many letters an equation may have."""
+
 EQUATION: Final = re.compile(rf"({TERM}),({TERM})->({TERM})", re.ASCII)
 
 
@@ -47,9 +50,11 @@ class Einsum(Several):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        terms = EQUATION.fullmatch(self.equation)
+        terms = EQUATION.fullmatch(self.equation) if len(self.equation) <= LONGEST else None
         if not terms:
-            raise WiringError(f"Einsum: equation must be such as 'ik,kj->ij', not {self.equation!r}")
+            raise WiringError(
+                f"Einsum: equation must be such as 'ik,kj->ij', of at most {LONGEST} letters, not {self.equation!r:.60}"
+            )
         made = terms[3].replace("...", "")
         if len({*made}) < len(made) or not {*made} <= {*(terms[1] + terms[2])}:
             raise WiringError(f"Einsum: equation {self.equation!r} makes axes twice or of nothing")
@@ -99,6 +104,8 @@ class Einsum(Several):
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
         """Of two operands; of one it is a sum and a transposition."""
         equation = str(node.get("equation", "")).replace(" ", "")
+        if len(equation) > LONGEST:
+            raise WiringError(f"an equation of {len(equation)} letters is too long; at most {LONGEST}")
         terms, arrow, made = equation.partition("->")
         if not arrow:
             letters = sorted(terms.replace("...", "").replace(",", ""))

@@ -9,7 +9,7 @@ from costmodel.errors import UnsupportedError, WiringError
 from costmodel.graph import Op, Reach, Shape, Tensor, Type, dims, known_type
 from costmodel.ops.checks import axis_of, broadcast, integers, positive
 from costmodel.ops.held import Several
-from costmodel.ops.onnx import NUMBERS, Constant, OnnxForm, OnnxNode, Operand, checked_axis
+from costmodel.ops.onnx import NUMBERS, Constant, OnnxForm, OnnxNode, Operand, checked_axes, checked_axis
 
 
 @dataclass(frozen=True)
@@ -244,8 +244,8 @@ class Slice(Op):
         if min(steps, default=1) < 1:
             raise UnsupportedError(f"steps of {steps} are not supported; known: 1 and more")
         kept = [slice(0, None, 1)] * rank
-        for axis, first, last, each in zip(axes, starts, stops, steps, strict=True):
-            kept[checked_axis(axis, rank)] = slice(first, None if last >= REST else last, each)
+        for axis, first, last, each in zip(checked_axes(axes, rank), starts, stops, steps, strict=True):
+            kept[axis] = slice(first, None if last >= REST else last, each)
         step = tuple([part.step for part in kept])
         start, stop = tuple([part.start for part in kept]), tuple([part.stop for part in kept])
         return node.apply(cls(start, stop, None if max(step, default=1) == 1 else step), x)
@@ -268,10 +268,18 @@ class Slice(Op):
         return tuple(made)
 
 
+COUNTED: Final = 18
+"""The operator set from which a Split says how many parts it makes, if not of which sizes."""
+
+
 def split_sizes(node: OnnxNode, x: Shape) -> tuple[int, ...]:
     """The sizes of the parts that a Split makes of a map: as it says, or all alike but for a smaller last one."""
     count, axis = len(node.outputs), node.axis(0, len(x))
-    sizes = node.integers(1, "split")
+    sizes, told = node.integers(1, "split"), node.get("num_outputs")
+    if told not in (None, count):
+        raise WiringError(f"has num_outputs {told} and {count} outputs")
+    if node.opset >= COUNTED and (told is None) == (sizes is None):
+        raise WiringError(f"takes either split or num_outputs, not {'neither' if told is None else 'both'}")
     if sizes is None:
         each = -(-x[axis] // count)
         sizes = (*[each] * (count - 1), x[axis] - each * (count - 1))
@@ -336,7 +344,7 @@ class Pad(Op):
         centered = node.kind == "CenterCropPad"
         pads = node.integers(1, "paddings" if "paddings" in node.attributes else "pads")
         chosen = node.integers(3, "axes") if centered else node.integers(3)
-        axes = range(rank) if chosen is None else [checked_axis(axis, rank) for axis in chosen]
+        axes = range(rank) if chosen is None else checked_axes(chosen, rank)
         if centered and pads is not None and len(pads) == len(axes):
             more = [size - x.shape[axis] for size, axis in zip(pads, axes, strict=True)]
             half = [abs(size) // 2 * (1 if size > 0 else -1) for size in more]
@@ -430,6 +438,8 @@ class Expand(Op):
         to, x = node.integers(1), node.tensor()
         if to is None:
             raise WiringError("has no shape")
+        if min(to, default=1) < 1:
+            raise WiringError(f"cannot stretch {dims(x.shape)} to {list(to)}; sizes of at least 1 are accepted")
         return (x,) if broadcast(x.shape, to) == x.shape else node.apply(cls(to), x)
 
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:

@@ -78,6 +78,9 @@ class Linear(Op):
         (_, inner), (rows, features) = sizes
         if inner != rows:
             raise WiringError(f"cannot multiply {dims(sizes[0])} by {dims(sizes[1])}")
+        made = (sizes[0][0], features)
+        if c is not None and broadcast(made, c.shape) != made:
+            raise WiringError(f"cannot add {dims(c.shape)} to {dims(made)}")
         if isinstance(a, Tensor) and turned[0]:
             a = node.then(Transpose((1, 0)), a, part="transpose_a")
         if isinstance(a, Tensor) and isinstance(b, Constant):

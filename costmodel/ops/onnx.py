@@ -19,7 +19,7 @@ SAME: Final = ("SAME_UPPER", "SAME_LOWER")
 TYPES: Final[Mapping[int, str]] = {
     1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 10: "float16",
     11: "float64", 12: "uint32", 13: "uint64", 16: "bfloat16", 17: "float8", 18: "float8", 19: "float8", 20: "float8",
-    21: "uint4", 22: "int4", 23: "float4", 24: "float8",
+    21: "uint4", 22: "int4", 23: "float4", 24: "float8", 25: "uint2", 26: "int2",
 }  # fmt: skip
 """ONNX's numbers of element types -> ours."""
 
@@ -160,7 +160,7 @@ class OnnxNode:
     def type(self, number: int) -> Type:
         """ONNX's number of an element type -> the type, None for the network's."""
         if number not in TYPES:
-            raise UnsupportedError(f"element type {number} is not supported")
+            raise UnsupportedError(f"element type {number} is not supported; known: {', '.join(sorted({*NUMBERS}))}")
         return own(TYPES[number], self.dtype)
 
     def get(self, name: str, usual: Any = None) -> Any:
@@ -210,7 +210,12 @@ class OnnxNode:
     def integers(self, index: int, attribute: str = "") -> tuple[int, ...] | None:
         """The same as whole numbers."""
         values = self.values(index, attribute)
-        return None if values is None else tuple([int(value) for value in values.reshape(-1).tolist()])
+        if values is None:
+            return None
+        if values.ndim > 1 or (values.size and values.dtype.kind not in "iub"):
+            place = attribute if attribute in self.attributes else f"input {index}"
+            raise WiringError(f"its {place} must be a list of whole numbers, not {values.tolist()!r:.60}")
+        return tuple([int(value) for value in values.reshape(-1).tolist()])
 
     def number(self, index: int, attribute: str = "") -> float | None:
         """The same as one number."""
@@ -230,10 +235,7 @@ class OnnxNode:
         axes = self.integers(index, "axes")
         if axes is None:
             return None
-        counted = sorted([checked_axis(axis, rank) for axis in axes])
-        if len({*counted}) != len(counted):
-            raise WiringError(f"has an axis twice in {axes}")
-        return tuple(counted)
+        return tuple(sorted(checked_axes(axes, rank)))
 
     def window(self, kernel: Shape) -> dict[str, Any]:
         """The attributes of a sliding window, with the pads that ``auto_pad`` stands for."""
@@ -319,6 +321,14 @@ def checked_axis(axis: int, rank: int) -> int:
     if not -rank <= axis < rank:
         raise WiringError(f"has axis {axis}, where there are {rank}")
     return axis % rank
+
+
+def checked_axes(axes: Sequence[int], rank: int) -> list[int]:
+    """Axes that may count from the end -> counted from the start, each once."""
+    counted = [checked_axis(axis, rank) for axis in axes]
+    if len({*counted}) < len(counted):
+        raise WiringError(f"has an axis twice in {list(axes)}")
+    return counted
 
 
 def unique(name: str, block: str, taken: dict[str, int]) -> str:

@@ -10,7 +10,7 @@ from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
 from costmodel.graph import Op, Reach, Shape, Tensor, Work, dims
 from costmodel.ops.checks import integers
-from costmodel.ops.onnx import OnnxForm, OnnxNode, checked_axis
+from costmodel.ops.onnx import OnnxForm, OnnxNode, checked_axes
 
 TAPS: Final[Mapping[str, int]] = {"nearest": 1, "linear": 2, "cubic": 4}
 """How many old values a new one is of, along each axis."""
@@ -175,11 +175,14 @@ def _targets(node: OnnxNode, x: Shape, *, old: bool) -> tuple[Shape, tuple[float
     """The new sizes, and the scales where these are given and not the quotients of the sizes."""
     rank = len(x)
     axes = node.get("axes")
-    chosen = range(rank) if axes is None else [checked_axis(axis, rank) for axis in axes]
+    chosen = range(rank) if axes is None else checked_axes(axes, rank)
     sizes = None if old else node.integers(3)
     place = 1 if old else 2
     given = node.values(place, "scales") if not sizes else None
     whole = list(x)
+    scales = node.operand(2)
+    if sizes and scales is not None and prod(scales.shape):
+        raise WiringError("has both scales and sizes; one of them is accepted")
     if sizes:
         if len(sizes) != len(chosen):
             raise WiringError(f"has {len(sizes)} sizes for {len(chosen)} axes")
