@@ -501,7 +501,7 @@ def test_a_typo_is_answered_with_what_was_meant(args, meant, tmp_path):
         (("--size", "0"), ["size", "0", "positive integer"]),
         (("--size", "abc"), ["--size", "abc"]),
         (("--size", "8"), ["max_pool", "1x"]),
-        (("--size", str(10**12)), ["64-bit"]),
+        (("--size", str(10**12)), ["2^63 elements"]),
         (("--classes", "0"), ["classes", "0", "positive integer"]),
         (("--width", "nan"), ["width", "nan", "positive number"]),
         (("--width", "-0.5"), ["width", "-0.5", "positive number"]),

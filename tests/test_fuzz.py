@@ -119,7 +119,7 @@ FOUND = {
     "a constant of a negative size": (negative_sizes, PROFILE, "constant 'w' has the shape (4, -2147483648)"),
     "no number, which no YAML holds": (no_number, ("export", "{}"), "epsilon: expected a number, not 'nan'"),
     "no layers": (lambda: small(one("Identity")), PROFILE, "a network needs at least one layer"),
-    "more than 64 bits": (small, (*PROFILE, "--batch", "1000000000", "--shape", "1x3x99999x99999"), "64-bit"),
+    "more than 2^63 elements": (small, (*PROFILE, "--batch", "1000000000", "--shape", "1x3x99999x99999"), "2^63 elements"),
     "more nodes than are read": (too_many, PROFILE, f"{NODE_LIMIT + 1} nodes are too many; at most {NODE_LIMIT}"),
     "an operator of ours, nested": (our_own_operator_nested, PROFILE, "its attributes:1: "),
 }
