@@ -123,6 +123,14 @@ WRONG = {
         lambda: small(one("Relu"), outputs=("y", "z")),
         "model.onnx: nothing makes its output 'z'",
     ),
+    "an operator of another domain": (
+        lambda: small(one("Relu", domain="foo")),
+        "(foo.Relu): operator 'Relu' of domain 'foo' is not known; known: none",
+    ),
+    "no operator of ONNX Runtime": (
+        lambda: small(one("Gellu", domain="com.microsoft")),
+        "operator 'Gellu' of domain 'com.microsoft' is not known; did you mean 'Gelu'? known: FastGelu, Gelu",
+    ),
     # attributes
     "a misspelt attribute": (
         lambda: small(conv(striides=[2, 2]), w=(4, 4, 3, 3)),

@@ -9,14 +9,15 @@ import re
 from collections import ChainMap, Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from math import prod
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, Final
 
-from costmodel import document
+from costmodel import document, textfile
 from costmodel.errors import LISTED, CostModelError, UnsupportedError, WiringError, suggestion
-from costmodel.graph import Graph, Input, Op, Shape, Source, Tensor, Type, dims
+from costmodel.graph import ELEMENTS, Graph, Input, Op, Shape, Source, Tensor, Type, dims
 from costmodel.importers import plan
 from costmodel.importers.folding import BY_VALUES, COMPUTED, SHAPED, SOURCES, fold, passes
 from costmodel.importers.opaque import UNKNOWN, Opaque, left_out
@@ -107,7 +108,7 @@ def load(
 def read(path: Path) -> ModelProto:
     """Parse a file; data in other files stays there."""
     try:
-        with path.open("rb") as file:
+        with textfile.opened(path) as file:
             size = path.stat().st_size
             data = b"" if size > FILE_LIMIT else _data(file, size)
     except OSError as error:
@@ -237,6 +238,10 @@ class Reader:
         number = value.type.tensor_type.elem_type
         if number not in TYPES:
             raise CostModelError(f"{self.path}: input {name!r} is of {untyped(number)}")
+        if prod(whole) >= ELEMENTS:
+            raise CostModelError(
+                f"{self.path}: input {name!r} of {dims(tuple(whole))} has 2^63 elements or more, too many"
+            )
         return Input(tuple(whole), own(TYPES[number], self.dtype))
 
     def _sizes(self, value: Any, given: Mapping[str, Shape]) -> list[int | str]:
@@ -278,9 +283,11 @@ class Reader:
                 self._leave_out(node, scope)
             except WiringError as error:
                 raise PlacedError(f"{self._where(node, scope)}: {error}") from None
-            except MALFORMED as error:
-                message = f"{self._where(node, scope)}: its attributes or inputs are malformed: {error}"
-                raise PlacedError(message) from None
+            except MALFORMED:
+                given = ", ".join([str(item.name) for item in node.attribute]) or "none"
+                raise PlacedError(
+                    f"{self._where(node, scope)}: its attributes ({given}) or inputs are not such as it takes"
+                ) from None
 
     def _where(self, node: NodeProto, scope: Scope) -> str:
         kind = f"{node.domain}.{node.op_type}" if domain(node.domain) else f"{node.op_type}"
@@ -348,10 +355,12 @@ class Reader:
             function = self.functions.of_schema(call)
             self.unfolded[kind] += function is not None
         if function is None:
-            names = self.functions.near(node) if place else ()
+            known = {*Op.onnx_registry, *SOURCES, *CONSTANTS, *CONTROL, *SEQUENCES}
             where = f" of domain {node.domain!r}" if place else ""
-            near = suggestion(kind, names or {*Op.onnx_registry, *SOURCES, *CONSTANTS, *CONTROL, *SEQUENCES})
-            raise UnsupportedError(f"operator {kind!r}{where} is not known; {near}")
+            if place:
+                there = {name.removeprefix(f"{place}.") for name in known if name.startswith(f"{place}.")}
+                known = {*there, *self.functions.near(node)}
+            raise UnsupportedError(f"operator {kind!r}{where} is not known; {suggestion(kind, known)}")
         return self.called(call, function)
 
     def called(self, call: Call, function: Function) -> list[Value]:
