@@ -1,6 +1,8 @@
 """What a user can get wrong -> one message that says where it is and what would be accepted."""
 
+import re
 from collections.abc import Iterable
+from typing import Final
 
 
 class CostModelError(Exception):
@@ -15,11 +17,26 @@ class UnsupportedError(CostModelError):
     """A part of a network's file that the vocabulary has no words for; the message says what."""
 
 
-LONGEST = 200
+LONGEST: Final = 200
 """How many characters of an unknown name are looked at."""
 
-LISTED = 12
+LISTED: Final = 12
 """How many known names a message lists at most."""
+
+
+LONGEST_MESSAGE: Final = 2000
+"""How many characters of a message are printed."""
+
+CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+"""What a terminal takes for a command, but for a new line."""
+
+
+def printable(message: str) -> str:
+    """A message -> the same for a terminal, whatever is in it: no command to it, and nothing of any length."""
+    if len(message) > LONGEST_MESSAGE:
+        half = LONGEST_MESSAGE // 2
+        message = f"{message[:half]} ... {len(message) - 2 * half} characters ... {message[-half:]}"
+    return CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", message)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
@@ -29,6 +46,6 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     lowered = {candidate.lower(): candidate for candidate in names}
     close = difflib.get_close_matches(name[:LONGEST].lower(), lowered, n=1)
-    hint = f"did you mean {lowered[close[0]]!r}? " if close else ""
+    hint = f"did you mean {lowered[close[0]]!r}? " if close and lowered[close[0]] != name else ""
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return f"{hint}known: {', '.join(names[:LISTED]) or 'none'}{more}"

@@ -426,7 +426,7 @@ class Node:
             if 0 in shape:
                 raise self._error(f"would make an empty map {dims(shape)}")
             if prod(shape) >= ELEMENTS:
-                raise self._error("would make a map of 2^63 elements or more, which is too large")
+                raise self._error("would make a map of 2^63 elements or more, which no 64-bit number counts")
         if len(types) < len(made):
             types *= len(made)
         if self.stored:

@@ -15,6 +15,11 @@ PACKAGE: Final = "costmodel.hardware_profiles"
 OVERLAPS: Final = ("none", "layer", "prefetch")
 REST: Final = "rest"
 
+NOTHING: Final = "nothing"
+"""What bounds a layer that takes no time; no memory and no engine has this name."""
+
+TAKEN: Final = "it is what bounds a layer that takes no time"
+
 
 def quantity(unit: str, *, infinite: bool = False) -> Reader[int | float]:
     """A reader for a positive number with a unit."""
@@ -185,6 +190,8 @@ def profiles() -> dict[str, Path]:
 def _check_memories(item: Item, machine: Hardware) -> None:
     engines = {engine.name for engine in machine.engines}
     for name, memory in item.mapping().items():
+        if name == NOTHING:
+            memory.fail(f"{name!r} is no name: {TAKEN}")
         if name in engines:
             memory.fail(f"{name!r} is the name of an engine already")
         keys = memory.mapping()
@@ -200,6 +207,8 @@ def _check_memories(item: Item, machine: Hardware) -> None:
 def _check_engines(item: Item, engines: Iterable[Engine], operators: Collection[str]) -> None:
     owner: dict[str, str] = {}
     for engine in engines:
+        if engine.name == NOTHING:
+            item.mapping()[engine.name].fail(f"{NOTHING!r} is no name: {TAKEN}")
         runs: Any = item.mapping()[engine.name].mapping()["runs"]
         if engine.runs != (REST,):
             _check_names(runs.items(), operators, "operator")

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from costmodel.errors import CostModelError, suggestion
-from costmodel.hardware import OVERLAPS, Hardware, Memory
+from costmodel.hardware import NOTHING, OVERLAPS, Hardware, Memory
 from costmodel.place import runs
 from costmodel.place.placement import Flow, Placement, Traffic, flow, live_bytes, traffic
 from costmodel.profile import MAPS, Profile
@@ -49,8 +49,6 @@ RESOURCE_COLUMNS: Final = (
     Column("rate", float, "", "bytes or operations per second; of a memory with two rates that of the mix"),
     Column("seconds", float, "s", "amount / rate", "sum"),
 )
-
-NOTHING: Final = "nothing"
 
 
 @dataclass(frozen=True, repr=False)

@@ -59,7 +59,10 @@ class Target(NamedTuple):
             raise CostModelError(
                 f"target {text!r} is not accepted; {suggestion(kind.strip(), TARGETS)}, as in 'latency=10 ms'"
             )
-        return cls(kind.strip(), parse(amount, TARGETS[kind.strip()]))
+        most = parse(amount, TARGETS[kind.strip()])
+        if most < 0:
+            raise CostModelError(f"target {text!r} is not accepted; it must be at least 0, as in 'latency=10 ms'")
+        return cls(kind.strip(), most)
 
     def __str__(self) -> str:
         return f"{self.kind} of at most {exact(self.most, TARGETS[self.kind])}"

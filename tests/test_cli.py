@@ -523,6 +523,11 @@ def test_a_bad_value_is_named(args, parts, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_time_limit_is_a_number():
+    message = refused("place", "lenet5", "--hw", "paper-2012", "--place", "liveness", "--time-limit", "nan")
+    assert "--time-limit nan: expected seconds from 0.001 to 86400" in message
+
+
 def test_a_missing_machine_is_asked_for():
     assert "--hw" in refused("profile", "hairnet")
 
@@ -538,6 +543,9 @@ def test_a_wrong_file_is_named_with_its_line(tmp_path):
 @pytest.mark.parametrize(
     "args",
     [
+        ("profile", "lenet5", "--top", "2", "--hw", "paper-2012", "--timeline"),
+        ("profile", "lenet5", "--columns", "layer", "--hw", "paper-2012", "--timeline"),
+        ("profile", "lenet5", "--group-by", "block", "--hw", "paper-2012", "--timeline"),
         ("show", "paper-2012", "--size", "64"),
         ("show", "hairnet", "--set", "name=x"),
         ("show", "standard", "--width", "2"),
@@ -596,6 +604,51 @@ def test_standard_output_that_is_full_is_an_error_in_one_line(args):
     assert done.returncode not in (0, 120)
     assert not any(trace in done.stderr for trace in TRACES), done.stderr
     assert "No space left" in done.stderr
+
+
+@needs_full
+def test_standard_error_that_is_full_is_still_an_error():
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-m", "costmodel", "profile", "hairnt", "--hw", "paper-2012"],
+                              env=NEUTRAL, stdout=subprocess.PIPE, stderr=full, timeout=60)  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, b"")
+
+
+def test_interrupted_at_the_start_it_ends_quietly():
+    finder = (
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'costmodel.cli':\n"
+        "            raise KeyboardInterrupt\n"
+    )
+    program = f"import sys\n{finder}sys.meta_path.insert(0, Interrupted())\nfrom costmodel.__main__ import run\nrun()"
+    done = run(program=(sys.executable, "-c", program))
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("pipe.onnx", ("profile", "pipe.onnx", "--hw", "paper-2012")),
+        ("pipe.yaml", ("profile", "./pipe.yaml", "--hw", "paper-2012")),
+        ("pipe.yaml", ("profile", "lenet5", "--hw", "./pipe.yaml")),
+        ("pipe.json", ("check", "pipe.json")),
+        ("pipe.csv", ("roofline", "lenet5", "--hw", "paper-2012", "-o", "a.svg", "--measured", "pipe.csv")),
+    ],
+)
+def test_a_named_pipe_is_not_waited_for(name, args, tmp_path):
+    os.mkfifo(tmp_path / name)
+    assert f"{name}: cannot read it: a named pipe" in refused(*args, cwd=tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="no standard input by name")
+def test_a_pipe_of_a_shell_is_read():
+    file = shlex.quote(str(Path(costmodel.__file__).parents[1] / "hardware" / "paper-2012.yaml"))
+    command = (
+        f"cat {shlex.quote(str(file))} | {shlex.quote(sys.executable)} -m costmodel profile lenet5 --hw /dev/stdin"
+    )
+    assert run(program=("/bin/sh", "-c", command)).returncode == 0
 
 
 def test_standard_output_that_is_closed_is_no_crash():

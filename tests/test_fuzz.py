@@ -32,8 +32,18 @@ def negative_sizes():
 
 
 def no_number():
+    return small(one("LeakyRelu", alpha=float("nan")))
+
+
+def no_epsilon(value):
     names = ["scale", "shift", "mean", "variance"]
-    return small(one("BatchNormalization", ["x", *names], epsilon=float("nan")), **dict.fromkeys(names, (3,)))
+    return small(one("BatchNormalization", ["x", *names], epsilon=value), **dict.fromkeys(names, (3,)))
+
+
+def clearing():
+    made = small()
+    made.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "\x1b[2J"
+    return made
 
 
 def too_many():
@@ -117,9 +127,21 @@ FOUND = {
         "reduction must be a text, not 7",
     ),
     "a constant of a negative size": (negative_sizes, PROFILE, "constant 'w' has the shape (4, -2147483648)"),
-    "no number, which no YAML holds": (no_number, ("export", "{}"), "epsilon: expected a number, not 'nan'"),
+    "no number, which no YAML holds": (no_number, ("export", "{}"), "slope: expected a number, not 'nan'"),
+    "an epsilon of no number": (
+        lambda: no_epsilon(float("nan")),
+        PROFILE,
+        "epsilon must be a number of at least 0",
+    ),
+    "an epsilon below 0": (lambda: no_epsilon(-1.0), PROFILE, "epsilon must be a number of at least 0, not -1.0"),
+    "a name that clears the screen": (clearing, PROFILE, "leaves dimension 1 open (\\x1b[2J)"),
+    "a name of a million letters": (lambda: small(one("Transpose", perm=[0] * 10**6)), PROFILE, " characters ... "),
     "no layers": (lambda: small(one("Identity")), PROFILE, "a network needs at least one layer"),
-    "more than 2^63 elements": (small, (*PROFILE, "--batch", "1000000000", "--shape", "1x3x99999x99999"), "2^63 elements"),
+    "more than 64 bits": (
+        small,
+        (*PROFILE, "--batch", "1000000000", "--shape", "1x3x99999x99999"),
+        "2^63 elements or more",
+    ),
     "more nodes than are read": (too_many, PROFILE, f"{NODE_LIMIT + 1} nodes are too many; at most {NODE_LIMIT}"),
     "an operator of ours, nested": (our_own_operator_nested, PROFILE, "its attributes:1: "),
 }

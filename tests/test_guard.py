@@ -119,7 +119,7 @@ def test_budgets_are_read_with_their_units():
     ("text", "message"),
     [
         ("latncy=1s", "did you mean 'latency'"),
-        ("latency", "expected NAME=LIMIT"),
+        ("latency", "expected NAME=LIMIT; known: latency"),
         ("latency=5", "'5' has no unit"),
         ("latency=5MB", "has unit 'MB'"),
         ("params=5MB", "has unit 'MB'"),

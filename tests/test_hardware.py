@@ -271,6 +271,7 @@ def test_each_operator_of_a_fused_layer_runs_on_its_own_engine(toy):
     [
         (", bandwidth: 8 GB/s", "", ["memories.far", "the farthest memory needs a bandwidth; inf is accepted"]),
         ("  far:", "  host:", ["memories.host", "'host' is the name of an engine already"]),
+        ("  far:", "  nothing:", ["memories.nothing", "'nothing' is no name"]),
         ("  far:", "  l.3:", ["memories.l.3", "'l.3' is no name: it must be a word without dots"]),
     ],
 )

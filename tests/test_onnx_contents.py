@@ -123,6 +123,14 @@ WRONG = {
         lambda: small(one("Relu"), outputs=("y", "z")),
         "model.onnx: nothing makes its output 'z'",
     ),
+    "an operator of another domain": (
+        lambda: small(one("Relu", domain="foo")),
+        "(foo.Relu): operator 'Relu' of domain 'foo' is not known; known: none",
+    ),
+    "no operator of ONNX Runtime": (
+        lambda: small(one("Gellu", domain="com.microsoft")),
+        "operator 'Gellu' of domain 'com.microsoft' is not known; did you mean 'Gelu'? known: FastGelu, Gelu",
+    ),
     # attributes
     "a misspelt attribute": (
         lambda: small(conv(striides=[2, 2]), w=(4, 4, 3, 3)),
@@ -225,10 +233,10 @@ WRONG = {
     ),
     "too few bytes": (lambda: raw(575), "constant 'w' of shape (4, 4, 3, 3) has 575 bytes of values, not 576"),
     # the file
-    "an empty input": (lambda: sized(0), "model.onnx: input 'x' has size 0 in dimension 0; sizes of at least 1"),
+    "an empty input": (lambda: sized(0), "reads input 'x', whose size in dimension 0 is 0; at least 1 is accepted"),
     "a negative input": (
         lambda: sized(-7),
-        "has size -7 in dimension 0; sizes of at least 1 are accepted, or --shape x=?",
+        "whose size in dimension 0 is -7; at least 1 is accepted, or --shape x=?",
     ),
     "a version of 0": (lambda: versions(("", 0)), "imports version 0 of the operators of 'ai.onnx'; 1 to"),
     "a version below": (lambda: versions(("", -1)), "imports version -1 of the operators of 'ai.onnx'; 1 to"),
@@ -273,6 +281,13 @@ def test_what_nobody_else_reads_is_not_looked_at(tmp_path):
 
 def test_a_size_may_stand_for_one_that_is_not_there(tmp_path):
     assert costmodel.network(saved(tmp_path, sized(0)), shape="2x4x8x8").outputs[0].shape == (2, 4, 8, 8)
+
+
+def test_of_what_is_empty_the_type_can_be_read(tmp_path):
+    made = small(one("CastLike", ("x", "like")))
+    made.graph.input.append(helper.make_tensor_value_info("like", TensorProto.FLOAT16, [0]))
+    graph = costmodel.network(saved(tmp_path, made))
+    assert [(tensor.shape, tensor.dtype) for tensor in graph.outputs] == [((1, 4, 8, 8), "float16")]
 
 
 def test_values_of_two_bits_are_packed(tmp_path):

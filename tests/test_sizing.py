@@ -76,7 +76,8 @@ def test_what_no_size_reaches():
     ("options", "message"),
     [
         (["--target", "speed=3"], "target 'speed=3' is not accepted"),
-        (["--target", "latency"], "target 'latency' is not accepted"),
+        (["--target", "latency"], "target 'latency' is not accepted; known: latency, traffic, as in"),
+        (["--target", "latency=-1 ms"], "target 'latency=-1 ms' is not accepted; it must be at least 0"),
         (["--target", "latency=3"], "has no unit"),
         (["--target", "latency=3 MB"], "MB"),
         (["--target", "traffic=1 MB", "--memory", "internl"], "has no memory 'internl'; did you mean 'internal'?"),

@@ -588,7 +588,7 @@ def operator(draw, kind, shape):
             count_include_pad=draw(st.booleans()),
         ),
         "Linear": lambda: Linear(draw(WHOLE), draw(st.booleans()), draw(st.sampled_from([None, shape[-1]]))),
-        "BatchNorm": lambda: BatchNorm(draw(REAL)),
+        "BatchNorm": lambda: BatchNorm(abs(draw(REAL))),
         "Lrn": lambda: Lrn(draw(WHOLE), draw(REAL), draw(REAL), draw(REAL)),
         "Softmax": lambda: Softmax(draw(axis)),
         "Cast": lambda: Cast(draw(st.sampled_from([None, "bool", "int8"]))),

@@ -11,7 +11,7 @@ import typer
 
 from costmodel.cli import costs, export, guard, measure, pages, parity, place, profile, roofline, size, verify
 from costmodel.cli.requests import message
-from costmodel.errors import CostModelError
+from costmodel.errors import CostModelError, printable
 
 app = typer.Typer(
     name="costmodel",
@@ -79,14 +79,22 @@ def main() -> None:
     try:
         app()
     except CostModelError as error:
-        typer.echo(f"error: {message(error)}", err=True)
+        _complain(message(error))
         raise SystemExit(2) from None
     except OSError as error:
         # Files report their own errors, so this is a full disk behind standard output. What is still in its buffer must
         # not raise again at exit.
         sys.stdout = _nowhere()
-        typer.echo(f"error: standard output: {error.strerror}", err=True)
+        _complain(f"standard output: {error.strerror}")
         raise SystemExit(2) from None
+
+
+def _complain(problem: str) -> None:
+    """Print an error, unless standard error is full itself."""
+    try:
+        typer.echo(printable(f"error: {problem}"), err=True)
+    except OSError:
+        sys.stderr = _nowhere()
 
 
 def _nowhere() -> io.TextIOWrapper:

@@ -26,7 +26,7 @@ from costmodel.cli.options import (
     WidthOption,
     complete_machine,
 )
-from costmodel.cli.requests import distinct, graph_of, names_of, picture_format
+from costmodel.cli.requests import distinct, graph_of, names_of, picture_format, warn
 from costmodel.errors import CostModelError
 
 
@@ -195,4 +195,4 @@ def memory(
         pages.kept(kept, simulation, table)
         return
     for alert in warnings(simulation) if simulation else ():
-        typer.echo(f"warning: {alert}", err=True)
+        warn(alert)

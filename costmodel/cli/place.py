@@ -1,5 +1,6 @@
 """``costmodel place``: placement policies side by side, each checked by a walk through the run."""
 
+import math
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -71,6 +72,8 @@ def place(
     from costmodel.report import files, formats
     from costmodel.report import place as pages
 
+    if math.isnan(limit):
+        raise CostModelError("--time-limit nan: expected seconds from 0.001 to 86400")
     distinct({"--csv": csv, "--json": json, "--traffic": traffic, "--tiles": tiles}, [hw, *networks])
     chosen = _policies(policies)
     machine, options = costmodel.machine(hw, settings or ()), Options(steady_state, limit)

@@ -27,7 +27,7 @@ from costmodel.cli.options import (
     complete_convention,
     complete_words,
 )
-from costmodel.cli.requests import distinct, graph_of
+from costmodel.cli.requests import distinct, graph_of, warn
 from costmodel.errors import CostModelError, suggestion
 
 if TYPE_CHECKING:
@@ -106,6 +106,10 @@ def profile(
 
     outputs = {"--csv": csv, "--json": json, "--markdown": markdown, "--trace": trace}
     distinct(outputs, [hw, network])
+    if timeline and not any((csv, json, markdown)):
+        chosen = {"--top": top, "--columns": columns, "--group-by": None if group_by == "layer" else group_by}
+        for option in [option for option, value in chosen.items() if value is not None]:
+            raise CostModelError(f"--timeline is shown in the place of the table that {option} is about")
     graph = graph_of(
         network, batch, dtype, param=param, notes=False,
         size=size, classes=classes, width=width, shape=shape, unknown=unknown,
@@ -130,7 +134,7 @@ def profile(
         files.write(trace, times.trace(simulation))
     if quiet or "-" in set(map(str, outputs.values())):
         for alert in alerts:
-            typer.echo(f"warning: {alert}", err=True)
+            warn(alert)
         return
     from costmodel.report import show as pages
 

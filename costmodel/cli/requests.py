@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 import costmodel
-from costmodel.errors import CostModelError
+from costmodel.errors import CostModelError, printable
 
 if TYPE_CHECKING:
     from costmodel.graph import Graph
@@ -36,6 +36,11 @@ def message(error: CostModelError) -> str:
     return str(error) if file in str(error) or str(Path(file)) in str(error) else f"{file}: {error}"
 
 
+def warn(text: str) -> None:
+    """Print a warning."""
+    typer.echo(printable(f"warning: {text}"), err=True)
+
+
 def graph_of(
     network: str,
     batch: int | None,
@@ -53,7 +58,7 @@ def graph_of(
     if len(graph.nodes) == len(graph.inputs):
         raise CostModelError(f"{network}: a network needs at least one layer")
     for note in graph.notes if notes else ():
-        typer.echo(f"warning: {note}", err=True)
+        warn(note)
     return graph
 
 

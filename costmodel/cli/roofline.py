@@ -21,7 +21,7 @@ from costmodel.cli.options import (
     UnknownOption,
     WidthOption,
 )
-from costmodel.cli.requests import distinct, graph_of, picture_format
+from costmodel.cli.requests import distinct, graph_of, picture_format, warn
 
 
 def roofline(
@@ -76,4 +76,4 @@ def roofline(
     if missing:
         alerts.append(f"{measured} lacks {len(missing)} of {len(placed)} layers: {pictures.listed(missing)}")
     for alert in alerts:
-        typer.echo(f"warning: {alert}", err=True)
+        warn(alert)

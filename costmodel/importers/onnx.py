@@ -9,14 +9,15 @@ import re
 from collections import ChainMap, Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from math import prod
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, Final
 
-from costmodel import document
+from costmodel import document, textfile
 from costmodel.errors import LISTED, CostModelError, UnsupportedError, WiringError, suggestion
-from costmodel.graph import Graph, Input, Op, Shape, Source, Tensor, Type, dims
+from costmodel.graph import ELEMENTS, Graph, Input, Op, Shape, Source, Tensor, Type, dims
 from costmodel.importers import plan
 from costmodel.importers.folding import BY_VALUES, COMPUTED, SHAPED, SOURCES, fold, passes
 from costmodel.importers.opaque import UNKNOWN, Opaque, left_out
@@ -34,7 +35,7 @@ except ImportError:
 from costmodel.importers.control import CONTROL
 from costmodel.importers.functions import DEEPEST, Function, Functions, bound, domain
 from costmodel.importers.schemas import check
-from costmodel.importers.scopes import LEFT_OUT, MADE, Body, Call, Items, LeftOut, Scope, Untyped, Value, text
+from costmodel.importers.scopes import LEFT_OUT, MADE, Body, Call, Empty, Items, LeftOut, Scope, Untyped, Value, text
 from costmodel.importers.sequences import SEQUENCES
 
 FILE_LIMIT: Final = 2**31 - 1
@@ -107,7 +108,7 @@ def load(
 def read(path: Path) -> ModelProto:
     """Parse a file; data in other files stays there."""
     try:
-        with path.open("rb") as file:
+        with textfile.opened(path) as file:
             size = path.stat().st_size
             data = b"" if size > FILE_LIMIT else _data(file, size)
     except OSError as error:
@@ -201,8 +202,12 @@ class Reader:
         for name in given:
             if name not in names:
                 raise CostModelError(f"{self.path}: it has no input {name!r}; {suggestion(name, names)}")
+        for value in inputs:
+            if value.name not in given and (empty := self._empty(value)):
+                self.values[value.name] = empty
+        inputs = [value for value in inputs if value.name not in self.values]
         self.sizes = sizes = {value.name: self._sizes(value, given) for value in inputs}
-        opened = {name: axis for name in names if (axis := _batch_axis(sizes[name])) is not None}
+        opened = {name: axis for name in sizes if (axis := _batch_axis(sizes[name])) is not None}
         for value in inputs:
             name = value.name
             for axis in (each[name] for each in (opened, axes) if name in each):
@@ -228,7 +233,7 @@ class Reader:
 
     def _input(self, value: Any, sizes: Sequence[int | str]) -> Input:
         """An input whose sizes must all be numbers by now."""
-        name = value.name
+        name, dtype = value.name, self._type(value)
         whole = [size for size in sizes if isinstance(size, int)]
         if len(whole) < len(sizes):
             number, size = next((number, size) for number, size in enumerate(sizes) if not isinstance(size, int))
@@ -236,10 +241,31 @@ class Reader:
                 f"{self.path}: input {name!r} leaves dimension {number} open ({size or 'without a name'}); set it with "
                 f"--shape {name}={'x'.join([str(size) if isinstance(size, int) else '?' for size in sizes])}"
             )
+        if prod(whole) >= ELEMENTS:
+            raise CostModelError(
+                f"{self.path}: input {name!r} of {dims(tuple(whole))} has 2^63 elements or more, too many"
+            )
+        return Input(tuple(whole), dtype)
+
+    def _type(self, value: Any) -> Type:
+        """The element type of an input."""
         number = value.type.tensor_type.elem_type
         if number not in TYPES:
-            raise CostModelError(f"{self.path}: input {name!r} is of {untyped(number)}")
-        return Input(tuple(whole), own(TYPES[number], self.dtype))
+            raise CostModelError(f"{self.path}: input {value.name!r} is of {untyped(number)}")
+        return own(TYPES[number], self.dtype)
+
+    def _empty(self, value: Any) -> Empty | None:
+        """An input that declares a size below 1; one that states none leaves it open."""
+        dims_ = value.type.tensor_type.shape.dim
+        for number, dim in enumerate(dims_):
+            if dim.dim_value < 1 and dim.HasField("dim_value"):
+                shape = "x".join([str(each.dim_value) if each.dim_value > 0 else "?" for each in dims_])
+                problem = (
+                    f"reads input {value.name!r}, whose size in dimension {number} is {dim.dim_value}; at least 1 is "
+                    f"accepted, or --shape {value.name}={shape}"
+                )
+                return Empty(self._type(value), problem)
+        return None
 
     def _sizes(self, value: Any, given: Mapping[str, Shape]) -> list[int | str]:
         """An input's sizes: as given, or as declared, where a text stands for a dimension that is open."""
@@ -255,13 +281,6 @@ class Reader:
             raise CostModelError(
                 f"{self.path}: input {value.name!r} declares no shape; set it with --shape {value.name}=1x3x224x224"
             )
-        for number, dim in enumerate(kind.shape.dim):
-            if dim.dim_value < 1 and dim.HasField("dim_value"):
-                shown = "x".join([str(size or "?") for size in declared])
-                raise CostModelError(
-                    f"{self.path}: input {value.name!r} has size {dim.dim_value} in dimension {number}; sizes of at "
-                    f"least 1 are accepted, or --shape {value.name}={shown}"
-                )
         return declared
 
     def nodes(self) -> None:
@@ -280,9 +299,11 @@ class Reader:
                 self._leave_out(node, scope)
             except WiringError as error:
                 raise PlacedError(f"{self._where(node, scope)}: {error}") from None
-            except MALFORMED as error:
-                message = f"{self._where(node, scope)}: its attributes or inputs are malformed: {error}"
-                raise PlacedError(message) from None
+            except MALFORMED:
+                given = ", ".join([str(item.name) for item in node.attribute]) or "none"
+                raise PlacedError(
+                    f"{self._where(node, scope)}: its attributes ({given}) or inputs are not such as it takes"
+                ) from None
 
     def _where(self, node: NodeProto, scope: Scope) -> str:
         kind = f"{node.domain}.{node.op_type}" if domain(node.domain) else f"{node.op_type}"
@@ -312,7 +333,7 @@ class Reader:
             source = scope.source or Source("node" if node.name else "value", path)
             attributes, read = values_of(items, self.dtype), tuple(map(scope.is_read, outputs))
             seen = OnnxNode(
-                kind, scope.opset, attributes, plain(operands), read, path, self.taken, self.dtype, source,
+                kind, scope.opset, attributes, plain(operands, kind), read, path, self.taken, self.dtype, source,
                 self.sources, self.common,
             )  # fmt: skip
             made = _own(seen) if place == OWN else _made(seen)
@@ -354,10 +375,12 @@ class Reader:
             function = self.functions.of_schema(call)
             self.unfolded[kind] += function is not None
         if function is None:
-            names = self.functions.near(node) if place else ()
+            known = {*Op.onnx_registry, *SOURCES, *CONSTANTS, *CONTROL, *SEQUENCES}
             where = f" of domain {node.domain!r}" if place else ""
-            near = suggestion(kind, names or {*Op.onnx_registry, *SOURCES, *CONSTANTS, *CONTROL, *SEQUENCES})
-            raise UnsupportedError(f"operator {kind!r}{where} is not known; {near}")
+            if place:
+                there = {name.removeprefix(f"{place}.") for name in known if name.startswith(f"{place}.")}
+                known = {*there, *self.functions.near(node)}
+            raise UnsupportedError(f"operator {kind!r}{where} is not known; {suggestion(kind, known)}")
         return self.called(call, function)
 
     def called(self, call: Call, function: Function) -> list[Value]:
@@ -510,15 +533,19 @@ def uncounted(dead: Sequence[str]) -> str:
     return f"not counted, since no output follows from {them}: {', '.join(dead[:LISTED])}{more}"
 
 
-def plain(operands: Sequence[Value]) -> tuple[Operand, ...]:
-    """Operands, of which none is a sequence."""
-    made = tuple([value for value in operands if not isinstance(value, Items | LeftOut | Untyped)])
-    if len(made) < len(operands):
-        for value in operands:
-            if isinstance(value, Untyped):
-                raise UnsupportedError(f"reads {value.name!r} of {untyped(value.number)}")
-        raise WiringError("reads a sequence in the place of a map")
-    return made
+def plain(operands: Sequence[Value], kind: str = "") -> tuple[Operand, ...]:
+    """Operands of an operator, of which none is a sequence or has no values."""
+    made = tuple([value for value in operands if not isinstance(value, Items | LeftOut | Untyped | Empty)])
+    if len(made) == len(operands):
+        return made
+    for index, value in enumerate(operands):
+        if isinstance(value, Untyped):
+            raise UnsupportedError(f"reads {value.name!r} of {untyped(value.number)}")
+        if isinstance(value, Empty):
+            if (kind, index) != ("CastLike", 1):
+                raise UnsupportedError(value.problem)
+            return (*made, Constant((), dtype=value.dtype, learned=False))
+    raise WiringError("reads a sequence in the place of a map")
 
 
 def _made(node: OnnxNode) -> Sequence[Operand]:

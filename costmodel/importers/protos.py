@@ -55,7 +55,7 @@ def constant(tensor: TensorProto, network: str) -> Constant:
         raise UnsupportedError(f"its constant {tensor.name!r} is of {untyped(tensor.data_type)}")
     dtype = own(TYPES[tensor.data_type], network)
     if prod(shape) >= ELEMENTS:
-        raise WiringError(f"constant {tensor.name!r} has 2^63 elements or more, which is too large")
+        raise WiringError(f"constant {tensor.name!r} has 2^63 elements or more, which no 64-bit number counts")
     if (size := len(tensor.raw_data)) and tensor.data_location != tensor.EXTERNAL:
         wanted = size_in_bytes(prod(shape), BITS[TYPES[tensor.data_type]])
         if size != wanted:

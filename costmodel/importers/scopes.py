@@ -12,7 +12,7 @@ from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto
 
 from costmodel.arrays import np
 from costmodel.errors import LISTED, UnsupportedError, WiringError
-from costmodel.graph import Shape, Source, Tensor, dims
+from costmodel.graph import Shape, Source, Tensor, Type, dims
 from costmodel.importers.folding import KEEPING, known
 from costmodel.importers.protos import constant
 from costmodel.ops.onnx import TYPES, Constant, Operand
@@ -50,7 +50,15 @@ class Untyped:
     number: int
 
 
-Value = Operand | Items | LeftOut | Untyped
+@dataclass(frozen=True)
+class Empty:
+    """An input that declares a size below 1, so that only its element type can be read; and what is wrong with it."""
+
+    dtype: Type
+    problem: str
+
+
+Value = Operand | Items | LeftOut | Untyped | Empty
 """What a name stands for."""
 
 LEFT_OUT: Final = LeftOut()

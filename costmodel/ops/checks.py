@@ -1,5 +1,7 @@
 """Attributes and operand shapes -> the same, checked; what does not fit is a :class:`WiringError`."""
 
+from math import inf
+
 from costmodel.errors import WiringError
 from costmodel.graph import FRACTIONS, Op, Reach, Shape, Type, dims
 
@@ -17,6 +19,13 @@ def positive(op: Op, **values: int | None) -> None:
     for name, value in values.items():
         if value is not None and (type(value) is not int or value < 1):
             raise WiringError(f"{op.kind}: {name} must be a positive integer, not {value!r}")
+
+
+def not_negative(op: Op, **values: float) -> None:
+    """Check attributes that must be finite numbers of at least zero."""
+    for name, value in values.items():
+        if not 0 <= value < inf:
+            raise WiringError(f"{op.kind}: {name} must be a number of at least 0, not {value}")
 
 
 def same_channels(stated: int | None, c: int) -> None:

@@ -7,7 +7,16 @@ from typing import Any, ClassVar
 from costmodel.arrays import Array, np
 from costmodel.errors import UnsupportedError, WiringError
 from costmodel.graph import Op, Reach, Shape, Tensor, Weight, Work, dims
-from costmodel.ops.checks import along, axes_of, axis_of, channels_and_spatial, integers, positive, same_channels
+from costmodel.ops.checks import (
+    along,
+    axes_of,
+    axis_of,
+    channels_and_spatial,
+    integers,
+    not_negative,
+    positive,
+    same_channels,
+)
 from costmodel.ops.elementwise import Add, Mul
 from costmodel.ops.layout import Reshape
 from costmodel.ops.onnx import Constant, OnnxForm, OnnxNode
@@ -33,6 +42,7 @@ class BatchNorm(Op):
 
     def __post_init__(self) -> None:
         positive(self, channels=self.channels)
+        not_negative(self, epsilon=self.epsilon)
 
     def shape(self, x: Shape) -> Shape:
         """N x C x any -> the same."""
@@ -95,6 +105,7 @@ class Norm(Op, abstract=True):
     )
 
     def __post_init__(self) -> None:
+        not_negative(self, epsilon=getattr(self, "epsilon", 0.0))
         lacking = Work(multiply=-int(not self.scale), add=-int(not getattr(self, "bias", True)))
         if any(lacking):
             object.__setattr__(self, "each", self.each.plus(lacking))

@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from costmodel.hardware import NOTHING
 from costmodel.place.placement import START
-from costmodel.simulate import NOTHING, Simulation
+from costmodel.simulate import Simulation
 from costmodel.units import exact, human
 
 if TYPE_CHECKING:
