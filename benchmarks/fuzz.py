@@ -3,8 +3,9 @@
 Run ``python benchmarks/fuzz.py --cases 20000`` (needs ``pip install -e '.[test]'``). Files that are right (the light
 models of the onnx package, networks of the zoo as ONNX and YAML, random models, machines, snapshots, measured layers)
 are cut, flipped bit by bit, and changed in their structure; a command reads each. What must not happen is a traceback,
-any other exit code, a message that does not name the file, a warning of a library, more than 10 seconds or more than
-1 GB. Cases in which it does are kept in a folder with the command and what came out.
+any other exit code, a message that does not name the file, is long or moves a terminal's cursor, a warning of a
+library, more than 10 seconds or more than 1 GB. Cases in which it does are kept in a folder with the command and what
+came out.
 """
 
 import argparse
@@ -44,6 +45,9 @@ SECONDS: Final = 10
 
 HUGE: Final = (50_000, 10**6)
 """How many nodes a large model has."""
+
+LENGTH: Final = 10_000
+"""Characters of all that a command says."""
 
 PATIENCE: Final = 120
 """Seconds by the clock until a process is given up."""
@@ -183,6 +187,7 @@ def bomb(rng: Random) -> bytes:
         f"{head}\n" + "".join(f"{'  ' * n}- b{n}:\n" for n in range(1, min(depth, 2000))),
         f"{head} [{'r: {repeat: 99999, layers: [' * few}Relu{']}' * few}]",
         f"{head}\n" + "  - Relu\n" * depth,
+        f"{head} [b: {{repeat: {depth}, layers: [{rng.choice(['Relu', 'BatchNorm', 'Gelu', 'Flatten'])}]}}]",
         f"name: n\ninputs: {{x: [{', '.join(['2'] * depth)}]}}\nlayers: [Relu]",
         "name: " + "n" * depth + "\n" + "---\n" * depth,
         "? " * depth,
@@ -563,6 +568,8 @@ def _network(rng: Random) -> Case:
         ("show", "{}"),
         ("export", "{}"),
         ("export", "{}", "-o", "{}.onnx"),
+        ("parity", "{}"),
+        ("memory", "{}", "--hw", "paper-2012"),
     ]
     return Case(".yaml", data, rng.choice(commands))
 
@@ -658,6 +665,10 @@ def judged(code: Any, printed: str, path: str, seconds: float) -> str:
         return f"ends with exit code {code}"
     if "Traceback" in printed:
         return "shows a traceback"
+    if len(printed) > LENGTH:
+        return "prints a message without an end"
+    if not printed.replace("\n", "").isprintable():
+        return "prints control characters"
     lines = [line for line in printed.splitlines() if line.strip()]
     if code == 2 and path and path not in printed:
         return "does not name the file"
