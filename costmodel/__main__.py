@@ -2,12 +2,13 @@
 
 
 def run() -> None:
-    """Run it; interrupted while it is imported, it ends as quietly as later."""
+    """Run it; interrupted, it ends quietly, also while it is imported."""
     try:
         from costmodel.cli import main
+
+        main()
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-    main()
 
 
 if __name__ == "__main__":

@@ -196,6 +196,14 @@ WRONG = {
         lambda: small(one("Reshape", ("x", "s")), s=np.array([[1, 256]])),
         "its input 1 must be a list of whole numbers, not [[1, 256]]",
     ),
+    "half a place": (
+        lambda: small(one("TopK", ("x", "k"), ("y", "z")), k=np.array([1.5])),
+        "its input 1 must be a list of whole numbers, not [1.5]",
+    ),
+    "half the pads": (
+        lambda: small(conv(pads=[1, 1]), w=(4, 4, 3, 3)),
+        "has 2 pads for a 3x3 kernel, which takes 4",
+    ),
     "a range of lists": (
         lambda: small(
             one("Range", ("a", "b", "b"), ("r",)), one("Reshape", ("x", "r")), a=np.array([1, 2]), b=np.array(4)

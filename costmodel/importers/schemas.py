@@ -75,7 +75,7 @@ def check(node: NodeProto, place: str, opsets: Mapping[str, int], items: Sequenc
     attributes = tuple([(item.name, item.type) for item in items]) if items else ()
     version = opsets.get(place) or version_of(place, node.op_type, opsets)
     try:
-        _check(place, node.op_type, version, len(inputs), blank, len(node.output), attributes)
+        switches = _check(place, node.op_type, version, len(inputs), blank, len(node.output), attributes)
     except AttributeTypeError as error:
         given = next(item for item in items if item.name == error.name)
         shown = (
@@ -84,10 +84,8 @@ def check(node: NodeProto, place: str, opsets: Mapping[str, int], items: Sequenc
             else WORDS.get(given.type, f"of type {given.type}")
         )
         raise WiringError(f"{error.name} must be {error.wanted}, not {shown}") from None
-    if not place:
-        for name, _ in attributes:
-            if name in SWITCHES or name in LISTS:
-                _switched(name, items)
+    for name in switches:
+        _switched(name, items)
 
 
 @lru_cache(maxsize=4096)
@@ -99,12 +97,13 @@ def _check(
     blank: tuple[int, ...],
     outputs: int,
     attributes: tuple[tuple[str, int], ...],
-) -> None:
+) -> list[str]:
+    """The same of all nodes that are alike -> the names of their switches."""
     if not defs.has(kind, version, place):
-        return
+        return []
     schema: Any = defs.get_schema(kind, version, place)
     if schema.deprecated:
-        return
+        return []
     _counted("takes", "input", inputs, schema.min_input, schema.max_input)
     _counted("makes", "output", outputs, schema.min_output, schema.max_output)
     for number in blank:
@@ -112,6 +111,7 @@ def _check(
         if told.option == defs.OpSchema.FormalParameterOption.Single:
             raise WiringError(f"its input {number} ({told.name}) is missing")
     _named(attributes, schema.attributes)
+    return [name for name, _ in attributes if name in SWITCHES or name in LISTS]
 
 
 def _named(attributes: tuple[tuple[str, int], ...], known: Mapping[str, Any]) -> None:

@@ -426,7 +426,7 @@ class Trilu(Op):
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
         """The diagonal is an input."""
-        return node.apply(cls(bool(node.get("upper", 1)), int(node.number(1) or 0)), node.tensor())
+        return node.apply(cls(bool(node.get("upper", 1)), node.whole(1) or 0), node.tensor())
 
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
         """With the diagonal as a whole number."""

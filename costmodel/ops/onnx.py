@@ -226,6 +226,13 @@ class OnnxNode:
             raise WiringError(f"its input {index} must be one number, not {values.size}")
         return float(str(values.reshape(-1)[0]))  # 0.1 in 32 bits is 0.1, not 0.10000000149
 
+    def whole(self, index: int, attribute: str = "") -> int | None:
+        """The same as one whole number."""
+        numbers = self.integers(index, attribute)
+        if numbers is not None and len(numbers) != 1:
+            raise WiringError(f"its input {index} must be one number, not {len(numbers)}")
+        return None if numbers is None else numbers[0]
+
     def axis(self, usual: int, rank: int) -> int:
         """The attribute ``axis``, counted from the start."""
         return checked_axis(int(self.get("axis", usual)), rank)
@@ -250,6 +257,8 @@ class OnnxNode:
         if len(stride) != len(kernel) or len(dilation) != len(kernel) or min(stride) < 1:
             raise WiringError(f"has strides {stride} and dilations {dilation} for a {dims(tuple(kernel))} kernel")
         pads = tuple(self.get("pads", (0,) * 2 * len(kernel)))
+        if len(pads) != 2 * len(kernel):
+            raise WiringError(f"has {len(pads)} pads for a {dims(tuple(kernel))} kernel, which takes {2 * len(kernel)}")
         automatic = self.get("auto_pad", "NOTSET")
         if automatic in SAME:
             spare = [

@@ -300,10 +300,10 @@ class Running(Op, abstract=True):
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
         """The axis is an input."""
-        axis = node.number(1)
+        axis = node.whole(1)
         if axis is None:
             raise WiringError("has no axis")
-        op = cls(int(axis), bool(node.get("exclusive", 0)), bool(node.get("reverse", 0)))
+        op = cls(axis, bool(node.get("exclusive", 0)), bool(node.get("reverse", 0)))
         return node.apply(op, node.tensor())
 
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:

@@ -73,11 +73,11 @@ class TopK(Op):
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Tensor, ...]:
         """How many is an attribute before operator set 10; where any order will do, this one does."""
-        k = node.number(1, "k")
+        k = node.whole(1, "k")
         if k is None:
             raise WiringError("has no k")
         x = node.tensor()
-        return node.apply(cls(int(k), node.axis(-1, len(x.shape)), bool(node.get("largest", 1))), x)
+        return node.apply(cls(k, node.axis(-1, len(x.shape)), bool(node.get("largest", 1))), x)
 
     def to_onnx(self, form: OnnxForm) -> tuple[str, ...]:
         """How many is an input."""
