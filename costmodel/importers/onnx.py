@@ -84,6 +84,8 @@ def load(
     opened = reader.inputs(shapes, batch or 1)
     reader.nodes()
     graph = reader.graph(title)
+    if batch is None and not opened:
+        return graph
     found = graph.batch_axes
     axes = {name: found[tensor] for name in reader.sizes if (tensor := reader.values[name]) in found}
     for name, axis in opened.items():
@@ -93,7 +95,7 @@ def load(
                 f"{path}: input {name!r} leaves dimension {axis} open, which is one of steps, not of images, to what "
                 f"reads it; set it with --shape {name}={'x'.join(sizes)}"
             )
-    if batch is None or opened:
+    if opened:
         return graph
     for name, shape_ in shapes.items():
         only = name or next(iter(reader.sizes))
@@ -337,17 +339,24 @@ class Reader:
                 self.sources, self.common,
             )  # fmt: skip
             made = _own(seen) if place == OWN else _made(seen)
-            made = [
-                scope.body.named(name, value) if isinstance(value, Constant) and _is_new(value, kind) else value
-                for name, value in zip(outputs, made, strict=False)
-            ]
-            if kind == "DequantizeLinear" and isinstance(made[0], Constant):
-                self.scales += sum([each.elements for each in operands[1:] if isinstance(each, Constant)])
+            if made and isinstance(made[0], Constant):
+                made = self._constants(seen, made, outputs, scope)
         for name, value in zip(outputs, made, strict=False):
             if name in scope.own:
                 raise WiringError(f"makes {name!r}, which is there already")
             if name:
                 scope.own[name] = value
+
+    def _constants(
+        self, node: OnnxNode, made: Sequence[Value], outputs: Sequence[str], scope: Scope
+    ) -> Sequence[Value]:
+        """The constants that a node makes, of which those that are no other's form have its names."""
+        if node.kind == "DequantizeLinear":
+            self.scales += sum([each.elements for each in node.inputs[1:] if isinstance(each, Constant)])
+        return [
+            scope.body.named(name, value) if isinstance(value, Constant) and _is_new(value, node.kind) else value
+            for name, value in zip(outputs, made, strict=False)
+        ]
 
     def _operands(self, node: NodeProto, scope: Scope) -> list[Value]:
         """What a node's inputs stand for."""

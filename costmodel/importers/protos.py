@@ -18,6 +18,8 @@ try:
 except ImportError:
     raise CostModelError("reading ONNX files needs the extra 'onnx': pip install 'costmodel[onnx]'") from None
 
+EXTERNAL: Final = TensorProto.EXTERNAL
+
 READABLE: Final[Mapping[int, int]] = dict.fromkeys((1, 6, 7, 9, 10, 11), LIMIT)
 """Element types whose values may tell a node what to do -> of how many elements at most."""
 
@@ -53,21 +55,22 @@ def constant(tensor: TensorProto, network: str) -> Constant:
         raise WiringError(f"constant {tensor.name!r} has the shape {shape}")
     if tensor.data_type not in TYPES:
         raise UnsupportedError(f"its constant {tensor.name!r} is of {untyped(tensor.data_type)}")
-    dtype = own(TYPES[tensor.data_type], network)
-    if prod(shape) >= ELEMENTS:
+    dtype, elements, file = own(TYPES[tensor.data_type], network), prod(shape), ""
+    if elements >= ELEMENTS:
         raise WiringError(f"constant {tensor.name!r} has 2^63 elements or more, which no 64-bit number counts")
-    if (size := len(tensor.raw_data)) and tensor.data_location != tensor.EXTERNAL:
-        wanted = size_in_bytes(prod(shape), BITS[TYPES[tensor.data_type]])
+    if tensor.data_location == EXTERNAL:
+        file = next((item.value for item in tensor.external_data if item.key == "location"), "")
+    elif size := len(tensor.raw_data):
+        wanted = size_in_bytes(elements, BITS[TYPES[tensor.data_type]])
         if size != wanted:
             raise WiringError(f"constant {tensor.name!r} of shape {shape} has {size} bytes of values, not {wanted}")
     learned = dtype is None or dtype in FRACTIONS
-    file = next((item.value for item in tensor.external_data if item.key == "location"), "")
     return Constant(shape, _Values(tensor), tensor.name, dtype, learned, lowest=partial(_lowest, tensor), file=file)
 
 
 def _lowest(tensor: TensorProto) -> float | None:
     """The least value of a tensor whose values are in the file."""
-    if tensor.data_location == tensor.EXTERNAL or not tensor.ByteSize() > prod(tensor.dims):
+    if tensor.data_location == EXTERNAL or not tensor.ByteSize() > prod(tensor.dims):
         return None
     return float(numpy_helper.to_array(tensor).min())
 
@@ -88,7 +91,7 @@ class _Values:
 
 
 def _values(tensor: TensorProto) -> Array | None:
-    if prod(tensor.dims) > READABLE.get(tensor.data_type, 0) or tensor.data_location == tensor.EXTERNAL:
+    if prod(tensor.dims) > READABLE.get(tensor.data_type, 0) or tensor.data_location == EXTERNAL:
         return None
     if tensor.data_type == TensorProto.INT64 and tensor.raw_data:  # most are sizes, and there are many
         return np.frombuffer(tensor.raw_data, "<i8").reshape(tensor.dims)
