@@ -15,7 +15,7 @@ import onnxruntime
 import pytest
 from command_line import run
 from equations import onnx_runtime
-from hypothesis import given, note, settings
+from hypothesis import assume, given, note, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from random_models import random_model, shapes_of
@@ -740,7 +740,11 @@ def test_random_models_have_the_shapes_that_onnx_infers(made, folder):
 
 @of_random
 def test_random_models_do_what_the_executor_counts(made, folder):
-    assert not len(verify(costmodel.network(saved(folder, made)), compile_loops=False).differences)
+    try:
+        assert not len(verify(costmodel.network(saved(folder, made)), compile_loops=False).differences)
+    except CostModelError as error:
+        assume("is too large for float32" not in str(error))  # a power of an exponential
+        raise
 
 
 @of_random

@@ -95,7 +95,7 @@ def load(
                 f"{path}: input {name!r} leaves dimension {axis} open, which is one of steps, not of images, to what "
                 f"reads it; set it with --shape {name}={'x'.join(sizes)}"
             )
-    if opened:
+    if opened or batch is None:
         return graph
     for name, shape_ in shapes.items():
         only = name or next(iter(reader.sizes))
