@@ -178,14 +178,14 @@ def broken_text(rng: Random, data: bytes) -> bytes:
 
 def bomb(rng: Random) -> bytes:
     """YAML that is small and stands for much, or is nested deep."""
-    depth = rng.choice([50, 1000, 100_000])
+    depth = rng.choice([50, 1000, 50_000, 100_000])
     head, few = "name: n\ninputs: {x: [1, 2]}\nlayers:", min(depth, 30)
     return rng.choice([
         "a0: &a0 [x, x]\n" + "".join(f"a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 9)}]\n" for n in range(20)),
         "layers: " + "[" * depth,
         "layers: " + "{a: " * depth,
         f"{head}\n" + "".join(f"{'  ' * n}- b{n}:\n" for n in range(1, min(depth, 2000))),
-        f"{head} [{'r: {repeat: 99999, layers: [' * few}Relu{']}' * few}]",
+        f"{head} [{'r: {repeat: 49999, layers: [' * few}Relu{']}' * few}]",
         f"{head}\n" + "  - Relu\n" * depth,
         f"{head} [b: {{repeat: {depth}, layers: [{rng.choice(['Relu', 'BatchNorm', 'Gelu', 'Flatten'])}]}}]",
         f"name: n\ninputs: {{x: [{', '.join(['2'] * depth)}]}}\nlayers: [Relu]",

@@ -76,9 +76,17 @@ class Memory:
         return {bits: size_in_bytes(values, bits) for bits in DISK_BITS}
 
 
-def memory(graph: Graph, patterns: Sequence[Pattern] = (), shares: Mapping[str, Fraction] | None = None) -> Memory:
-    """Measure a network fused as the patterns say, pruned to the shares (see :func:`pruned`)."""
-    needs = profile(graph, patterns=patterns)
+def memory(
+    graph: Graph,
+    patterns: Sequence[Pattern] = (),
+    shares: Mapping[str, Fraction] | None = None,
+    needs: Profile | None = None,
+) -> Memory:
+    """Measure a network fused as the patterns say, pruned to the shares (see :func:`pruned`).
+
+    ``needs`` is its profile with these patterns, where there is one already.
+    """
+    needs = needs or profile(graph, patterns=patterns)
     kernels = fuse(graph, patterns)
     layers = _layers(needs, kernels, graph)
     stored = needs.layers.total("parameters") + needs.layers.total("buffers")

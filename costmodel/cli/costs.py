@@ -185,7 +185,8 @@ def memory(
 
         files.write(addresses, formats.to_csv(placements.address_table(simulation)))
     patterns = simulation.hardware.fuse if simulation else ()
-    kept = keeping.memory(graph, patterns, keeping.shares(keep or ()))
+    needs = simulation.profile if simulation else None
+    kept = keeping.memory(graph, patterns, keeping.shares(keep or ()), needs)
     table = pages.kept_table(kept, simulation)
     if csv:
         files.write(csv, formats.to_csv(table))

@@ -15,7 +15,7 @@ from costmodel.errors import CostModelError, suggestion
 from costmodel.graph import BITS, Input, Op, Stored
 from costmodel.importers.attributes import Attribute, attributes, whole
 
-LIMIT: Final = 100_000
+LIMIT: Final = 50_000
 """How many layers a file may stand for, repeats included; a layer of several inputs counts as many times."""
 
 LONGEST: Final = 200
