@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 from decimal import Context, Decimal
+from functools import lru_cache
 from typing import Final
 
 from costmodel.errors import CostModelError, suggestion
@@ -93,6 +94,7 @@ def _scaled(number: Decimal, prefixes: Mapping[str, float], spelling: str) -> st
     return f"{_plain(_EXACT.divide(number, factor))} {prefix}{spelling}".rstrip()
 
 
+@lru_cache(maxsize=4096, typed=True)  # a table says the same number many times, and 1 is not 1.000
 def human(value: float, unit: str = "") -> str:
     """Number -> four significant digits with a prefix, for people: ``6422528, 'B' -> '6.423 MB'``."""
     if math.isinf(value):
