@@ -970,3 +970,8 @@ def test_the_main_job_loads_nothing_heavy(args):
     loaded = set(done.stderr.splitlines()[-1].split())
     assert {"costmodel", "typer", "yaml"} <= loaded
     assert not loaded & {"pandas", "numpy", "pydantic", "rich", "numba", "onnx", "torch", "matplotlib"}
+
+
+def test_an_argument_of_any_length_is_answered_in_a_line():
+    message = refused(*MAIN, "--batch", "9" * 5000)
+    assert message == f"error: {'9' * 40}...: 5000 characters are too many; at most 4096\n"

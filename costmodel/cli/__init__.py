@@ -67,6 +67,13 @@ for _command, _example in COMMANDS:
     app.command(_command.__name__.rstrip("_"), epilog=f"Example: costmodel {_example}")(_command)
 
 
+LONGEST: Final = 4096
+"""Characters of an argument or an option, as of a path."""
+
+SHOWN: Final = 40
+"""Of these, as many as a message shows."""
+
+
 def main() -> None:
     """Run the command line: exit code 2 and one line on stderr for what the user got wrong, no traceback."""
     if hasattr(signal, "SIGPIPE"):
@@ -76,6 +83,10 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a name that the terminal's encoding lacks is no reason to stop
+    for argument in sys.argv[1:]:
+        if len(argument) > LONGEST:
+            _complain(f"{argument[:SHOWN]}...: {len(argument)} characters are too many; at most {LONGEST}")
+            raise SystemExit(2)
     try:
         app()
     except CostModelError as error:
