@@ -97,7 +97,7 @@ class Call:
         return self.one("Reshape", x, numbers(to))
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, eq=False)
 class TorchNode(OnnxNode):
     """A node of ONNX in the place of a call: its layer has the call's path."""
 

@@ -53,15 +53,16 @@ def constant(tensor: TensorProto, network: str) -> Constant:
     shape = tuple(tensor.dims)
     if min(shape, default=0) < 0:
         raise WiringError(f"constant {tensor.name!r} has the shape {shape}")
-    if tensor.data_type not in TYPES:
+    known = TYPES.get(tensor.data_type)
+    if known is None:
         raise UnsupportedError(f"its constant {tensor.name!r} is of {untyped(tensor.data_type)}")
-    dtype, elements, file = own(TYPES[tensor.data_type], network), prod(shape), ""
+    dtype, elements, file = own(known, network), prod(shape), ""
     if elements >= ELEMENTS:
         raise WiringError(f"constant {tensor.name!r} has 2^63 elements or more, which no 64-bit number counts")
     if tensor.data_location == EXTERNAL:
         file = next((item.value for item in tensor.external_data if item.key == "location"), "")
     elif size := len(tensor.raw_data):
-        wanted = size_in_bytes(elements, BITS[TYPES[tensor.data_type]])
+        wanted = size_in_bytes(elements, BITS[known])
         if size != wanted:
             raise WiringError(f"constant {tensor.name!r} of shape {shape} has {size} bytes of values, not {wanted}")
     learned = dtype is None or dtype in FRACTIONS

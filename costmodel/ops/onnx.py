@@ -79,7 +79,7 @@ NOWHERE: Final = Source("node", "")
 """What a layer of a node is that is in no file."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, eq=False)  # not frozen, which takes as long as the rest of making one
 class OnnxNode:
     """A node: ONNX's name of its operator, the operator set, attributes, operands, and how it becomes layers.
 
