@@ -1,6 +1,5 @@
 """What a user can get wrong -> one message that says where it is and what would be accepted."""
 
-import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -27,16 +26,16 @@ LISTED: Final = 12
 LONGEST_MESSAGE: Final = 2000
 """How many characters of a message are printed."""
 
-CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
-"""What a terminal takes for a command, but for a new line."""
-
 
 def printable(message: str) -> str:
     """A message -> the same for a terminal, whatever is in it: no command to it, and nothing of any length."""
     if len(message) > LONGEST_MESSAGE:
         half = LONGEST_MESSAGE // 2
         message = f"{message[:half]} ... {len(message) - 2 * half} characters ... {message[-half:]}"
-    return CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", message)
+    if message.replace("\n", "").isprintable():
+        return message
+    shown = [each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in message]
+    return "".join(shown)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
