@@ -105,6 +105,10 @@ def assemble(
         if far:
             last = life.dies if life.kind == "output" else life.uses[-1]
             copies.append(Copy(life.tensor, farthest, life.uses[0] if life.made else START, last))
+        if chosen and chosen.count(chosen[0]) == len(chosen):  # nearly all stay in one memory
+            if chosen[0] < farthest:
+                copies.append(Copy(life.tensor, chosen[0], life.uses[0], life.uses[-1]))
+            continue
         spans = zip(chosen, life.spans, strict=True)
         runs = [(memory, [span for _, span in run]) for memory, run in groupby(spans, key=lambda pair: pair[0])]
         memories = [farthest + 1, *(memory for memory, _ in runs), farthest + 1]

@@ -1,6 +1,6 @@
 """Table -> cells as people read them: four digits and a prefix, a bar for shares, a footer that adds up."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from costmodel.table import Column, Table
@@ -33,7 +33,8 @@ def cells(
     whole = totals or table
     columns = table.columns
     widest = max(table["share"], default=0.0) if any(column.name == "share" for column in columns) else 0.0
-    shown = [[_cell(column, row[column.name], widest, bar) for column in columns] for row in table.rows()]
+    texts = [map(_shower(column, widest, bar), table[column.name]) for column in columns]
+    shown = list(map(list, zip(*texts, strict=True)))
     if others:
         shown.append(_sums(others, columns, f"({len(others)} others)", bar))
     summed = any(column.total for column in columns)
@@ -61,7 +62,7 @@ def shortened(text: str, most: int) -> str:
 
 
 def _sums(table: Table, columns: Sequence[Column], label: str, bar: str) -> list[str]:
-    line = [_cell(column, table.total(column.name), 0.0, bar) if column.total else "" for column in columns]
+    line = [_shower(column, 0.0, bar)(table.total(column.name)) if column.total else "" for column in columns]
     return line if columns[0].total else [label, *line[1:]]
 
 
@@ -71,13 +72,15 @@ def _head(column: Column) -> str:
     return name.replace("_", "\n")
 
 
-def _cell(column: Column, value: Any, widest: float, bar: str) -> str:
+def _shower(column: Column, widest: float, bar: str) -> Callable[[Any], str]:
+    """A column -> what shows a value of it."""
     if column.name == "share":
-        return f"{value:6.1%} {bar * round(BAR_WIDTH * value / widest) if widest else ''}".rstrip()
+        return lambda value: f"{value:6.1%} {bar * round(BAR_WIDTH * value / widest) if widest else ''}".rstrip()
     if column.dtype is str:
-        return printable(shortened(value, WIDEST))
+        return lambda value: printable(shortened(value, WIDEST))
     if column.dtype is bool:
-        return "yes" if value else ""
-    if value == 0 and not column.unit and not column.total:
-        return ""  # a layer without a window, a loop nest ...
-    return human(value, column.unit if column.unit in {"B", "s"} else "")
+        return lambda value: "yes" if value else ""
+    unit = column.unit if column.unit in {"B", "s"} else ""
+    if column.unit or column.total:
+        return lambda value: human(value, unit)
+    return lambda value: human(value, unit) if value else ""  # a layer without a window, a loop nest ...
