@@ -34,7 +34,7 @@ def network(name: str, *, batch: int | None = None, dtype: str | None = None, **
     else:
         graph = zoo.get(name)(**parameters)
     dtype = None if dtype == graph.dtype else dtype
-    batch = None if batch is not None and {*graph.batches} <= {batch} else batch
+    batch = None if batch is not None and batch == graph.images else batch
     changed = ", ".join(f"{key}={value}" for key, value in (("batch", batch), ("dtype", dtype)) if value is not None)
     if not changed:
         return graph

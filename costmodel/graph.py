@@ -440,11 +440,8 @@ class Node:
         for name, how in stored.items():
             if name not in weights:
                 raise self._error(f"has no weight {name!r}; {suggestion(name, weights)}")
-            if how.whole and (not how.shared or how.whole < weights[name].elements):
-                raise self._error(
-                    f"cannot read its {name!r} of {weights[name].elements} values from {how.whole} that are stored as "
-                    f"{how.shared!r}; a part of what has a name is accepted"
-                )
+            if how.whole and not how.shared:
+                raise self._error(f"states 'whole' of its {name!r}, which needs a name as 'shared'")
 
     @property
     def weights(self) -> tuple[Weight, ...]:
@@ -573,26 +570,48 @@ class Graph:
         return tuple(node.outputs[0] for node in self.nodes.values() if isinstance(node.op, Input))
 
     @property
-    def batch_axes(self) -> dict[Tensor, int]:
-        """Each input's axis of images: the first, or the second where what reads it goes along steps first.
-
-        A layer before such a one hands the two axes on where its result has both; a single number has no axis.
-        """
-        late = {*self.steps_first}
-        if late or any(node.op.steps_first for node in self.nodes.values()):
-            for node in reversed([*self.nodes.values()]):
-                kept = {tensor.shape[:2] for tensor in node.outputs if tensor in late and not node.op.permutes}
-                late |= {
-                    tensor
-                    for tensor in node.inputs
-                    if len(tensor.shape) > 1 and (node.op.steps_first or tensor.shape[:2] in kept)
-                }
-        return {tensor: int(tensor in late) for tensor in self.inputs if tensor.shape}
+    def images(self) -> int:
+        """How many images run at once: those of the first input that has as many as go out, or else of the first."""
+        axes = self.image_axes
+        sizes = [tensor.shape[axis or 0] for tensor, axis in axes.items()]
+        out = {tensor.shape[place] for place in (0, 1) for tensor in self.outputs if len(tensor.shape) > place}
+        first = {tensor.shape[0] for tensor in self.outputs if tensor.shape}
+        return next(iter([size for known in (first, out, sizes) for size in sizes if size in known]), 1)
 
     @property
-    def batches(self) -> tuple[int, ...]:
-        """How many images each input has; by far the most often all as many."""
-        return tuple([tensor.shape[axis] for tensor, axis in self.batch_axes.items()])
+    def batch_axes(self) -> dict[Tensor, int]:
+        """The axis of images of each input that has as many as run at once; :class:`CostModelError` if it is not known.
+
+        It is the first, or where a layer takes steps first the one that leads to its second.
+        """
+        images, axes = self.images, self.image_axes
+        for tensor, axis in axes.items():
+            if axis is None:
+                raise CostModelError(
+                    f"{self.name}: along which axis of input {tensor.node.label!r} ({dims(tensor.shape)}) images are "
+                    "is not known; to change their number, change its shape"
+                )
+        return {tensor: axis for tensor, axis in axes.items() if axis is not None and tensor.shape[axis] == images}
+
+    @property
+    def image_axes(self) -> dict[Tensor, int | None]:
+        """Each input's axis of images, None where it is not known; a single number has none."""
+        inputs = [tensor for tensor in self.inputs if tensor.shape]
+        if not self.steps_first and not any(node.op.steps_first for node in self.nodes.values()):
+            return dict.fromkeys(inputs, 0)
+        spots = {tensor: (tensor.shape[0], tensor.shape[1]) for tensor in self.steps_first}
+        for node in reversed([*self.nodes.values()]):
+            for tensor in node.inputs:
+                if tensor in spots or not tensor.shape:
+                    continue
+                if node.op.steps_first:
+                    *before, images = tensor.shape[:2]
+                    spots[tensor] = (prod(before), images)
+                    continue
+                found = [_spot(node, tensor, made, *spots[made]) for made in node.outputs if made in spots]
+                if any(found):
+                    spots[tensor] = next(filter(None, found))
+        return {tensor: _axis(tensor.shape, *spots[tensor]) if tensor in spots else None for tensor in inputs}
 
     @property
     def parameters(self) -> int:
@@ -618,7 +637,7 @@ class Graph:
         if dtype is not None:
             known_type(dtype)
         made: dict[Tensor, Tensor] = {}
-        axes = self.batch_axes
+        axes = {} if batch is None else self.batch_axes
         for node in self.nodes.values():
             op = node.op
             if isinstance(op, Input):
@@ -665,6 +684,32 @@ class Graph:
 
     def __repr__(self) -> str:
         return f"Graph({self.name}: {len(self.nodes)} nodes)"
+
+
+def _axis(shape: Shape, before: int, images: int) -> int | None:
+    """The axis of so many images, with so many values of the axes before it; None if it is a part of one."""
+    axes = enumerate(shape)
+    return next((axis for axis, size in axes if size == images and prod(shape[:axis]) == before), None)
+
+
+def _spot(node: Node, tensor: Tensor, made: Tensor, before: int, images: int) -> tuple[int, int] | None:
+    """Where images are in a result, as what is before them and their number -> where in an operand, if it is known."""
+    shape, result = tensor.shape, made.shape
+    axis = _axis(result, before, images)
+    if node.op.view or (len(shape) != len(result) and prod(shape) == prod(result)):
+        return before, images  # the same values in the same order
+    if axis is None:
+        kept = next((place for place in range(len(result)) if prod(result[: place + 1]) % (before * images) == 0), 0)
+        return (before, images) if shape[: kept + 1] == result[: kept + 1] else None
+    if node.op.permutes:
+        places = [node.op.axes[axis]]  # type: ignore[attr-defined]
+    elif len(shape) <= len(result):
+        places = (
+            [axis] if shape == result[: len(shape)] or len(shape) == len(result) else [axis - len(result) + len(shape)]
+        )
+    else:
+        places = [axis + (axis >= gone) for gone in range(len(shape)) if (*shape[:gone], *shape[gone + 1 :]) == result]
+    return next(((prod(shape[:at]), images) for at in places if 0 <= at < len(shape) and shape[at] == images), None)
 
 
 def _check_shared(nodes: Mapping[str, Node]) -> None:

@@ -205,7 +205,7 @@ def profile(graph: Graph, convention: Convention = STANDARD, patterns: Sequence[
     return Profile(
         graph.name,
         convention.name,
-        next(iter(graph.batches), 1),
+        graph.images,
         Table(LAYER_COLUMNS, layers),
         Table(TENSOR_COLUMNS, tensors),
         Table(ACCESS_COLUMNS, accesses),

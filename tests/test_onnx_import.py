@@ -930,15 +930,52 @@ def tied(dtype, *form, constants=()):
         (tied("f2", one("Cast", ("w",), ("form",), to=TensorProto.FLOAT)), 32),
         (tied("f2", one("Cast", ("w",), ("c",), to=TensorProto.FLOAT), one("Neg", ("c",), ("form",))), 32),
         (tied("i1", one("DequantizeLinear", ("w", "s"), ("form",)), constants={"s": np.float32(0.1)}), 8),
-        (tied("f4", one("Mul", ("w", "v"), ("form",)), constants={"v": np.ones((1000, 1), "f4")}), 32),
+        (tied("f4", one("Mul", ("w", "s"), ("form",)), constants={"s": np.float32(8)}), 32),
     ],
-    ids=["identity", "cast", "negative of a cast", "scaled", "product"],
+    ids=["identity", "cast", "negative of a cast", "scaled", "times a number"],
 )  # fmt: skip
 def test_what_several_read_in_another_form_counts_once(tmp_path, made, bits):
     layers = profile(costmodel.network(saved(tmp_path, made))).layers
     assert layers.total("parameters") == 1000 * 64
     assert layers["weight_bytes"][-1] == 1000 * 64 * bits // 8
     assert layers.total("output_bytes") == 2 * 7 * (64 + 1000) * 4
+
+
+W, U = np.ones((6, 6), np.float32), np.ones((6, 6), np.float32)
+LEARNED = {
+    "stretched to the batch": ([one("Shape", outputs=("n",)), one("Expand", ("w", "n"), ("a",))], {"w": W[:1]}),
+    "stretched for two": ([one("Expand", ("w", "n"), ("a",)), one("Expand", ("w", "n"), ("b",))],
+                          {"w": W[:1], "n": np.array([6, 6])}),
+    "repeated": ([one("Tile", ("w", "n"), ("a",))], {"w": W[:3], "n": np.array([2, 1])}),
+    "a part of it": ([one("Slice", ("w", "i", "j"), ("a",))], {"w": W, "i": np.array([1]), "j": np.array([2])}),
+    "a part that is stretched": (
+        [one("Slice", ("w", "i", "j"), ("c",)), one("Expand", ("c", "n"), ("a",))],
+        {"w": W, "i": np.array([1]), "j": np.array([2]), "n": np.array([6, 6])},
+    ),
+    "itself, and a function of it": ([one("Softmax", ("w",), ("a",)), one("Relu", ("w",), ("b",))], {"w": W}),
+    "a function that two read": ([one("Mul", ("w", "k"), ("a",))], {"w": W, "k": np.float32(3)}),
+    "twice itself": ([one("Concat", ("w", "w"), ("a",), axis=0)], {"w": W[:3]}),
+    "with a margin": ([one("Pad", ("w", "n"), ("a",))], {"w": W[:5], "n": np.array([1, 0, 0, 0])}),
+    "times another": ([one("Mul", ("w", "u"), ("a",))], {"w": W, "u": U[:1]}),
+    "and another": ([one("Add", ("w", "u"), ("a",))], {"w": W, "u": U}),
+    "a product of two": ([one("MatMul", ("w", "u"), ("a",))], {"w": W[:, :2], "u": U[:2]}),
+    "two side by side": ([one("Concat", ("w", "u"), ("a",), axis=0)], {"w": W[:3], "u": U[:3]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_what_is_made_of_weights_ahead_has_the_parameters_of_the_file(tmp_path, name):
+    nodes, constants = LEARNED[name]
+    second = "b" if any("b" in node.output for node in nodes) else "a"
+    path = saved(
+        tmp_path, model([*nodes, one("Add", ("x", "a"), ("h",)), one("Mul", ("h", second))], (6, 6), constants)
+    )
+    graph = costmodel.network(path)
+    stored = sum(array.size for array in constants.values() if array.dtype == np.float32 and array.ndim)
+    assert graph.parameters == profile(graph).layers.total("parameters") == stored
+    assert not len(verify(graph, compile_loops=False).differences)
+    (tmp_path / "again.yaml").write_bytes(encode(graph))
+    assert costmodel.network(str(tmp_path / "again.yaml")) == graph
 
 
 @pytest.mark.parametrize(
@@ -1006,10 +1043,65 @@ def along_steps(*sizes):
 def test_the_batch_is_the_second_dimension_where_steps_come_first(tmp_path):
     path = saved(tmp_path, along_steps(5, 2, 7))
     as_it_is, more = costmodel.network(path), costmodel.network(path, batch=3)
-    assert (as_it_is.batches, more.batches, more.inputs[0].shape) == ((2,), (3,), (5, 3, 7))
+    assert (as_it_is.images, more.images, more.inputs[0].shape) == (2, 3, (5, 3, 7))
     assert more.macs == 3 * 5 * 4 * 4 * (7 + 4)  # sequences * steps * gates * hidden * (channels + hidden)
     assert more.replay(batch=6).inputs[0].shape == (5, 6, 7)
     assert costmodel.cost(more, "paper-2012").profile.batch == 3
+
+
+def after(*nodes, to="h", **constants):
+    """A layer that goes along the first axis of what these nodes make of x, which has 7 steps and 2 images."""
+    weights = {"w": np.ones((1, 16, 4), np.float32), "r": np.ones((1, 16, 4), np.float32)}
+    made = {name: np.array(value) for name, value in constants.items()}
+    return model([*nodes, one("LSTM", (to, "w", "r"), hidden_size=4)], (7, 2, 4), {**weights, **made})
+
+
+BEFORE = {
+    "later steps": after(one("Slice", ("x", "i", "j"), ("h",)), i=[2], j=[7]),
+    "steps side by side": after(one("Concat", ("x", "x"), ("h",), axis=0)),
+    "images in front in between": after(
+        one("Transpose", outputs=("t",), perm=[1, 2, 0]), one("Relu", ("t",), ("u",)),
+        one("Transpose", ("u",), ("h",), perm=[2, 0, 1]),
+    ),
+    "steps and images as one": after(
+        one("Reshape", ("x", "flat"), ("t",)), one("Relu", ("t",), ("u",)), one("Reshape", ("u", "back"), ("h",)),
+        flat=[-1, 4], back=[7, -1, 4],
+    ),
+    "one step": after(one("Gather", ("x", "i"), ("t",), axis=0), one("Unsqueeze", ("t", "o"), ("h",)), i=3, o=[0]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BEFORE)
+def test_images_are_found_through_what_comes_before_the_steps(tmp_path, name):
+    path = saved(tmp_path, BEFORE[name])
+    two = costmodel.network(path)
+    assert (two.images, costmodel.network(path, batch=2).macs) == (2, two.macs)
+    assert (costmodel.network(path, batch=6).inputs[0].shape, costmodel.network(path, batch=6).macs) == (
+        (7, 6, 4), 3 * two.macs,
+    )  # fmt: skip
+
+
+def test_what_has_another_number_than_images_is_not_theirs(tmp_path):
+    made = model([one("MatMul", ("x", "q"))], (2, 7, 8))
+    made.graph.input.insert(0, helper.make_tensor_value_info("q", TensorProto.FLOAT, (8, 5)))
+    path = saved(tmp_path, made)
+    assert costmodel.network(path).images == 2
+    assert [tensor.shape for tensor in costmodel.network(path, batch=3).inputs] == [(8, 5), (3, 7, 8)]
+
+
+def test_the_second_dimension_is_the_batch_if_the_file_calls_it_so(tmp_path):
+    path = saved(tmp_path, model([one("Relu")], (7, "batch", 8)))
+    assert costmodel.network(path, batch=4).inputs[0].shape == (7, 4, 8)
+    assert costmodel.network(path, shape="x=7x3x8").images == 3
+
+
+def test_where_images_are_not_found_their_number_is_not_changed(tmp_path):
+    made = along_steps(5, 2, 7)
+    made.graph.input.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, (3, 4)))
+    made.graph.node.append(one("Relu", ("z",), ("other",)))
+    made.graph.output.add(name="other")
+    with pytest.raises(CostModelError, match=r"along which axis of input 'z' \(3x4\) images are is not known"):
+        costmodel.network(saved(tmp_path, made), batch=4)
 
 
 def test_the_batch_goes_to_the_open_dimension_that_is_called_so(tmp_path):
@@ -1022,7 +1114,7 @@ def test_an_open_number_of_steps_is_no_batch(tmp_path):
     path = saved(tmp_path, along_steps("s0", 2, 7))
     with pytest.raises(CostModelError, match=r"dimension 0 open, .* steps, not of images, .* --shape x=\?x2x7"):
         costmodel.network(path, batch=4)
-    assert costmodel.network(path, shape="x=5x2x7").batches == (2,)
+    assert costmodel.network(path, shape="x=5x2x7").images == 2
 
 
 def test_a_shape_and_a_batch_must_agree(tmp_path):

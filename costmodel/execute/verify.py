@@ -280,7 +280,10 @@ class _Running:
             if weight.shared:
                 self.shared.add(weight.shared)
             key = weight.shared or f"{name}.{wanted}"
-            did.weights[key] = nbytes(array, weight.dtype) + (did.weights.get(key, 0) if weight.whole else 0)
+            moved = nbytes(array, weight.dtype)
+            if weight.whole:  # parts add up to no more than all of it
+                moved = min(moved + did.weights.get(key, 0), nbytes(np.empty(weight.whole, array.dtype), weight.dtype))
+            did.weights[key] = moved
             return array
 
         before = self.counter.work()

@@ -46,10 +46,12 @@ def seeded_weights(name: str, node: Node, seed: int, network: str = "float32") -
 
 
 def seeded_weight(name: str, weight: Weight, seed: int, network: str = "float32") -> Array:
-    """One constant of a node, in its element type or the network's; of what is stored whole the first values."""
+    """One constant of a node, in its own or the network's type; of what is stored the first values, or all again."""
     low, high = SPANS.get(weight.dtype or "") or _range(weight)
     key = weight.shared or f"{name}.{weight.name}"
     whole = uniform(key, seed, (weight.stored,), low, high, stored_type(weight.dtype, network))
+    if weight.stored < weight.elements:
+        return np.resize(whole, weight.shape)
     return whole[: weight.elements].reshape(weight.shape)
 
 

@@ -165,6 +165,11 @@ class _Writer:
             if weight.shared:
                 self.shared.add(weight.shared)
             if weight.whole:
+                if weight.whole < weight.elements:
+                    raise UnsupportedError(
+                        f"{self.graph.name}: {name!r} cannot be written as ONNX: its {weight.name!r} repeats the "
+                        f"{weight.whole} values of {weight.shared!r}"
+                    )
                 weights[-1] = self.part(weight, f"{title}.{weight.name}")
         read = tuple([tensor in self.read for tensor in node.outputs])
         key = (node.op, node.input_shapes, tuple([tensor.dtype for tensor in node.inputs]), read)

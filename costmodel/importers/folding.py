@@ -31,9 +31,6 @@ ARRANGED: Final = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Trans
 KEEPING: Final = ARRANGED | {"Abs", "Cast", "CastLike", "Ceil", "DequantizeLinear", "Floor", "Neg", "Sqrt"}
 """Operators that make of each value of a constant one of their own: what is stored is still that constant."""
 
-PARTS: Final = frozenset({"Gather", "GatherND", "Slice"})
-"""Operators that take a part of a constant, which is stored whole."""
-
 
 def known(values: Array, network: str) -> Constant:
     """Values -> a constant, in a network of an element type."""
@@ -51,21 +48,22 @@ def fold(node: OnnxNode) -> tuple[Constant, ...] | None:
     constants = [operand for operand in node.inputs if isinstance(operand, Constant)]
     if not constants or node.tensors:
         return None
-    learned = any(operand.learned and operand.elements > 1 for operand in constants)
+    learned = {each.name: each.whole or each.elements for each in constants if each.learned and each.elements > 1}
     first = constants[0]
     stored = (first.stored or first.shape) if node.kind == "Expand" else None
-    made = [made._replace(learned=learned, stored=stored) for made in _folded(node, constants)]
+    made = [made._replace(learned=bool(learned), stored=stored) for made in _folded(node, constants)]
     if node.kind in ARRANGED:
         made = [each._replace(lowest=first.lowest) for each in made]
-    return tuple([_part(node, first, each) for each in made] if learned else made)
+    if node.kind == "DequantizeLinear" or not learned or "" in learned:
+        return tuple(made)
+    return tuple([_formed(learned, each) for each in made])
 
 
-def _part(node: OnnxNode, first: Constant, made: Constant) -> Constant:
-    """What is taken of a learned constant is a part of it, and stays one in another arrangement."""
-    whole = first.whole or (first.elements if node.kind in PARTS and made.elements < first.elements else 0)
-    if not (whole and first.name and made.elements <= first.elements and node.kind in PARTS | ARRANGED):
-        return made
-    return made._replace(name=first.name, whole=whole)
+def _formed(learned: Mapping[str, int], made: Constant) -> Constant:
+    """What is made of learned constants, by name and stored values, is these in another form, a part or repeated."""
+    stored = sum(learned.values())
+    same = len(learned) == 1 and stored == made.elements
+    return made._replace(name="+".join(learned), whole=0 if same else stored)
 
 
 def _folded(node: OnnxNode, constants: Sequence[Constant]) -> tuple[Constant, ...]:

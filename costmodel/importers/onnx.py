@@ -84,19 +84,18 @@ def load(
     opened = reader.inputs(shapes, batch or 1)
     reader.nodes()
     graph = reader.graph(title)
-    if batch is None and not opened:
-        return graph
-    found = graph.batch_axes
-    axes = {name: found[tensor] for name in reader.sizes if (tensor := reader.values[name]) in found}
+    along = {name: graph.image_axes.get(tensor) for name, tensor in reader.flowing.items()} if opened else {}
     for name, axis in opened.items():
-        if axes.get(name, axis) != axis:
+        if along.get(name) not in (axis, None):
             sizes = ["?" if place == axis else str(size) for place, size in enumerate(reader.sizes[name])]
             raise CostModelError(
                 f"{path}: input {name!r} leaves dimension {axis} open, which is one of steps, not of images, to what "
                 f"reads it; set it with --shape {name}={'x'.join(sizes)}"
             )
-    if opened or batch is None:
+    if opened or batch is None or batch == graph.images:
         return graph
+    found = graph.batch_axes
+    axes = {name: found[tensor] for name, tensor in reader.flowing.items() if tensor in found}
     for name, shape_ in shapes.items():
         only = name or next(iter(reader.sizes))
         if only in axes:
@@ -162,6 +161,8 @@ class Reader:
         """Scales and zero points of weights that are dequantized ahead of any image."""
         self.behind = 0
         self.nodes_so_far = len(model.graph.node)
+        self.steps_first: list[Tensor] = []
+        """Inputs of which the file calls the second dimension the batch."""
         self.sizes: dict[str, list[int | str]] = {}
         """Those of each input, where a text stands for a dimension that is open."""
         self.symbols: Final[dict[str, set[int]]] = {}
@@ -214,13 +215,35 @@ class Reader:
             name = value.name
             for axis in (each[name] for each in (opened, axes) if name in each):
                 sizes[name][axis] = batch
-            for dim, size in zip(value.type.tensor_type.shape.dim, sizes[name], strict=False):
-                if isinstance(size, int) and size != dim.dim_value:
-                    self.symbols.setdefault("" if dim.dim_value else str(dim.dim_param), set()).add(size)
+            self._bind(value, sizes[name])
             source = Source("value", name)
-            apart = OnnxNode("Input", 1, {}, (), (True,), name, self.taken, source=source, sources=self.sources)
-            (self.values[name],) = apart.apply(self._input(value, sizes[name]))
+            apart = OnnxNode(
+                "Input",
+                1,
+                {},
+                (),
+                (True,),
+                name,
+                self.taken,
+                source=source,
+                sources=self.sources,
+            )
+            (tensor,) = apart.apply(self._input(value, sizes[name]))
+            self.values[name] = tensor
+            if _batch_axis([str(dim.dim_param) or 1 for dim in value.type.tensor_type.shape.dim]) == 1:
+                self.steps_first.append(tensor)
         return opened
+
+    @property
+    def flowing(self) -> dict[str, Tensor]:
+        """The inputs by name."""
+        return {name: tensor for name in self.sizes if isinstance(tensor := self.values[name], Tensor)}
+
+    def _bind(self, value: Any, sizes: Sequence[int | str]) -> None:
+        """Remember what the open dimensions of an input are, and that others are not as declared."""
+        for dim, size in zip(value.type.tensor_type.shape.dim, sizes, strict=False):
+            if isinstance(size, int) and size != dim.dim_value:
+                self.symbols.setdefault("" if dim.dim_value else str(dim.dim_param), set()).add(size)
 
     def _named(self, inputs: Sequence[Any]) -> list[str]:
         """The names of inputs, checked."""
@@ -487,7 +510,17 @@ class Reader:
         self.behind -= behind
         path = node.name or names[0]
         source = Source("node" if node.name else "value", path)
-        apart = OnnxNode(node.op_type, 1, {}, (), (), path, self.taken, source=source, sources=self.sources)
+        apart = OnnxNode(
+            node.op_type,
+            1,
+            {},
+            (),
+            (),
+            path,
+            self.taken,
+            source=source,
+            sources=self.sources,
+        )
         shapes, types = zip(*whole, strict=True)
         scope.own.update(zip(names, apart.apply(Opaque(node.op_type, shapes, types), *tensors), strict=True))
 
@@ -503,11 +536,16 @@ class Reader:
         notes = [*left_out(self.skipped, self.behind), *unfolded(self.unfolded)]
         if self.scales:
             notes.append(f"not counted: {self.scales} scales and zero points of weights that are dequantized ahead")
-        ends = list(dict.fromkeys(wanted))
-        graph = Graph(ends, title, dtype=self.dtype, notes=notes, sources=self.sources)
+        graph = self._made(wanted, title, notes)
         if len(graph.nodes) < len(self.sources) and (dead := self._dead(graph)):
-            graph = Graph(ends, title, dtype=self.dtype, notes=[*notes, uncounted(dead)], sources=self.sources)
+            return self._made(wanted, title, [*notes, uncounted(dead)])
         return graph
+
+    def _made(self, wanted: Sequence[Tensor], title: str, notes: Sequence[str]) -> Graph:
+        return Graph(
+            list(dict.fromkeys(wanted)), title,
+            dtype=self.dtype, notes=notes, sources=self.sources, steps_first=self.steps_first,
+        )  # fmt: skip
 
     def _dead(self, graph: Graph) -> list[str]:
         """The nodes that are layers of which no output follows, with their operators."""

@@ -103,7 +103,11 @@ class StoredKeys:
 
     dtype: str | None = key(one_of(BITS), "its element type; by default that of the layer's result", default=None)
     shared: str = key(_title, "the name of what several layers share as a weight, which is stored once", default="")
-    whole: int = key(_elements, "how many values are stored, where the layer reads a part of them", default=0)
+    whole: int = key(
+        _elements,
+        "how many values are stored, where the layer reads a part of them or repeats them",
+        default=0,
+    )
 
 
 @accepts(type="object", additionalProperties={"$ref": "#/$defs/stored"})

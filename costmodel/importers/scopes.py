@@ -13,7 +13,7 @@ from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto
 from costmodel.arrays import np
 from costmodel.errors import LISTED, UnsupportedError, WiringError
 from costmodel.graph import Shape, Source, Tensor, Type, dims
-from costmodel.importers.folding import KEEPING, known
+from costmodel.importers.folding import known
 from costmodel.importers.protos import constant
 from costmodel.ops.onnx import TYPES, Constant, Operand
 
@@ -227,13 +227,16 @@ class Scope:
     def common(self) -> Iterator[str]:
         """The names of constants that several nodes read, also in other forms; among them those of maps."""
         reads = self.body.uses
-        readers, roots = dict(reads), dict[str, str]()
+        readers = dict(reads)
+        roots = {name: {name} for name, value in self.values.items() if isinstance(value, Constant)}
         for node in self.body.nodes:
-            if node.op_type in KEEPING and node.output and node.input:
-                made, root = node.output[0], roots.get(node.input[0], node.input[0])
-                if root in readers:
-                    roots[made] = root
-                    readers[root] += reads[made] - 1
+            if node.op_type in MADE:
+                roots.update((name, {name}) for name in node.output)
+            elif node.input and node.input[0] in roots and all(not name or name in roots for name in node.input):
+                found = set().union(*[roots[name] for name in node.input if name])
+                roots.update((name, found) for name in node.output)
+                for root in found & readers.keys():
+                    readers[root] += sum([reads[name] for name in node.output]) - 1
         for name, count in readers.items():
             if count > 1 or self.repeated:
                 value = self.values.get(name)

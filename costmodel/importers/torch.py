@@ -85,7 +85,7 @@ def read(
     reader = Reader(name, module, _exported(name, module, inputs, keywords), skip=unknown == "skip")
     reader.read()
     graph = reader.graph()
-    if batch is None or {*graph.batches} <= {batch}:
+    if batch is None or batch == graph.images:
         return graph
     leaves, form = trees.tree_flatten((tuple(inputs), dict(keywords)))
     axes = graph.batch_axes

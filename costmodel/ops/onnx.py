@@ -141,12 +141,13 @@ class OnnxNode:
             for constant in constants:
                 if sorted(constant.shape) == sorted(weight.shape):
                     constants.remove(constant)
+                    whole = 0 if constant.whole == constant.elements else constant.whole
                     several = constant.whole or (constant.name in self.common and constant.elements > 1)
                     kept = constant.dtype or self.dtype
                     how = Stored(
                         None if kept == (weight.dtype or usual) else kept,
                         constant.name if several else "",
-                        constant.whole,
+                        whole,
                     )
                     if any(how):
                         stored[weight.name] = how
