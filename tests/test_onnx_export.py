@@ -58,6 +58,17 @@ def test_a_weight_that_is_shared_by_one_layer_alone_is_not_shared(tmp_path):
     assert costmodel.network(str(saved(tmp_path, costmodel.to_onnx(graph)))) == graph
 
 
+def test_what_is_shared_in_two_shapes_is_written_once(tmp_path):
+    x, how = Input((1, 4, 6))(), {"weight": Stored(shared="w")}
+    (y,) = Node(Conv(4, (1,), bias=False), [x], "conv", "", how).outputs
+    (z,) = Node(Linear(4, bias=False), [Input((2, 4))()], "linear", "", how).outputs
+    graph = Graph([y, z], "two")
+    made = costmodel.to_onnx(graph, seed=0)
+    assert [tensor.name for tensor in made.graph.initializer if tensor.data_type == TensorProto.FLOAT] == ["w"]
+    assert costmodel.network(str(saved(tmp_path, made))).wiring() == graph.wiring()  # inputs come first in a file
+    assert graph.parameters == 4 * 4
+
+
 def test_no_more_nodes_are_written_than_are_read(monkeypatch):
     x = Input((1, 2, 4, 4))()
     graph = Graph(Conv(2, 3, pads=1)(Conv(2, 3, pads=1, bias=False)(x)), "two")

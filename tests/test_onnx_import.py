@@ -997,6 +997,7 @@ def test_weights_are_kept_in_few_bits_until_they_are_scaled(tmp_path, number, bi
     [
         (("Gather", ("a", "x")), (TensorProto.INT64, (200,)), {"a": np.ones(1000, np.int64)}, 0),
         (("Gather", ("a", "x")), (TensorProto.INT64, (200,)), {"a": np.ones((1000, 64), np.uint8)}, 64000),
+        (("Gather", ("a", "x")), (TensorProto.INT64, (200,)), {"a": np.ones((1000, 64), np.float16)}, 64000),
         (("GatherND", ("a", "x")), (TensorProto.INT64, (200, 1)), {"a": np.ones(1000, np.int64)}, 0),
         (("GatherElements", ("a", "x")), (TensorProto.INT64, (200,)), {"a": np.ones(1000, np.int32)}, 0),
         (("Where", ("x", "a", "b")), (TensorProto.BOOL, (10,)), dict.fromkeys("ab", np.ones(10, np.int64)), 0),

@@ -19,7 +19,7 @@ from costmodel.exporters.layers import compact
 from costmodel.graph import BITS, Graph, Input, Node, Op, Shape, Tensor, Type, Weight, dims, size_in_bytes
 from costmodel.importers.folding import known
 from costmodel.importers.onnx import NODE_LIMIT, OWN, Reader
-from costmodel.importers.protos import attributes_of
+from costmodel.importers.protos import DTYPE, attributes_of, element_type
 from costmodel.ops.onnx import NUMBERS, Constant, Given, OnnxForm, OnnxNode, Operand, Step, Whole, path
 
 try:
@@ -135,7 +135,8 @@ class _Writer:
         self.constants: Final[dict[tuple[str, Shape, bytes], TensorProto]] = {}
         self.types: Final[dict[tuple[Shape, Type], TypeProto]] = {}
         self.held: Final[list[_Held]] = []
-        self.shared: Final[set[str]] = set()
+        self.shared: Final[dict[str, Shape]] = {}
+        """What several layers share -> the shape in which it is written."""
         self.nodes: Final[list[NodeProto]] = []
         self.opset = OPSET
         for tensor in (tensor for node in graph.nodes.values() for tensor in node.outputs):
@@ -163,7 +164,9 @@ class _Writer:
                 size = size_in_bytes(weight.stored, BITS[weight.dtype or self.graph.dtype])
                 self.held.append(_Held(weights[-1], name, self.whole(weight), self.kind(weight.dtype), size))
             if weight.shared:
-                self.shared.add(weight.shared)
+                self.shared.setdefault(weight.shared, self.held[-1].weight.shape)
+            if weight.shared and not weight.whole and self.shared[weight.shared] != weight.shape:
+                weights[-1] = self.view(weight.shared, weight.shape, f"{title}.{weight.name}")
             if weight.whole:
                 if weight.whole < weight.elements:
                     raise UnsupportedError(
@@ -200,6 +203,12 @@ class _Writer:
             inputs = [made, *[self.constant(numbers) for numbers in told]]
             made = f"{title}.{kind.lower()}{len(self.nodes)}"
             self.nodes.append(helper.make_node(str(kind), inputs, [made], made))
+        return made
+
+    def view(self, shared: str, shape: Shape, title: str) -> str:
+        """Take a constant in another shape -> its name."""
+        made = f"{title}.reshape{len(self.nodes)}"
+        self.nodes.append(helper.make_node("Reshape", [shared, self.constant(shape)], [made], made))
         return made
 
     def form(self, node: Node) -> _Form:
@@ -303,13 +312,16 @@ class _Writer:
         opset = helper.make_opsetid("", self.opset)
         for function in self.functions.values():
             function.opset_import.append(opset)
-        return helper.make_model(
+        made = helper.make_model(
             body,
             functions=list(self.functions.values()),
             opset_imports=[opset, *([helper.make_opsetid(OWN, 1)] if self.functions else [])],
             ir_version=helper.find_min_ir_version_for([opset]),
             producer_name="costmodel",
         )
+        if element_type(made) != self.graph.dtype:
+            made.metadata_props.add(key=DTYPE, value=self.graph.dtype)
+        return made
 
     def value(self, tensor: Tensor) -> ValueInfoProto:
         """A tensor's name, element type and shape."""

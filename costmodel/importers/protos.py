@@ -20,6 +20,9 @@ except ImportError:
 
 EXTERNAL: Final = TensorProto.EXTERNAL
 
+DTYPE: Final = "costmodel.dtype"
+"""The metadata of a file that states the element type of its network, where that does not follow from what is in it."""
+
 READABLE: Final[Mapping[int, int]] = dict.fromkeys((1, 6, 7, 9, 10, 11), LIMIT)
 """Element types whose values may tell a node what to do -> of how many elements at most."""
 
@@ -27,8 +30,11 @@ READABLE: Final[Mapping[int, int]] = dict.fromkeys((1, 6, 7, 9, 10, 11), LIMIT)
 def element_type(model: ModelProto) -> str:
     """The element type of a model: the fractions that most of its constants are, or else its inputs.
 
-    A narrow type counts only where there is no other: it is one to keep weights in.
+    A narrow type counts only where there is no other: it is one to keep weights in. A file may state it as metadata.
     """
+    for stated in model.metadata_props:
+        if stated.key == DTYPE and stated.value in BITS:
+            return str(stated.value)
     found: Counter[str] = Counter()
     for tensor in model.graph.initializer:
         found[TYPES.get(tensor.data_type, "")] += abs(prod(tensor.dims))
