@@ -25,6 +25,9 @@ LIMIT: Final = 4096
 """Constants of more elements have no values."""
 
 
+LONGEST: Final = 100
+"""Letters of the names of several constants together by which what is made of them is called."""
+
 ARRANGED: Final = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 """Operators that make the same values of a constant, in another arrangement."""
 
@@ -56,14 +59,17 @@ def fold(node: OnnxNode) -> tuple[Constant, ...] | None:
         made = [each._replace(lowest=first.lowest) for each in made]
     if node.kind == "DequantizeLinear" or not learned or "" in learned:
         return tuple(made)
-    return tuple([_formed(learned, each) for each in made])
+    name = "+".join(learned)
+    if len(learned) > 1 and len(name) > LONGEST:
+        name = node.path
+    return tuple([_formed(name, learned, each) for each in made])
 
 
-def _formed(learned: Mapping[str, int], made: Constant) -> Constant:
+def _formed(name: str, learned: Mapping[str, int], made: Constant) -> Constant:
     """What is made of learned constants, by name and stored values, is these in another form, a part or repeated."""
     stored = sum(learned.values())
     same = len(learned) == 1 and stored == made.elements
-    return made._replace(name="+".join(learned), whole=0 if same else stored)
+    return made._replace(name=name, whole=0 if same else stored)
 
 
 def _folded(node: OnnxNode, constants: Sequence[Constant]) -> tuple[Constant, ...]:
