@@ -37,7 +37,7 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 from random_models import random_model
 
 import costmodel
-from costmodel import cli, exporters, hardware, zoo
+from costmodel import __main__, exporters, hardware, zoo
 from costmodel.graph import Op
 
 SECONDS: Final = 10
@@ -643,7 +643,7 @@ def run(made: Case, folder: Path) -> tuple[str, str]:
     sys.argv = ["costmodel", *words]
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            cli.main()
+            __main__.run()
     except SystemExit as ended:
         code = ended.code
     except Slow:
