@@ -53,6 +53,9 @@ OWN: Final = "costmodel"
 CONSTANTS: Final = frozenset((*COMPUTED, *SHAPED, *BY_VALUES))
 """Operators that are known where their operands are constants, if at all."""
 
+STEPS: Final = re.compile("LSTM|GRU|RNN|Sequence")
+"""What is in the names of operators that go along steps."""
+
 BATCH: Final = re.compile(r"batch|^(n|b|bs)$", re.IGNORECASE)
 """What files call the dimension of images, wherever it stands."""
 
@@ -81,7 +84,7 @@ def load(
     shapes = given(path, shape)
     title = titled(path.stem, {}, shapes, batch)
     reader = Reader(path, model, skip=unknown == "skip")
-    opened = reader.inputs(shapes, batch or 1)
+    opened = reader.inputs(shapes, batch or 1, alike=batch is not None and not shapes and _has_no_steps(model))
     reader.nodes()
     graph = reader.graph(title)
     along = {name: graph.image_axes.get(tensor) for name, tensor in reader.flowing.items()} if opened else {}
@@ -192,11 +195,17 @@ class Reader:
         return shapes
 
     def inputs(
-        self, given: Mapping[str, Shape], batch: int, axes: Mapping[str, int] = MappingProxyType({})
+        self,
+        given: Mapping[str, Shape],
+        batch: int,
+        axes: Mapping[str, int] = MappingProxyType({}),
+        *,
+        alike: bool = False,
     ) -> dict[str, int]:
         """Make the inputs, of the shapes that were given -> the dimensions that were open and are the batch now.
 
-        ``axes`` are dimensions that are the batch although they are not open.
+        ``axes`` are dimensions that are the batch although they are not open; with ``alike`` they are the first ones if
+        all are as large and none is open.
         """
         inputs = [value for value in self.model.input if value.name not in self.values]
         names = self._named(inputs)
@@ -211,6 +220,8 @@ class Reader:
         inputs = [value for value in inputs if value.name not in self.values]
         self.sizes = sizes = {value.name: self._sizes(value, given) for value in inputs}
         opened = {name: axis for name in sizes if (axis := _batch_axis(sizes[name])) is not None}
+        if alike and not opened and len({each[0] for each in sizes.values() if each}) == 1:
+            axes = {name: 0 for name, each in sizes.items() if each}
         for value in inputs:
             name = value.name
             for axis in (each[name] for each in (opened, axes) if name in each):
@@ -559,6 +570,12 @@ class Reader:
 def _is_new(value: Constant, kind: str) -> bool:
     """Whether a constant that a node makes is one of its own, which several may read, and no other's form."""
     return kind in MADE or (not value.name and value.learned and value.elements > 1)
+
+
+def _has_no_steps(model: ModelProto) -> bool:
+    """Whether no node of a file can take steps first, so that images are along the first axis of every input."""
+    kinds = {node.op_type for node in model.graph.node}
+    return not model.functions and not any(kind in CONTROL or STEPS.search(str(kind)) for kind in kinds)
 
 
 def _batch_axis(sizes: Sequence[int | str]) -> int | None:
