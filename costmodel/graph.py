@@ -572,7 +572,9 @@ class Graph:
     @property
     def images(self) -> int:
         """How many images run at once: those of the first input that has as many as go out, or else of the first."""
-        axes = self.image_axes
+        return self._images(self.image_axes)
+
+    def _images(self, axes: Mapping[Tensor, int | None]) -> int:
         sizes = [tensor.shape[axis or 0] for tensor, axis in axes.items()]
         out = {tensor.shape[place] for place in (0, 1) for tensor in self.outputs if len(tensor.shape) > place}
         first = {tensor.shape[0] for tensor in self.outputs if tensor.shape}
@@ -584,7 +586,8 @@ class Graph:
 
         It is the first, or where a layer takes steps first the one that leads to its second.
         """
-        images, axes = self.images, self.image_axes
+        axes = self.image_axes
+        images = self._images(axes)
         for tensor, axis in axes.items():
             if axis is None:
                 raise CostModelError(

@@ -87,9 +87,9 @@ def load(
     opened = reader.inputs(shapes, batch or 1, alike=batch is not None and not shapes and _has_no_steps(model))
     reader.nodes()
     graph = reader.graph(title)
-    along = {name: graph.image_axes.get(tensor) for name, tensor in reader.flowing.items()} if opened else {}
+    flowing, along = reader.flowing, graph.image_axes if opened else {}
     for name, axis in opened.items():
-        if along.get(name) not in (axis, None):
+        if along.get(flowing[name]) not in (axis, None):
             sizes = ["?" if place == axis else str(size) for place, size in enumerate(reader.sizes[name])]
             raise CostModelError(
                 f"{path}: input {name!r} leaves dimension {axis} open, which is one of steps, not of images, to what "
@@ -98,7 +98,7 @@ def load(
     if opened or batch is None or batch == graph.images:
         return graph
     found = graph.batch_axes
-    axes = {name: found[tensor] for name, tensor in reader.flowing.items() if tensor in found}
+    axes = {name: found[tensor] for name, tensor in flowing.items() if tensor in found}
     for name, shape_ in shapes.items():
         only = name or next(iter(reader.sizes))
         if only in axes:

@@ -47,7 +47,7 @@ def load(
         )
     from costmodel.importers import torch
 
-    module, inputs = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    module, inputs = made if isinstance(made, tuple) else (made, None)
     examples = torch.examples(name, module, inputs, shapes)
     return torch.read(title, module, *examples, unknown=unknown, batch=batch)
 
