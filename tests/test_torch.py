@@ -675,16 +675,6 @@ class Queries(nn.Module):
         return self.decoder(torch.zeros_like(queries) + queries, x)
 
 
-@pytest.mark.parametrize("images", [1, 2])
-def test_a_map_that_is_learned_flows(images):
-    with torch.device("meta"):
-        module, x = Queries().eval(), torch.zeros(images, 6, 8)
-    graph = costmodel.from_torch(module, x)
-    assert graph.parameters == sum(weight.numel() for weight in module.parameters())
-    assert 2 * graph.macs == flops(module, x)
-    assert [tensor.shape for tensor in graph.outputs] == [tuple(module(x).shape)]
-
-
 class Table(nn.Module):
     """Learned queries that attention projects without anything before it."""
 
@@ -699,12 +689,14 @@ class Table(nn.Module):
 
 
 @pytest.mark.parametrize("images", [1, 2])
-def test_a_table_of_queries_counts_once(images):
+@pytest.mark.parametrize("kind", [Queries, Table])
+def test_queries_that_are_learned_flow_and_count_once(kind, images):
     with torch.device("meta"):
-        module, x = Table().eval(), torch.zeros(images, 6, 8)
+        module, x = kind().eval(), torch.zeros(images, 6, 8)
     graph = costmodel.from_torch(module, x)
     assert graph.parameters == sum(weight.numel() for weight in module.parameters())
     assert 2 * graph.macs == flops(module, x)
+    assert [tensor.shape for tensor in graph.outputs] == [tuple(module(x).shape)]
 
 
 def test_a_parameter_of_one_value_is_noted():
